@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Datapath: what carries the packets. One struct of hooks, implemented by native/, ovs/ and linux/.
+//
+// A datapath never fails open: what it does not understand is dropped and counted, and a port that cannot be
+// filtered is not attached.
+//
+// Threads    all hooks are called by the control thread; a datapath runs its own workers behind them
+// Ownership  arguments are borrowed for the call
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/text.h"
+#include "plan/plan.h"
+
+struct event_base;
+struct datapath;
+
+enum datapath_poll { DATAPATH_POLL_ADAPTIVE, DATAPATH_POLL_BUSY };
+enum datapath_hugepages {
+	DATAPATH_HUGEPAGES_AUTO,
+	DATAPATH_HUGEPAGES_REQUIRE,
+	DATAPATH_HUGEPAGES_OFF
+};
+
+// Idle time after which a session is forgotten, seconds.
+struct datapath_timeouts {
+	uint32_t tcp_opening;	  // SYN seen, handshake not complete (60)
+	uint32_t tcp_established; // (432000, as Linux)
+	uint32_t tcp_closing;	  // FIN or RST seen (30)
+	uint32_t udp_unanswered;  // (30)
+	uint32_t udp_answered;	  // (180)
+	uint32_t icmp;		  // (30)
+	uint32_t other;		  // (600)
+};
+
+struct datapath_config {
+	const char *run_dir;
+	uint16_t workers;
+	const char *cores; // "", "0", "2-5", "1,3"
+	enum datapath_poll poll;
+	uint32_t idle_us; // longest sleep of an idle worker (100)
+	uint32_t sessions;
+	uint32_t port_share_percent; // of the session table, for one port (25)
+	enum datapath_hugepages hugepages;
+	bool tcp_loose; // pick up connections in the middle (true)
+	struct datapath_timeouts timeouts;
+};
+
+// How a port's attachment or life changed; called on the control thread.
+typedef void (*datapath_port_event)(void *arg, const char *port_id, bool up, const char *reason);
+
+enum datapath_show {
+	DATAPATH_SHOW_PORTS, // id NULL = all: {"ports": [...]}; else one object
+	DATAPATH_SHOW_NETWORKS,
+	DATAPATH_SHOW_GROUPS,
+	DATAPATH_SHOW_SESSIONS, // id = port id or NULL; at most `limit`
+	DATAPATH_SHOW_DROPS,	// reasons with counts and sentences; recent samples
+	DATAPATH_SHOW_WORKERS,
+	DATAPATH_SHOW_POLICY, // id = port: what is compiled for it (weft explain)
+};
+
+struct datapath_ops {
+	const char *name; // "native", "ovs", "linux"
+
+	// Bring the datapath up with no ports. on_port (arg) is told of attachment changes afterwards.
+	int (*start)(const struct datapath_config *config, datapath_port_event on_port, void *arg,
+		     struct datapath **out, struct err *err);
+
+	// Apply a whole batch atomically. On failure nothing of it is in force and err names the object.
+	int (*apply)(struct datapath *dp, const struct plan_batch *batch, struct err *err);
+
+	// The VIF of a port of the plan is there: attach it, filtered from its first packet on. -ENOENT: no such port.
+	// A failure is also kept as the port's reason in SHOW_PORTS until the next attempt.
+	int (*attach)(struct datapath *dp, const char *port_id, const char *ifname,
+		      struct err *err);
+	// The VIF went; its sessions end. Unknown ports are ignored.
+	void (*detach)(struct datapath *dp, const char *port_id);
+
+	// Judge a frame as if the port had sent it; no side effects. *out (new reference):
+	// {"port":…, "packet": "<text>", "verdict": "forward"|"drop"|"answer"|"flood", "reason": name, "sentence":…,
+	//  "stages": [{"stage":…, "verdict":…, "detail":…, "rule": id or null}], "out_ports": [ids]}
+	int (*trace)(struct datapath *dp, const char *port_id, const uint8_t *frame, size_t len,
+		     json_t **out, struct err *err);
+
+	// Operator's view as JSON (new reference in *out); -ENOENT for an unknown id.
+	int (*show)(struct datapath *dp, enum datapath_show what, const char *id, size_t limit,
+		    json_t **out, struct err *err);
+
+	// Append metrics in Prometheus text format.
+	void (*metrics)(struct datapath *dp, struct text *out);
+
+	// Housekeeping, called about ten times a second: reclaim memory, watch workers.
+	void (*tick)(struct datapath *dp);
+
+	void (*stop)(struct datapath *dp); // stops workers, releases everything
+};
+
+extern const struct datapath_ops weft_native_ops;

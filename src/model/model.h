@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Model: the Neutron objects of one cloud, in memory, and the rules that keep them consistent. No I/O.
+//
+// Every resource is described by one table of attributes (name, type, default, who may set it at
+// creation and afterwards), as Neutron's own attribute map is, plus a few functions for what a table cannot say:
+// references, allocation, overlaps, what may be deleted. Objects are immutable: a change makes a new
+// object that replaces the old one, so a transaction is undone by putting the old ones back.
+//
+// A request is one transaction: begin, any number of create/update/delete, then commit or abort. A refused
+// call leaves the transaction unusable but for abort; after abort the model is what it was.
+// The list of changes of a transaction (weft_txn_changes) is what the store writes and what the planner reads.
+//
+// Ownership  the model owns objects; a `const struct object *` is good until the transaction that replaces or
+//            deletes it is committed and released (weft_txn_free)
+// Errors     0 or -errno, err->kind is Neutron's exception name (PortNotFound, IpAddressInUse, ...):
+//            -ENOENT 404, -EINVAL 400, -EEXIST/-EBUSY/-ENOSPC 409, -EPERM 403
+// Threads    one (the control thread)
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+
+enum resource {
+	RES_NETWORK,
+	RES_SUBNET,
+	RES_PORT,
+	RES_SECURITY_GROUP,
+	RES_SECURITY_GROUP_RULE,
+	RES_ADDRESS_GROUP,
+	RES_COUNT,
+};
+
+// What refers to what: weft_model_each_ref() walks the left side's referrers.
+enum model_ref {
+	REF_NETWORK_SUBNETS,	 // network id -> subnets
+	REF_NETWORK_PORTS,	 // network id -> ports
+	REF_SUBNET_PORTS,	 // subnet id -> ports with a fixed IP in it
+	REF_GROUP_PORTS,	 // security group id -> ports that have it
+	REF_GROUP_RULES,	 // security group id -> its rules
+	REF_REMOTE_GROUP_RULES,	 // security group id -> rules that name it as remote group
+	REF_ADDRESS_GROUP_RULES, // address group id -> rules that name it
+	REF_COUNT,
+};
+
+struct object {
+	enum resource type;
+	char id[WEFT_ID_LEN + 1];
+	char project_id[256];
+	json_t *attr; // all attributes in the API's form, "id" and "project_id" included; never mutated
+};
+
+struct model_change {
+	const struct object *before; // NULL = created
+	const struct object *after;  // NULL = deleted
+};
+
+struct model_config {
+	const char *host;	      // this node's host name
+	const char *default_vif;      // "tap" | "vhostuser"
+	const char *vhostuser_mode;   // "client" | "server"
+	const char *run_dir;	      // for binding:vif_details
+	const char *firewall_details; // value of vif_details.bridge_name etc. is not needed; NULL
+	uint32_t default_mtu;	      // 1500
+};
+
+// Who asks.
+struct caller {
+	const char *project_id;
+	bool is_admin;
+};
+
+struct model;
+struct txn;
+
+struct model *weft_model_new(const struct model_config *config);
+void weft_model_free(struct model *m);
+
+// Put a stored object back at start (no validation but its form; indexes are built). Takes a reference to attr.
+int weft_model_load(struct model *m, enum resource type, json_t *attr, struct err *err);
+
+struct txn *weft_txn_begin(struct model *m);
+// Create one object from a request body's inner object (borrowed). *out (may be NULL) is the new object.
+int weft_txn_create(struct txn *t, const struct caller *who, enum resource type, const json_t *body,
+		    const struct object **out, struct err *err);
+int weft_txn_update(struct txn *t, const struct caller *who, enum resource type, const char *id,
+		    const json_t *body, const struct object **out, struct err *err);
+int weft_txn_delete(struct txn *t, const struct caller *who, enum resource type, const char *id,
+		    struct err *err);
+// Address groups: PUT /address-groups/{id}/add_addresses and remove_addresses.
+int weft_txn_address_group_change(struct txn *t, const struct caller *who, const char *id,
+				  const json_t *addresses, bool add, const struct object **out,
+				  struct err *err);
+// Tags (any resource with tags): replace the whole list. Neutron's tag calls are built on it by the API.
+int weft_txn_set_tags(struct txn *t, const struct caller *who, enum resource type, const char *id,
+		      const json_t *tags, const struct object **out, struct err *err);
+// A project's default security group is made when the project is first seen (Neutron does the same on the
+// first list or create); no change when it exists.
+int weft_txn_ensure_default_group(struct txn *t, const char *project_id, struct err *err);
+
+// The net changes so far, in the order made; an object created and deleted in one transaction is absent.
+const struct model_change *weft_txn_changes(const struct txn *t, size_t *n);
+void weft_txn_commit(struct txn *t); // cannot fail; changes stay readable until weft_txn_free
+void weft_txn_abort(struct txn *t);  // everything back as before
+void weft_txn_free(struct txn *t);   // aborts if neither was called
+
+const struct object *weft_model_get(const struct model *m, enum resource type, const char *id);
+size_t weft_model_count(const struct model *m, enum resource type);
+// Callbacks return 0 to go on; anything else stops the walk and is returned.
+typedef int (*model_visit)(const struct object *o, void *arg);
+int weft_model_each(const struct model *m, enum resource type, model_visit visit, void *arg);
+int weft_model_each_ref(const struct model *m, enum model_ref ref, const char *id,
+			model_visit visit, void *arg);
+// The port whose id begins with the 11 characters of a tap name; NULL = none.
+const struct object *weft_model_port_by_prefix(const struct model *m, const char *prefix11);
+
+// Visible to the caller: own project's, shared ones, or anything for an admin.
+bool weft_model_visible(const struct model *m, const struct caller *who, const struct object *o);
+// The object as the API shows it (new reference): attr plus run-time fields (port status, a group's rules).
+json_t *weft_model_render(const struct model *m, const struct object *o);
+
+// A port's status is run-time state, not configuration: it is not stored and starts as "DOWN".
+void weft_model_set_port_status(struct model *m, const char *port_id, const char *status);
+
+// Names: "network" / "networks" as in URLs with '_' for '-' in bodies ("security_group", "security_groups").
+const char *weft_resource_name(enum resource type);
+const char *weft_resource_plural(enum resource type);
+// "networks", "security-groups" (URL form) -> resource; -ENOENT.
+int weft_resource_from_url(const char *segment, enum resource *out);
+bool weft_resource_has_attr(enum resource type, const char *attr);

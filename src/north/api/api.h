@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// API: Neutron v2.0 over HTTP(S), the operator's REST under /weft/v1, and /metrics.
+//
+// libmicrohttpd is polled from the control loop (libevent), so a request runs on the control thread and sees a
+// model that nobody else is changing. A request that changes something is one transaction:
+// model -> store -> agent (plan and datapath) -> answer. The API knows the model; what happens after
+// the commit is the agent's business and reached through `struct api_hooks`.
+//
+// Threads    one (the control thread)
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/text.h"
+#include "model/model.h"
+
+struct event_base;
+struct api;
+
+enum api_auth { API_AUTH_NONE, API_AUTH_TOKEN };
+
+struct api_config {
+	const char *listen; // "127.0.0.1:9696", "[::1]:9696"
+	enum api_auth auth;
+	const char *tokens; // file of "token project role[,role]"
+	const char *tls_cert, *tls_key;
+};
+
+// What the API asks of the agent.
+struct api_hooks {
+	void *arg;
+
+	// Store the transaction's changes, commit it and carry them to the datapath. On failure nothing is
+	// stored and the transaction is still open (the caller aborts it).
+	int (*commit)(void *arg, struct txn *t, struct err *err);
+
+	// GET /v2.0/agents: a new array of agent objects.
+	json_t *(*agents)(void *arg);
+
+	// Operator's REST. path is what follows "/weft/v1/" ("ports", "ports/ID", "trace"...), query its arguments as a
+	// flat object of strings, body the parsed POST body or NULL. *out: new reference. -ENOENT: 404, -EINVAL: 400.
+	int (*operate)(void *arg, const char *method, const char *path, const json_t *query,
+		       const json_t *body, json_t **out, struct err *err);
+
+	void (*metrics)(void *arg, struct text *out); // GET /metrics
+};
+
+// Starts listening. Errors: the address is in use, TLS files unreadable, no authentication outside loopback...
+int weft_api_start(const struct api_config *config, struct model *m, const struct api_hooks *hooks,
+		   struct event_base *loop, struct api **out, struct err *err);
+void weft_api_stop(struct api *a);

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Store: where the model's objects survive. One call writes one transaction's changes, durably, or nothing.
+//
+// Threads    one (the control thread)
+// Errors     0 or -errno; err says which file and what an operator can do
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "model/model.h"
+
+struct store;
+
+// Open or create; `path` is the SQLite file. Refuses a file of a newer schema.
+int weft_store_open(const char *path, struct store **out, struct err *err);
+void weft_store_close(struct store *s);
+
+// Every stored object into the model; *n = how many.
+int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err);
+
+// Durable when it returns 0; nothing is written otherwise.
+int weft_store_write(struct store *s, const struct model_change *changes, size_t n,
+		     struct err *err);

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plan: what THIS node needs, free of Neutron's vocabulary. The contract with every datapath.
+//
+// The planner reads model changes and emits the smallest batch of plan changes. A datapath applies a batch as a whole:
+// a packet sees the state before it or after it, never a mix. Objects are named by ids (text); a change carries the
+// whole new object, except for address sets, whose members change one by one (a set may have 100,000s of members).
+//
+// Which objects are in the plan: the ports bound to this host; the networks, subnets and rule sets they use; the sets
+// those rule sets name; the neighbours (every known address) of those networks.
+//
+// Ownership  a batch owns its objects; a datapath copies what it keeps
+// Threads    one (the control thread)
+// Order      within a batch: networks, subnets, set members, rule sets, ports, neighbours are put in this order and
+//            deleted in the reverse order, so that references always resolve
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+
+enum plan_kind {
+	PLAN_NETWORK,
+	PLAN_SUBNET,
+	PLAN_MEMBER, // one member of one address set
+	PLAN_RULE_SET,
+	PLAN_PORT,
+	PLAN_NEIGHBOUR,
+};
+
+enum plan_op { PLAN_PUT, PLAN_DEL };
+
+struct plan_network {
+	char id[WEFT_ID_LEN + 1];
+	uint32_t mtu;	   // of the IP layer, bytes
+	char physical[32]; // physical network, "" = none (a tenant network; tunnels come later)
+	uint32_t segment;  // VLAN id or VNI; 0 = none or untagged
+};
+
+struct plan_route {
+	struct ip_prefix dst;
+	struct ip_addr via;
+};
+
+struct plan_subnet {
+	char id[WEFT_ID_LEN + 1];
+	char network_id[WEFT_ID_LEN + 1];
+	struct ip_prefix cidr;
+	struct ip_addr gateway; // family 0 = none
+	bool dhcp;		// answer DHCP for its addresses
+	uint32_t lease_s;	// 86400
+	char dns_domain[256];	// "" = none
+	size_t n_dns, n_routes;
+	struct ip_addr *dns;
+	struct plan_route *routes; // host routes
+};
+
+// One member of one address set (a security group's addresses, or an address group's).
+struct plan_member {
+	char set_id[WEFT_ID_LEN + 1];
+	struct ip_prefix prefix; // masked
+};
+
+enum plan_direction { PLAN_EGRESS, PLAN_INGRESS }; // from the VM's point of view
+enum plan_remote { PLAN_REMOTE_ANY, PLAN_REMOTE_PREFIX, PLAN_REMOTE_SET };
+
+// Everything a rule admits: packets of `family` and `proto` whose remote end is in `remote`.
+// The far end is the source of ingress packets and the destination of egress packets.
+struct plan_rule {
+	char id[WEFT_ID_LEN + 1];
+	enum plan_direction direction;
+	uint8_t family; // 4 or 6
+	int16_t proto;	// IP protocol / final IPv6 next header; -1 = any
+	bool has_ports; // TCP, UDP, SCTP, DCCP, UDP-Lite: destination port in [min, max], host order
+	uint16_t port_min, port_max;
+	int16_t icmp_type, icmp_code; // ICMP, ICMPv6; -1 = any
+	enum plan_remote remote;
+	struct ip_prefix prefix; // PLAN_REMOTE_PREFIX, masked
+	char set_id[WEFT_ID_LEN + 1];
+};
+
+// One security group. Rules only permit; their order does not matter.
+struct plan_rule_set {
+	char id[WEFT_ID_LEN + 1];
+	bool stateful;
+	size_t n_rules;
+	struct plan_rule *rules;
+};
+
+// A (MAC, prefix) pair that a port may use as its source; the port's own fixed IPs come first as /32 or /128.
+struct plan_pair {
+	struct mac_addr mac;
+	struct ip_prefix prefix;
+};
+
+struct plan_fixed {
+	struct ip_addr ip;
+	char subnet_id[WEFT_ID_LEN + 1];
+};
+
+struct plan_dhcp_option {
+	uint8_t family; // 4 or 6
+	uint8_t code;	// DHCPv4 option number
+	uint8_t len;
+	uint8_t value[255]; // already in wire format
+};
+
+enum plan_vif { PLAN_VIF_TAP, PLAN_VIF_VHOSTUSER };
+
+struct plan_port {
+	char id[WEFT_ID_LEN + 1];
+	char network_id[WEFT_ID_LEN + 1];
+	char project_id[256];
+	struct mac_addr mac;
+	bool admin_up; // false: nothing passes in either direction
+	bool filtered; // port security: anti-spoofing and rule sets. false: any packet passes, DHCP server included
+	bool trusted; // device_owner network:*; implies !filtered
+	enum plan_vif vif;
+	char vif_name[64]; // "tap…" or "vhu…"
+	size_t n_fixed, n_pairs, n_rule_sets, n_options;
+	struct plan_fixed *fixed;
+	struct plan_pair *pairs;
+	char (*rule_sets)[WEFT_ID_LEN + 1]; // all stateful or all stateless
+	struct plan_dhcp_option *options;   // extra_dhcp_opts
+	char hostname[64];
+};
+
+// A known address of a network: answered in ARP and ND, and where its packets go.
+struct plan_neighbour {
+	char network_id[WEFT_ID_LEN + 1];
+	struct ip_addr ip;
+	struct mac_addr mac;
+	char port_id[WEFT_ID_LEN + 1]; // the port that owns it
+	bool local;		       // that port is on this node
+};
+
+struct plan_change {
+	enum plan_op op;
+	enum plan_kind kind;
+	union { // PLAN_DEL: the same type, of which only the naming fields count
+		struct plan_network *network;	  // id
+		struct plan_subnet *subnet;	  // id, network_id
+		struct plan_member *member;	  // all
+		struct plan_rule_set *rule_set;	  // id
+		struct plan_port *port;		  // id
+		struct plan_neighbour *neighbour; // network_id, ip, port_id
+		void *object;
+	};
+};
+
+struct plan_batch {
+	size_t n, cap;
+	struct plan_change *changes;
+};
+
+void weft_plan_batch_fini(struct plan_batch *b); // frees every object; the batch is empty afterwards
+// Append; takes ownership of object. Out of memory aborts.
+void weft_plan_batch_add(struct plan_batch *b, enum plan_op op, enum plan_kind kind, void *object);
+void weft_plan_object_free(enum plan_kind kind, void *object);
+// Deep copy of one object, same kind.
+void *weft_plan_object_copy(enum plan_kind kind, const void *object);
