@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# tools/lint.sh [CHECK...] - everything that can be said about the code without running it.
+# All checks run, also after one has failed; each says what it found.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+jobs=$(nproc)
+failed=()
+
+files() { # PATTERN...: the repository's files, committed or not
+	git ls-files -co --exclude-standard -- "$@" | while read -r file; do
+		[ -f "$file" ] && echo "$file"
+	done
+}
+
+scripts() { # those that start with #!.../sh or bash
+	files | while read -r file; do
+		head -c 64 "$file" | head -n 1 | grep -qaE '^#!.*[/ ](ba)?sh\b' && echo "$file"
+	done
+}
+
+check_format() {
+	files '*.c' '*.h' | xargs -r clang-format --dry-run -Werror
+}
+
+check_spdx() {
+	local bad=0
+	while read -r file; do
+		head -n 2 "$file" | grep -qF 'SPDX-License-Identifier: Apache-2.0' && continue
+		echo "$file: the first lines lack 'SPDX-License-Identifier: Apache-2.0'"
+		bad=1
+	done < <({
+		files '*.c' '*.h' '*.py' '*.sh' '*meson.build' Makefile
+		scripts
+	} | sort -u)
+	return $bad
+}
+
+check_layers() {
+	tools/check-layers
+}
+
+# A header that needs another one included before it compiles only by luck.
+check_headers() {
+	files 'src/*.h' | xargs -r -P "$jobs" -I{} tools/compile-header.sh {}
+}
+
+check_scripts() {
+	scripts | xargs -r shellcheck
+}
+
+check_gcc() {
+	tools/build.sh build | tail -n 50
+}
+
+check_clang() {
+	tools/build.sh build-clang | tail -n 50
+}
+
+check_tidy() {
+	[ -f build-clang/compile_commands.json ] || return 0
+	files 'src/*.c' | xargs -r -P "$jobs" -n 4 clang-tidy -p build-clang --quiet 2>/dev/null
+}
+
+check_cppcheck() {
+	files 'src/*.c' | grep -v _test.c >build/cppcheck.list || return 0
+	cppcheck -q -j "$jobs" --file-list=build/cppcheck.list --std=c11 -Isrc \
+		--enable=warning,portability --inline-suppr --error-exitcode=1 \
+		--suppressions-list=tools/cppcheck.supp --library=posix
+}
+
+[ $# -gt 0 ] || set -- format spdx layers headers scripts gcc clang tidy cppcheck
+for check in "$@"; do
+	echo "==> lint: $check"
+	"check_$check" || failed+=("$check")
+done
+if [ ${#failed[@]} -gt 0 ]; then
+	echo "lint: failed: ${failed[*]}" >&2
+	exit 1
+fi
+echo "lint: all well"
