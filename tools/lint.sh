@@ -11,13 +11,13 @@ failed=()
 
 files() { # PATTERN...: the repository's files, committed or not
 	git ls-files -co --exclude-standard -- "$@" | while read -r file; do
-		[ -f "$file" ] && echo "$file"
+		if [ -f "$file" ]; then echo "$file"; fi
 	done
 }
 
 scripts() { # those that start with #!.../sh or bash
 	files | while read -r file; do
-		head -c 64 "$file" | head -n 1 | grep -qaE '^#!.*[/ ](ba)?sh\b' && echo "$file"
+		if head -c 64 "$file" | head -n 1 | grep -qaE '^#!.*[/ ](ba)?sh\b'; then echo "$file"; fi
 	done
 }
 
