@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// EAL: bring DPDK up for a daemon that may have no huge pages and no NIC.
+//
+// Threads    control thread, once per process
+#pragma once
+
+#include <rte_mempool.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "datapath/datapath.h"
+
+// Initialise. Huge pages: AUTO uses them when enough are free, else runs without and says so once; REQUIRE fails without;
+// OFF never. *huge = what it became. Leaves the calling thread's CPU affinity as it was and installs no signal handlers. EAL's own log goes to
+// weft_log at warning and above.
+int weft_eal_start(const struct datapath_config *config, bool *huge, struct err *err);
+void weft_eal_stop(void);
+
+// The packet buffers: as many as fit the memory given at start, 2 KB of data each plus headroom.
+int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out, struct err *err);
+
+// Cores for n workers from config->cores ("", "0", "2-5", "1,3"); empty: choose from the process's affinity mask (not
+// the control thread's core first, if there is another). Fills cores[n]; -EINVAL names what is wrong.
+int weft_eal_cores(const char *spec, uint16_t n, int *cores, struct err *err);

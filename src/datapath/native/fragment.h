@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fragments: judged by their first fragment, in any order, without reassembly.
+//
+// The first fragment has the ports; its verdict holds for the rest, so only the ports are remembered: (port, addresses, protocol,
+// id) -> ports. Later fragments that come before the first wait here (bounded), and are handed back when it arrives. Fragments that would
+// overwrite the transport header are dropped (RFC 1858, 3128, 5722), as are tiny first fragments.
+//
+// Threads    one table per worker
+// Ownership  a held mbuf belongs to the table until it is handed back
+#pragma once
+
+#include <rte_mbuf.h>
+#include <stdint.h>
+
+#include "datapath/native/packet.h"
+
+struct fragments;
+
+struct fragments *weft_fragments_new(uint32_t datagrams,
+				     uint32_t held); // capacity: datagrams known, mbufs waiting
+void weft_fragments_free(struct fragments *f);	     // frees what is held
+
+enum fragment_result {
+	FRAGMENT_GO,   // p->key now has the ports: go on as with any packet
+	FRAGMENT_HELD, // the mbuf waits
+	FRAGMENT_DROP, // *why says why
+};
+
+// For a packet with p->fragment != FRAGMENT_NONE. After a FRAGMENT_GO of a first fragment, the caller takes the waiting
+// ones with weft_fragments_take() and processes them after it.
+enum fragment_result weft_fragment_in(struct fragments *f, struct rte_mbuf *m, struct packet *p,
+				      uint32_t now_ms, enum drop *why);
+
+// Up to n waiting fragments of the datagram that p (its first fragment) belongs to.
+uint16_t weft_fragments_take(struct fragments *f, const struct packet *p, struct rte_mbuf **out,
+			     uint16_t n);
+
+// Forget datagrams older than 30 s; fills out with waiting fragments to be dropped (DROP_FRAG_TIMEOUT). Cheap when idle.
+uint16_t weft_fragments_expire(struct fragments *f, uint32_t now_ms, struct rte_mbuf **out,
+			       uint16_t n);

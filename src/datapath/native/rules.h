@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules: a security group compiled for look-ups that do not grow with the number of rules.
+//
+// Rules only permit, so a look-up asks whether any rule matches. Per direction and family: the remote address selects the
+// prefixes that contain it (one binary search, then the enclosing prefixes), the sets that contain it (sets.h) and "any";
+// each of these has, per protocol, sorted disjoint port intervals. All is binary search in flat arrays.
+//
+// Threads    compile and free: control; permit: workers, no allocation
+// Ownership  compiled rules are immutable and own all they refer to (rule ids are copied)
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "datapath/native/sets.h"
+#include "plan/plan.h"
+
+struct rules;
+
+struct rule_query {
+	enum plan_direction direction;
+	uint8_t family;
+	uint8_t proto;
+	bool has_l4;   // false: a later fragment of unknown ports: only rules without ports match
+	uint16_t port; // destination port, host order
+	uint8_t icmp_type, icmp_code;
+	const void *remote; // 4 or 16 bytes, network order
+};
+
+// Compile; -EINVAL names the rule. Set ids become numbers through `sets`.
+int weft_rules_compile(const struct plan_rule_set *plan, struct sets *sets, struct rules **out,
+		       struct err *err);
+void weft_rules_free(struct rules *r);
+
+bool weft_rules_stateful(const struct rules *r);
+// NULL, or the id of a rule that permits (stable text inside r).
+const char *weft_rules_permit(const struct rules *r, const struct sets *sets, uint64_t epoch,
+			      const struct rule_query *q);
+
+// For revocation: true if everything that `before` permits `after` permits too, judged rule by rule (same rule content in both,
+// or a wider one); a cheap, safe approximation: false when unsure. NULL before = permits nothing.
+bool weft_rules_only_added(const struct plan_rule_set *before, const struct plan_rule_set *after);

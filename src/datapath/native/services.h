@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Services: the answers that the datapath gives itself. Pure functions: a question's frame is turned
+// into its answer in place; no state, no mbufs.
+//
+// `buf` holds a frame of `len` bytes and has room for `cap` (>= 1514 for DHCP). Each returns the answer's length, or
+// 0 when none is due. What is asked has been parsed and passed anti-spoofing before.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "datapath/native/packet.h"
+
+// The MAC of the node's own services (DHCP, later metadata): the same on all networks, never on a wire.
+extern const struct mac_addr weft_service_mac;
+// The DHCP server's address on a subnet without a gateway.
+#define WEFT_SERVICE_IPV4 "169.254.169.254"
+
+// ARP request -> reply "tpa is at mac" (RFC 826). Answers requests only.
+size_t weft_arp_answer(uint8_t *buf, size_t len, size_t cap, const struct mac_addr *mac);
+
+// Neighbour solicitation -> solicited, overriding advertisement with target link-layer option (RFC 4861, 7.2.4);
+// from "::" (duplicate address detection) the answer goes to ff02::1.
+size_t weft_nd_answer(uint8_t *buf, size_t len, size_t cap, const struct packet *p,
+		      const struct mac_addr *mac);
+
+struct dhcp_option {
+	uint8_t code, len;
+	const uint8_t *value; // wire format
+};
+
+struct dhcp_route {
+	struct ip_prefix dst;
+	struct ip_addr via; // 0.0.0.0 = on link
+};
+
+// What a port gets. Options given in `extra` override the built ones.
+struct dhcp_lease {
+	struct ip_addr ip, server, gateway; // gateway family 0 = none
+	uint8_t prefix_len;
+	uint32_t lease_s;
+	uint16_t mtu;
+	const char *hostname, *domain; // "" = none
+	const struct ip_addr *dns;
+	size_t n_dns;
+	const struct dhcp_route *routes;
+	size_t n_routes;
+	const struct dhcp_option *extra;
+	size_t n_extra;
+};
+
+enum dhcp_result { DHCP_ANSWERED, DHCP_NO_ANSWER, DHCP_MALFORMED };
+
+// DHCPv4 server (RFC 2131, 2132, 3442): DISCOVER -> OFFER, REQUEST -> ACK or NAK (wrong address), INFORM -> ACK,
+// RELEASE and DECLINE -> no answer, other servers' REQUESTs -> no answer. `client` is the port's MAC. p: the parsed question.
+enum dhcp_result weft_dhcp_answer(uint8_t *buf, size_t len, size_t cap, const struct packet *p,
+				  const struct dhcp_lease *lease, size_t *answer_len);
+
+// Checksums, all over network-order data (RFC 1071, 1624).
+uint16_t weft_csum(const void *data, size_t len, uint32_t seed);     // folded, inverted
+uint32_t weft_csum_add(const void *data, size_t len, uint32_t seed); // running sum
+uint32_t weft_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint16_t len_host);
+uint32_t weft_csum_pseudo6(const uint8_t src[16], const uint8_t dst[16], uint8_t proto,
+			   uint32_t len_host);

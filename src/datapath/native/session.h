@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions: the exact-match cache of composed actions.
+//
+// A session maps one direction of a connection to what the slow path composed for it. Both directions are created
+// together, stand side by side in memory (the original direction first) and die together. A direction is one
+// cache line (IPv4) or two (IPv6: the second holds the addresses).
+//
+// The index is an array of 64-byte buckets, eight 8-byte words each: the session's number, a tag of its hash. A word is
+// published and withdrawn by one atomic store, so look-ups take no lock and any worker may add or remove; a removed
+// pair is reused only after every worker has passed a quiescent point. When both buckets of a key are full, or the
+// table or the port's share is used up, a pair of a lower class makes room: expired, then unanswered (of the port that has most),
+// then closing. An established flow never makes room for a new one.
+//
+// Revocation: `gen` is the sum of the policy generations of the two ports at composition; both only grow, so the sum differs as soon
+// as one did. A stale session is judged again on its next packet; nothing walks the table.
+//
+// Time is milliseconds since start in 32 bits, compared by signed difference.
+//
+// Threads    get: any worker; add, remove, expire: any worker with its own session_worker; each: control thread
+// Errors     look-ups miss (NULL); add says why not with a drop reason
+#pragma once
+
+#include <rte_rcu_qsbr.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "datapath/datapath.h"
+#include "datapath/native/drop.h"
+#include "datapath/native/flow.h"
+
+enum session_state { // of the connection; kept in the original direction's line
+	SESSION_FREE,
+	SESSION_NEW,	     // unanswered: nothing came back yet
+	SESSION_ESTABLISHED, // answered; TCP: handshake complete
+	SESSION_CLOSING,     // TCP: FIN both ways, or RST
+};
+
+enum session_flag {
+	SESSION_REPLY = 1 << 0, // this is the reply direction (second of the pair)
+	SESSION_SLOW =
+		1
+		<< 1, // this direction must be judged packet by packet (a stateless group does not permit it)
+	SESSION_DEC_TTL = 1 << 2,   // routed
+	SESSION_NAT = 1 << 3,	    // addresses or ports change: to the peer's key, reversed
+	SESSION_PICKED_UP = 1 << 4, // TCP connection seen first in the middle
+};
+
+struct session { // one direction
+	struct flow_key4 {
+		uint16_t in_port;
+		uint8_t proto;
+		uint8_t family;
+		rte_be16_t sport, dport;
+		rte_be32_t src4, dst4; // IPv6: 0, the addresses follow in session6
+	} key;
+	uint8_t eth_in[12];  // what a packet's destination and source MAC must be
+	uint8_t eth_out[12]; // what they become
+	uint16_t out_port;
+	uint16_t flags;	  // enum session_flag
+	uint32_t gen;	  // policy generations of in_port + out_port when composed
+	uint32_t seen_ms; // last packet
+	uint32_t packets;
+	uint32_t bytes_low; // 48-bit byte counter
+	uint16_t bytes_high;
+	uint8_t state;	   // enum session_state, valid in the original direction
+	uint8_t tcp_flags; // TCP flags seen in this direction, or'ed
+};
+
+struct session6 {
+	struct session s;
+	uint8_t src6[16], dst6[16];
+	uint8_t reserved[32];
+};
+
+_Static_assert(sizeof(struct session) == 64, "one cache line");
+_Static_assert(sizeof(struct session6) == 128, "two cache lines");
+
+struct session_config {
+	uint32_t connections; // capacity, per address family; rounded up to a power of two
+	uint32_t port_share_percent;
+	uint16_t max_ports; // port indexes are below this
+	bool huge;	    // ask for huge pages (falls back to transparent ones)
+	bool tcp_loose;
+	struct datapath_timeouts timeouts;
+	struct rte_rcu_qsbr *qsbr; // NULL: single threaded (tests)
+};
+
+struct session_table;
+struct session_worker; // a worker's free pairs and limbo
+
+int weft_sessions_new(const struct session_config *config, struct session_table **out,
+		      struct err *err);
+void weft_sessions_free(struct session_table *t);
+struct session_worker *weft_session_worker_new(struct session_table *t);
+void weft_session_worker_free(struct session_worker *w);
+
+struct session *weft_session_get(const struct session_table *t, const struct flow_key *key,
+				 uint32_t hash);
+// n <= 64. out[i] = the session or NULL. Keys with skip bit i set in `skip` are left alone (out[i] = NULL).
+// Prefetches buckets, then lines, so that the memory latency of a burst overlaps.
+void weft_session_get_bulk(const struct session_table *t, const struct flow_key *keys,
+			   const uint32_t *hashes, uint16_t n, uint64_t skip, struct session **out);
+
+static inline struct session *weft_session_peer(struct session *s)
+{
+	size_t step = s->key.family == 6 ? sizeof(struct session6) : sizeof(struct session);
+
+	return (struct session *)(s->flags & SESSION_REPLY ? (char *)s - step : (char *)s + step);
+}
+
+static inline struct session *weft_session_original(struct session *s)
+{
+	return s->flags & SESSION_REPLY ? weft_session_peer(s) : s;
+}
+
+struct session_direction {
+	struct flow_key key;
+	uint8_t eth_in[12], eth_out[12];
+	uint16_t out_port;
+	uint16_t flags; // SESSION_REPLY is set by add
+};
+
+struct session_new {
+	struct session_direction original, reply;
+	uint32_t gen;
+	uint8_t tcp_flags; // of the first packet, 0 if not TCP
+	uint32_t bytes;	   // of the first packet
+};
+
+// Make both directions and publish them. NULL with *why = DROP_SESSIONS_FULL or DROP_PORT_SESSIONS when nothing may make
+// room. If the original key exists already (another worker was faster), that session is returned.
+struct session *weft_session_add(struct session_worker *w, const struct session_new *n,
+				 uint32_t now_ms, enum drop *why);
+// The whole connection, from either direction.
+void weft_session_remove(struct session_worker *w, struct session *s);
+
+// What a packet of an existing session does to its state. TCP: flags as in the header. Returns DROP_NONE, or
+// DROP_TCP_FLAGS / DROP_TCP_STATE for a packet that cannot belong (e.g. SYN+FIN). Called for every packet that is not a plain
+// ACK of an established connection; cheap enough for all. A SYN that reopens a closing connection resets it to NEW (and *reopened
+// = true: the caller judges the flow again).
+enum drop weft_session_update(struct session_table *t, struct session *s, uint8_t tcp_flags,
+			      bool *reopened);
+
+// May a packet with these TCP flags open a connection? DROP_NONE, DROP_TCP_FLAGS or DROP_TCP_STATE.
+enum drop weft_tcp_may_open(uint8_t tcp_flags, bool loose);
+
+// The slow clock hand: look at up to `budget` pairs and forget idle ones. Returns how many were removed. Call every burst or so with a
+// small budget; a full turn is made about every ten seconds at the rates it is called with (see the .c).
+uint32_t weft_session_expire(struct session_worker *w, uint32_t now_ms, uint32_t budget);
+
+// Milliseconds of idle time after which this connection expires, by protocol and state.
+uint32_t weft_session_timeout_ms(const struct session_table *t, const struct session *original);
+
+uint32_t weft_session_count(const struct session_table *t);
+uint32_t weft_session_capacity(const struct session_table *t);
+uint32_t weft_session_port_count(const struct session_table *t, uint16_t port);
+size_t weft_session_memory(const struct session_table *t); // bytes reserved
+
+// Original directions, in table order, possibly changing meanwhile: copies. visit returns false to stop.
+struct session_copy {
+	struct session original, reply;
+	struct flow_key key; // of the original, whole
+	uint32_t idle_ms, expires_ms;
+};
+void weft_session_each(struct session_table *t, uint32_t now_ms,
+		       bool (*visit)(const struct session_copy *s, void *arg), void *arg);
+void weft_session_key(const struct session *s, struct flow_key *out);
