@@ -134,6 +134,8 @@ struct plan_neighbour {
 	struct mac_addr mac;
 	char port_id[WEFT_ID_LEN + 1]; // the port that owns it
 	bool local;		       // that port is on this node
+	bool from_pair; // an allowed address pair: several ports may share it (VRRP), so the
+			// datapath asks the owners instead of answering for them
 };
 
 struct plan_change {
@@ -145,7 +147,7 @@ struct plan_change {
 		struct plan_member *member;	  // all
 		struct plan_rule_set *rule_set;	  // id
 		struct plan_port *port;		  // id
-		struct plan_neighbour *neighbour; // network_id, ip, port_id
+		struct plan_neighbour *neighbour; // network_id, ip, mac, port_id
 		void *object;
 	};
 };
