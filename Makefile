@@ -26,7 +26,7 @@ deps = @tools/deps.sh $(1)
 step = @echo "==> $(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check unit wire crash bench lint fmt fuzz install clean
+.PHONY: help build demo check unit wire crash bench lint fmt fuzz install deb clean
 
 help: ## this list
 	@echo "Weft: the network of an OpenStack compute node."
@@ -79,6 +79,10 @@ install: ## programs, unit, configuration, man pages [DESTDIR=] [PREFIX=/usr/loc
 	$(call deps,build)
 	@tools/build.sh build -Dprefix=$(PREFIX)
 	DESTDIR=$(DESTDIR) meson install -C build --no-rebuild
+
+deb: ## the Debian package, in build-deb/
+	$(call deps,build deb)
+	@tools/deb.sh
 
 clean: ## remove the build directories
 	rm -rf build build-*
