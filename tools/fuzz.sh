@@ -40,7 +40,8 @@ for target in "$@"; do
 		grep -E '^(Done|#[0-9]+.*DONE)' "$log"
 	else
 		failed+=("$target")
-		tail -n 60 "$log"
+		echo "$target failed; all of it is in $log"
+		sed -n '/ERROR:\|runtime error:/,$p' "$log" | head -n 50
 	fi
 done
 echo "$(($# - ${#failed[@]})) passed, ${#failed[@]} failed, 0 skipped"
