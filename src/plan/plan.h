@@ -163,3 +163,5 @@ void weft_plan_batch_add(struct plan_batch *b, enum plan_op op, enum plan_kind k
 void weft_plan_object_free(enum plan_kind kind, void *object);
 // Deep copy of one object, same kind.
 void *weft_plan_object_copy(enum plan_kind kind, const void *object);
+// Same object in every field, and the same order in its lists.
+bool weft_plan_object_equal(enum plan_kind kind, const void *a, const void *b);

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// From one object of the model to the plan's form of it: pure functions of the objects they are given.
+//
+// Everything that is derived from a port (its plan object, its neighbours, the members that it
+// contributes to its groups' sets) depends on that port object alone. So the planner can take back what the
+// object before a change contributed and add what the object after it does, without looking at anything else.
+//
+// Ownership  *out is the caller's (weft_plan_object_free, or free() for arrays)
+// Errors     -EINVAL: the object is not one that the API would have taken; err names it
+// Threads    any
+#pragma once
+
+#include "base/err.h"
+#include "model/model.h"
+#include "plan/plan.h"
+
+struct plan_prefixes {
+	size_t n;
+	struct ip_prefix *prefix;
+};
+
+// Bound to this host and attachable there.
+bool weft_plan_port_is_local(const struct object *port, const char *host);
+
+int weft_plan_build_network(const struct object *o, struct plan_network **out, struct err *err);
+// The domain that DHCP tells comes from the subnet's network, which may be NULL.
+int weft_plan_build_subnet(const struct object *o, const struct object *network,
+			   struct plan_subnet **out, struct err *err);
+// The rule set of a security group with its rules, sorted by id.
+int weft_plan_build_rule_set(const struct model *m, const struct object *group,
+			     struct plan_rule_set **out, struct err *err);
+int weft_plan_build_port(const struct object *o, struct plan_port **out, struct err *err);
+
+// The addresses by which the port is found on its network: fixed IPs, host-sized allowed pairs and the IPv6 link-local
+// address of every allowed MAC; each (address, MAC) once. A port that is bound to no host has none: nothing could be
+// delivered there, and the port that reserves a virtual address must not hide the ports that serve it.
+int weft_plan_build_neighbours(const struct object *port, const char *host,
+			       struct plan_neighbour **out, size_t *n, struct err *err);
+// What the port adds to the set of each of its groups: fixed IPs and allowed pairs, prefixes too; masked.
+int weft_plan_build_members(const struct object *port, struct plan_prefixes *out, struct err *err);
+// An address group's addresses [from, to) of its list; masked.
+int weft_plan_build_addresses(const struct object *group, size_t from, size_t to,
+			      struct plan_prefixes *out, struct err *err);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/dhcp_option.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void expect(const char *name, const char *value, uint8_t code, const void *bytes, size_t len)
+{
+	struct plan_dhcp_option o;
+	struct err err = {0};
+
+	if (weft_dhcp_option_encode(name, value, &o, &err) != 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(o.family, 4);
+	assert_int_equal(o.code, code);
+	assert_int_equal(o.len, len);
+	assert_memory_equal(o.value, bytes, len);
+}
+
+static void refuse(const char *name, const char *value)
+{
+	struct plan_dhcp_option o;
+	struct err err = {0};
+
+	assert_int_equal(weft_dhcp_option_encode(name, value, &o, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, name));
+}
+
+static void an_option_has_one_code_however_it_is_named(void **state)
+{
+	(void)state;
+	expect("mtu", "1400", 26, "\x05\x78", 2);
+	expect("interface-mtu", "1400", 26, "\x05\x78", 2);
+	expect("26", "1400", 26, "\x05\x78", 2);
+	expect("option:mtu", "1400", 26, "\x05\x78", 2);
+	expect("option:26", "1400", 26, "\x05\x78", 2);
+	expect("bootfile_name", "pxelinux.0", 67, "pxelinux.0", 10);
+}
+
+static void addresses_are_a_list_of_four_bytes_each(void **state)
+{
+	(void)state;
+	expect("dns-server", "10.0.0.2,10.0.0.3", 6, "\x0a\0\0\x02\x0a\0\0\x03", 8);
+	expect("dns-server", "10.0.0.2, 10.0.0.3", 6, "\x0a\0\0\x02\x0a\0\0\x03", 8);
+	expect("server-ip-address", "192.0.2.1", 150, "\xc0\0\x02\x01", 4);
+	refuse("ntp-server", "2001:db8::1");
+	refuse("router", "not-an-address");
+}
+
+static void search_domains_are_labels(void **state)
+{
+	(void)state;
+	expect("domain-search", "a.example,b", 119, "\1a\7example\0\1b\0", 14);
+	refuse("domain-search", "a..b");
+}
+
+static void classless_routes_carry_only_significant_bytes(void **state)
+{
+	(void)state;
+	expect("classless-static-route", "10.1.128.0/17,10.0.0.1,0.0.0.0/0,10.0.0.9", 121,
+	       "\x11\x0a\x01\x80\x0a\0\0\x01\0\x0a\0\0\x09", 13);
+	refuse("classless-static-route", "10.1.0.0/16");
+}
+
+static void a_number_without_a_name_takes_its_form_from_the_value(void **state)
+{
+	(void)state;
+	expect("224", "0xdeadbeef", 224, "\xde\xad\xbe\xef", 4);
+	expect("224", "de:ad", 224, "\xde\xad", 2);
+	expect("224", "300", 224, "\x01\x2c", 2);
+	expect("224", "7", 224, "\x07", 1);
+	expect("224", "10.0.0.1", 224, "\x0a\0\0\x01", 4);
+	expect("224", "some text", 224, "some text", 9);
+}
+
+static void nonsense_is_refused_with_its_name(void **state)
+{
+	char text[300];
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	refuse("no-such-option", "1");
+	refuse("0", "1");
+	refuse("255", "1");
+	refuse("mtu", "65536");
+	refuse("mtu", "-1");
+	refuse("default-ttl", "256");
+	refuse("domain-name", "");
+	refuse("domain-name", text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_option_has_one_code_however_it_is_named),
+		cmocka_unit_test(addresses_are_a_list_of_four_bytes_each),
+		cmocka_unit_test(search_domains_are_labels),
+		cmocka_unit_test(classless_routes_carry_only_significant_bytes),
+		cmocka_unit_test(a_number_without_a_name_takes_its_form_from_the_value),
+		cmocka_unit_test(nonsense_is_refused_with_its_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
