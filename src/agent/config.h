@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Configuration: an INI file whose every key is one line of one table (config_keys.c). The table drives the parser, what an
+// error says is allowed, and the manual page.
+//
+//   [section]
+//   key = value        ; a comment begins at the start of a line, or after a blank, with ; or #
+//
+// Everything has a default, so no file is needed. What the parser does not know it refuses: a misspelt key
+// must not silently mean its default.
+//
+// Ownership  struct config owns its texts (weft_config_fini)
+// Errors     -EINVAL, and err says "FILE:LINE: what is wrong and what is allowed"; -errno when the file cannot be read
+// Threads    any
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "datapath/datapath.h"
+#include "north/api/api.h"
+
+struct config {
+	// [node]
+	char *host, *run_dir, *state_dir;
+	uint32_t log; // enum log_level
+	// [api]
+	char *listen, *tokens, *tls_cert, *tls_key;
+	uint32_t auth; // enum api_auth
+	// [store]
+	uint32_t store;
+	char *endpoints;
+	// [datapath]
+	uint32_t type, firewall, vif, vhostuser_mode;
+	char *cores;
+	uint32_t workers, poll, idle_us, sessions, port_share, hugepages, tcp_loose;
+	struct datapath_timeouts timeouts;
+	// [tunnel]
+	char *local_ip, *tunnel_device;
+};
+
+// The defaults, then what the text says (NULL, 0: nothing). `name` is for messages. On failure *c is empty.
+int weft_config_parse(const char *name, const char *text, size_t len, struct config *c,
+		      struct err *err);
+// The same from a file; path NULL: the defaults alone.
+int weft_config_read(const char *path, struct config *c, struct err *err);
+void weft_config_fini(struct config *c);
+
+// The datapath's and the API's share of it; they borrow from c.
+struct datapath_config weft_config_datapath(const struct config *c);
+struct api_config weft_config_api(const struct config *c);
+const char *weft_config_vif(const struct config *c);		// "tap"
+const char *weft_config_vhostuser_mode(const struct config *c); // "client" | "server"
+
+// The manual page weftd(8), in roff.
+void weft_config_man(struct text *out);

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/config_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/config.h"
+
+#define AT(field) offsetof(struct config, field)
+// Milliseconds are kept in 32 bits and compared by signed difference, hence the limit.
+#define TIMEOUT(name, seconds, help)                                                               \
+	{                                                                                          \
+		"datapath", #name, FORM_NUMBER, AT(timeouts.name), seconds, NULL, 1, 2000000, help \
+	}
+
+const struct config_section weft_config_sections[] = {
+	{"node", "This node."},
+	{"api", "The Neutron API, the operator's API and the metrics."},
+	{"store", "Where networks, ports and groups are kept."},
+	{"datapath", "What carries the packets."},
+	{"physical", "Physical networks. They come later; no key is known yet."},
+	{"tunnel", "Tunnels between nodes. They come later; keys are refused."},
+};
+const size_t weft_config_n_sections = sizeof(weft_config_sections) / sizeof(*weft_config_sections);
+
+const struct config_key weft_config_keys[] = {
+	{"node", "host", FORM_TEXT, AT(host), "", NULL, 0, 0,
+	 "The node's name: the ports whose binding:host_id says the same are this node's. Default: "
+	 "the host's name."},
+	{"node", "run_dir", FORM_PATH, AT(run_dir), "/run/weft", NULL, 0, 0,
+	 "Directory for sockets. It is made when missing."},
+	{"node", "state_dir", FORM_PATH, AT(state_dir), "/var/lib/weft", NULL, 0, 0,
+	 "Directory of the database. It is made when missing; one weftd at a time may use it."},
+	{"node", "log", FORM_CHOICE, AT(log), "info", "error|warning|info|debug", 0, 0,
+	 "How much to tell on standard error."},
+
+	{"api", "listen", FORM_LISTEN, AT(listen), "127.0.0.1:9696", NULL, 0, 0,
+	 "Address and port to serve on."},
+	{"api", "auth", FORM_CHOICE, AT(auth), "none", "none|token", 0, 0,
+	 "Who may use it: everybody (on loopback addresses only), or holders of a token. Any other "
+	 "address needs tokens and TLS."},
+	{"api", "tokens", FORM_PATH, AT(tokens), "", NULL, 0, 0,
+	 "File with a line for each token: token project role[,role]."},
+	{"api", "tls_cert", FORM_PATH, AT(tls_cert), "", NULL, 0, 0, "Certificate (chain) in PEM."},
+	{"api", "tls_key", FORM_PATH, AT(tls_key), "", NULL, 0, 0, "Its key in PEM."},
+
+	{"store", "type", FORM_CHOICE, AT(store), "sqlite", "sqlite/etcd", 0, 0,
+	 "sqlite: a file in state_dir."},
+	{"store", "endpoints", FORM_TEXT, AT(endpoints), "", NULL, 0, 0,
+	 "etcd's addresses. Refused until the etcd store is built."},
+
+	{"datapath", "type", FORM_CHOICE, AT(type), "native", "native/ovs|linux", 0, 0,
+	 "native: Weft's own, in user space."},
+	{"datapath", "firewall", FORM_CHOICE, AT(firewall), "conntrack", "learn|conntrack", 0, 0,
+	 "How an Open vSwitch datapath filters; the native one has its own sessions and does not "
+	 "ask."},
+	{"datapath", "vif", FORM_CHOICE, AT(vif), "tap", "tap/vhostuser", 0, 0,
+	 "How a port's VM is attached if its binding:profile does not say. tap: a kernel interface "
+	 "named \"tap\" and the first 11 characters of the port's id."},
+	{"datapath", "vhostuser_mode", FORM_CHOICE, AT(vhostuser_mode), "client", "client|server",
+	 0, 0, "What QEMU is on a vhost-user socket: client means that weftd makes the socket."},
+	{"datapath", "workers", FORM_NUMBER, AT(workers), "1", NULL, 1, 64,
+	 "Threads that move packets."},
+	{"datapath", "cores", FORM_CORES, AT(cores), "", NULL, 0, 0,
+	 "The cores they run on, for example 0 or 2-5 or 1,3. Empty: choose."},
+	{"datapath", "poll", FORM_CHOICE, AT(poll), "adaptive", "adaptive|busy", 0, 0,
+	 "adaptive: an idle worker sleeps for a moment. busy: it keeps spinning."},
+	{"datapath", "idle_us", FORM_NUMBER, AT(idle_us), "100", NULL, 1, 10000,
+	 "Longest sleep of an idle worker, microseconds."},
+	{"datapath", "sessions", FORM_NUMBER, AT(sessions), "1048576", NULL, 1024, 268435456,
+	 "Size of the session table, in connections."},
+	{"datapath", "port_share", FORM_NUMBER, AT(port_share), "25", NULL, 1, 100,
+	 "How much of the session table one port may use, percent."},
+	{"datapath", "hugepages", FORM_CHOICE, AT(hugepages), "auto", "auto|require|off", 0, 0,
+	 "auto: use huge pages if there are some. require: do not start without."},
+	{"datapath", "tcp_loose", FORM_CHOICE, AT(tcp_loose), "yes", "no|yes", 0, 0,
+	 "yes: a permitted TCP connection may be picked up in the middle, as after a restart. no: "
+	 "it must begin with its handshake."},
+	TIMEOUT(tcp_opening, "60", "Seconds until an idle TCP handshake is forgotten."),
+	TIMEOUT(tcp_established, "432000", "Seconds until an idle TCP connection is forgotten."),
+	TIMEOUT(tcp_closing, "30", "Seconds until a closed TCP connection is forgotten."),
+	TIMEOUT(udp_unanswered, "30", "Seconds until an unanswered UDP flow is forgotten."),
+	TIMEOUT(udp_answered, "180", "Seconds until an idle answered UDP flow is forgotten."),
+	TIMEOUT(icmp, "30", "Seconds until an idle ICMP flow is forgotten."),
+	TIMEOUT(other, "600", "Seconds until an idle flow of another protocol is forgotten."),
+
+	{"tunnel", "local_ip", FORM_TEXT, AT(local_ip), "", NULL, 0, 0,
+	 "Refused until tunnels are built."},
+	{"tunnel", "device", FORM_TEXT, AT(tunnel_device), "", NULL, 0, 0,
+	 "Refused until tunnels are built."},
+};
+const size_t weft_config_n_keys = sizeof(weft_config_keys) / sizeof(*weft_config_keys);
+
+const char *weft_config_allowed(const struct config_key *k, char *buf, size_t size)
+{
+	char words[128];
+	size_t n;
+
+	switch (k->form) {
+	case FORM_NUMBER:
+		snprintf(buf, size, "a number from %u to %u", k->min, k->max);
+		break;
+	case FORM_CHOICE:
+		n = strcspn(k->choices, "/");
+		snprintf(words, sizeof(words), "%.*s", (int)n, k->choices);
+		buf[0] = '\0';
+		for (char *w = words, *end; w != NULL && *w != '\0'; w = end) {
+			end = strchr(w, '|');
+			if (end != NULL)
+				*end++ = '\0';
+			n = strlen(buf);
+			snprintf(buf + n, size - n, "%s%s",
+				 n == 0	       ? ""
+				 : end == NULL ? " or "
+					       : ", ",
+				 w);
+		}
+		break;
+	case FORM_PATH:
+		snprintf(buf, size, "an absolute path");
+		break;
+	case FORM_LISTEN:
+		snprintf(buf, size, "ADDRESS:PORT, as 127.0.0.1:9696 or [::1]:9696");
+		break;
+	case FORM_CORES:
+		snprintf(buf, size, "a list of core numbers, as 0 or 2-5 or 1,3");
+		break;
+	case FORM_TEXT:
+		snprintf(buf, size, "text");
+		break;
+	}
+	return buf;
+}
