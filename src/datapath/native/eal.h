@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // EAL: bring DPDK up for a daemon that may have no huge pages and no NIC.
 //
-// Threads    control thread, once per process
+// Any number of daemons run on one machine: nothing is shared between them and no file is left behind, however they end.
+// Other threads get a buffer cache of their own by rte_thread_register().
+//
+// Threads    control thread, once per process (DPDK cannot be started a second time)
 #pragma once
 
 #include <rte_mempool.h>
@@ -14,9 +17,11 @@
 // OFF never. *huge = what it became. Leaves the calling thread's CPU affinity as it was and installs no signal handlers. EAL's own log goes to
 // weft_log at warning and above.
 int weft_eal_start(const struct datapath_config *config, bool *huge, struct err *err);
+// After everything that lives in DPDK's memory is freed.
 void weft_eal_stop(void);
 
-// The packet buffers: as many as fit the memory given at start, 2 KB of data each plus headroom.
+// The packet buffers, 2 KB of data each plus headroom; how many follows the number of workers. Freed with rte_mempool_free().
+// -ENOTSUP: DPDK's mempool driver is not installed.
 int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out, struct err *err);
 
 // Cores for n workers from config->cores ("", "0", "2-5", "1,3"); empty: choose from the process's affinity mask (not

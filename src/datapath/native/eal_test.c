@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/eal.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+
+#include "base/text.h"
+
+#include <cmocka.h>
+
+static struct rte_mempool *pool;
+
+static const struct datapath_config config = {.workers = 2};
+
+static void refused(const char *spec, uint16_t n, const char *why)
+{
+	struct err err = {0};
+	int cores[8];
+
+	assert_int_equal(weft_eal_cores(spec, n, cores, &err), -EINVAL);
+	if (strstr(err.msg, why) == NULL)
+		fail_msg("\"%s\" does not say \"%s\"", err.msg, why);
+}
+
+static void cores_are_read_from_lists_and_ranges(void **state)
+{
+	(void)state;
+	cpu_set_t mask, two;
+	int cores[4], first = -1, second = -1;
+	char spec[64];
+
+	assert_int_equal(sched_getaffinity(0, sizeof(mask), &mask), 0);
+	for (int cpu = 0; cpu < CPU_SETSIZE && second < 0; cpu++) {
+		if (!CPU_ISSET(cpu, &mask))
+			continue;
+		if (first < 0)
+			first = cpu;
+		else
+			second = cpu;
+	}
+	if (second != first + 1)
+		skip(); // this machine gives us one core, or scattered ones
+
+	CPU_ZERO(&two);
+	CPU_SET(first, &two);
+	CPU_SET(second, &two);
+	assert_int_equal(sched_setaffinity(0, sizeof(two), &two), 0);
+
+	snprintf(spec, sizeof(spec), "%d,%d", second, first);
+	assert_int_equal(weft_eal_cores(spec, 2, cores, NULL), 0);
+	assert_int_equal(cores[0], second);
+	assert_int_equal(cores[1], first);
+
+	snprintf(spec, sizeof(spec), "%d-%d", first, second);
+	assert_int_equal(weft_eal_cores(spec, 2, cores, NULL), 0);
+	assert_int_equal(cores[0], first);
+	assert_int_equal(cores[1], second);
+	refused(spec, 3, "too few for 3 workers");
+
+	// Ours to choose: the first core last, and then they share.
+	assert_int_equal(weft_eal_cores("", 3, cores, NULL), 0);
+	assert_int_equal(cores[0], second);
+	assert_int_equal(cores[1], first);
+	assert_int_equal(cores[2], second);
+
+	snprintf(spec, sizeof(spec), "%d", second + 1);
+	refused(spec, 1, "has no core");
+	assert_int_equal(sched_setaffinity(0, sizeof(mask), &mask), 0);
+}
+
+static void malformed_cores_are_refused(void **state)
+{
+	(void)state;
+	static const char *const specs[] = {"x",  "1-",	 "-1",	 "3-2", ",",   "0,",
+					    "0x", "0 1", "0--1", " 0",	"1,,2"};
+
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++)
+		refused(specs[i], 1, "expected core numbers");
+	refused("4095", 1, "has no core 4095");
+	refused("99999999999999999999", 1, "has no core");
+}
+
+static void start_is_fast_and_leaves_the_thread_alone(void **state)
+{
+	(void)state;
+	cpu_set_t before, after;
+	struct err err = {0};
+	bool huge;
+
+	assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof(before), &before), 0);
+	uint64_t t = weft_now_ms();
+	if (weft_eal_start(&config, &huge, &err) < 0)
+		fail_msg("%s", err.msg);
+	if (weft_eal_pool(&config, &pool, &err) < 0)
+		fail_msg("%s", err.msg);
+	t = weft_now_ms() - t;
+	print_message("started in %u ms, huge pages: %s\n", (unsigned int)t, huge ? "yes" : "no");
+	assert_true(t < 3000); // half a second on an idle machine
+	assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof(after), &after), 0);
+	assert_true(CPU_EQUAL(&before, &after));
+	assert_int_equal(weft_eal_start(&config, &huge, &err), -EALREADY);
+}
+
+static void *take_and_give(void *arg)
+{
+	struct rte_mbuf *pkts[64];
+	bool *ok = arg;
+
+	*ok = rte_thread_register() == 0 &&
+	      rte_mempool_default_cache(pool, rte_lcore_id()) != NULL &&
+	      rte_pktmbuf_alloc_bulk(pool, pkts, 64) == 0;
+	if (*ok)
+		rte_pktmbuf_free_bulk(pkts, 64);
+	rte_thread_unregister();
+	return NULL;
+}
+
+static void buffers_hold_2_kb_and_threads_of_ours_have_a_cache(void **state)
+{
+	(void)state;
+	pthread_t thread;
+	bool ok = false;
+
+	if (pool == NULL)
+		skip();
+	assert_int_equal(rte_pktmbuf_data_room_size(pool), 2048 + RTE_PKTMBUF_HEADROOM);
+	assert_true(rte_mempool_avail_count(pool) >= 16383);
+	assert_int_equal(pthread_create(&thread, NULL, take_and_give, &ok), 0);
+	pthread_join(thread, NULL);
+	assert_true(ok);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+}
+
+// Before this process has its own.
+static void many_daemons_run_side_by_side(void **state)
+{
+	(void)state;
+	pid_t pids[3];
+
+	for (int i = 0; i < 3; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			bool huge;
+			struct rte_mempool *mine;
+
+			if (weft_eal_start(&config, &huge, NULL) < 0 ||
+			    weft_eal_pool(&config, &mine, NULL) < 0)
+				_exit(1);
+			usleep(300 * 1000); // until all three are up
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < 3; i++) {
+		int status;
+
+		waitpid(pids[i], &status, 0);
+		assert_int_equal(status, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cores_are_read_from_lists_and_ranges),
+		cmocka_unit_test(malformed_cores_are_refused),
+		cmocka_unit_test(many_daemons_run_side_by_side),
+		cmocka_unit_test(start_is_fast_and_leaves_the_thread_alone),
+		cmocka_unit_test(buffers_hold_2_kb_and_threads_of_ours_have_a_cache),
+	};
+	int ret = cmocka_run_group_tests(tests, NULL, NULL);
+
+	rte_mempool_free(pool);
+	weft_eal_stop();
+	return ret;
+}
