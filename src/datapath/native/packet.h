@@ -3,7 +3,15 @@
 //
 // The fast path reads plain TCP, UDP and echo itself (fast.c); whatever is unusual (options, extension headers, fragments,
 // ARP, ND, errors) comes here. The parser reads only the first `len` bytes it is given (the first segment) and
-// never trusts a length. Pure: no mbufs, no state.
+// never trusts a length: headers that reach beyond it make the packet DROP_TRUNCATED. Pure: no mbufs, no state.
+//
+// What counts as the transport header is what the receiving host takes for it: hop-by-hop, destination options, routing,
+// fragment and authentication headers are stepped over; ESP, mobility and unknown headers are the final protocol.
+//
+// ICMP    key.dport is type << 8 | code of any message; key.sport the identifier of queries, else 0.
+// Refused impossible lengths and orders, more than 8 extension headers, jumbograms, type 0 routing headers that are still
+//         travelling (RFC 5095), fragmented neighbour discovery (RFC 6980), a first fragment without its whole transport
+//         header (RFC 1858, 7112: DROP_FRAG_TINY). Not refused, because it is policy: odd addresses, TCP flags, options.
 //
 // RFC 791, 8200 (extension headers), 792, 4443, 826, 4861.
 #pragma once
@@ -26,7 +34,8 @@ enum packet_kind {
 enum packet_fragment {
 	FRAGMENT_NONE,
 	FRAGMENT_FIRST, // offset 0, more to come: has the transport header
-	FRAGMENT_LATER, // no transport header: key.sport/dport unknown
+	FRAGMENT_LATER, // no transport header: key.sport/dport are 0, unknown; in IPv6 key.proto is the
+			// fragment header's word for it, which may name an extension header
 };
 
 struct packet {
