@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// The store in SQLite: one table, one row an object, one SQLite transaction a request.
+//
+// WAL with synchronous = FULL: a commit returns after its log has reached the disk, and a crash leaves either
+// all of a transaction or nothing. Locking is exclusive from the first access until the process ends,
+// however it ends: a second weftd on the same file is told so instead of sharing it.
+#include "north/store/store.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/auto.h"
+
+#define SCHEMA_VERSION 1
+#define APPLICATION_ID 0x57656674 // "Weft": tells our files from other SQLite files
+
+// A predecessor that was just killed may need a moment to give up its lock.
+#define BUSY_TIMEOUT_MS 1000
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *put;
+	sqlite3_stmt *del;
+	char *path;
+};
+
+DEFINE_AUTO(store, struct store *, weft_store_close)
+DEFINE_AUTO(stmt, sqlite3_stmt *, sqlite3_finalize)
+
+// What SQLite says, as a sentence with what an operator can do about it.
+static int store_fail(const struct store *s, struct err *err)
+{
+	const char *path = s->path;
+
+	switch (sqlite3_errcode(s->db) & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return weft_fail(
+			err, -EBUSY,
+			"state file %s is in use by another process (is weftd already running?)",
+			path);
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return weft_fail(
+			err, -EACCES,
+			"state file %s cannot be opened (%s): check that its directory exists and is writable",
+			path, strerror(sqlite3_system_errno(s->db)));
+	case SQLITE_READONLY:
+		return weft_fail(
+			err, -EROFS,
+			"state file %s is not writable: check its owner and mode, and its directory's",
+			path);
+	case SQLITE_FULL:
+		return weft_fail(err, -ENOSPC, "state file %s cannot grow: the disk is full", path);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return weft_fail(
+			err, -EUCLEAN,
+			"state file %s is damaged (%s): restore a copy or move it away to start empty",
+			path, sqlite3_errmsg(s->db));
+	case SQLITE_NOMEM:
+		return weft_fail(err, -ENOMEM, "state file %s: out of memory", path);
+	default:
+		return weft_fail(err, -EIO, "state file %s: %s", path, sqlite3_errmsg(s->db));
+	}
+}
+
+static int exec(struct store *s, const char *sql, struct err *err)
+{
+	if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return store_fail(s, err);
+	return 0;
+}
+
+// A statement that answers one number.
+static int query_number(struct store *s, const char *sql, int *out, struct err *err)
+{
+	weft_auto(stmt) q = NULL;
+
+	if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return store_fail(s, err);
+	*out = sqlite3_column_int(q, 0);
+	return 0;
+}
+
+static int check_integrity(struct store *s, struct err *err)
+{
+	weft_auto(stmt) q = NULL;
+
+	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return store_fail(s, err);
+	const char *verdict = (const char *)sqlite3_column_text(q, 0);
+	if (verdict == NULL || strcmp(verdict, "ok") != 0)
+		return weft_fail(
+			err, -EUCLEAN,
+			"state file %s is damaged (%s): restore a copy or move it away to start empty",
+			s->path, verdict ? verdict : "no verdict");
+	return 0;
+}
+
+static int create_schema(struct store *s, struct err *err)
+{
+	char sql[512];
+
+	// Rows keep their place (rowid) when updated: objects come back in the order of creation.
+	sqlite3_snprintf(
+		sizeof(sql), sql,
+		"BEGIN IMMEDIATE;"
+		"CREATE TABLE object (type TEXT NOT NULL, id TEXT NOT NULL, attr TEXT NOT NULL,"
+		" UNIQUE (type, id));"
+		"PRAGMA application_id = %d;"
+		"PRAGMA user_version = %d;"
+		"COMMIT",
+		APPLICATION_ID, SCHEMA_VERSION);
+	return exec(s, sql, err);
+}
+
+static int check_schema(struct store *s, struct err *err)
+{
+	int version, application, tables;
+	int ret;
+
+	ret = query_number(s, "PRAGMA user_version", &version, err);
+	if (ret == 0)
+		ret = query_number(s, "PRAGMA application_id", &application, err);
+	if (ret == 0)
+		ret = query_number(s, "SELECT count(*) FROM sqlite_master", &tables, err);
+	if (ret < 0)
+		return ret;
+
+	if (version == 0 && application == 0 && tables == 0)
+		return create_schema(s, err);
+	if (application != APPLICATION_ID)
+		return weft_fail(err, -EINVAL,
+				 "state file %s is not Weft's: it is another program's database",
+				 s->path);
+	if (version > SCHEMA_VERSION)
+		return weft_fail(
+			err, -EINVAL,
+			"state file %s was written by a newer weftd (schema %d, this one knows up to %d): upgrade weftd, or use another state_dir",
+			s->path, version, SCHEMA_VERSION);
+	return check_integrity(s, err);
+}
+
+static int prepare(struct store *s, struct err *err)
+{
+	static const char put[] = "INSERT INTO object (type, id, attr) VALUES (?1, ?2, ?3)"
+				  " ON CONFLICT (type, id) DO UPDATE SET attr = ?3";
+	static const char del[] = "DELETE FROM object WHERE type = ?1 AND id = ?2";
+
+	if (sqlite3_prepare_v3(s->db, put, -1, SQLITE_PREPARE_PERSISTENT, &s->put, NULL) !=
+		    SQLITE_OK ||
+	    sqlite3_prepare_v3(s->db, del, -1, SQLITE_PREPARE_PERSISTENT, &s->del, NULL) !=
+		    SQLITE_OK)
+		return store_fail(s, err);
+	return 0;
+}
+
+int weft_store_open(const char *path, struct store **out, struct err *err)
+{
+	weft_auto(store) s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (s == NULL || (s->path = strdup(path)) == NULL)
+		return weft_fail(err, -ENOMEM, "state file %s: out of memory", path);
+
+	// State holds every tenant's addresses and policies: nobody else's business on this host.
+	mode_t mask = umask(077);
+	ret = sqlite3_open_v2(path, &s->db,
+			      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+			      NULL);
+	if (ret == SQLITE_OK) {
+		sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+		// The order matters: exclusive locking before WAL does without shared memory; the
+		// empty write transaction takes the lock now instead of at the first request.
+		ret = exec(s,
+			   "PRAGMA locking_mode = EXCLUSIVE;"
+			   "PRAGMA journal_mode = WAL;"
+			   "PRAGMA synchronous = FULL;"
+			   "BEGIN IMMEDIATE; COMMIT",
+			   err);
+	} else {
+		ret = store_fail(s, err);
+	}
+	umask(mask);
+	if (ret < 0)
+		return ret;
+
+	ret = check_schema(s, err);
+	if (ret < 0)
+		return ret;
+	ret = prepare(s, err);
+	if (ret < 0)
+		return ret;
+
+	*out = weft_take(s);
+	return 0;
+}
+
+void weft_store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	sqlite3_finalize(s->put);
+	sqlite3_finalize(s->del);
+	sqlite3_close(s->db);
+	free(s->path);
+	free(s);
+}
+
+static int load_row(struct store *s, struct model *m, enum resource type, sqlite3_stmt *q,
+		    struct err *err)
+{
+	const char *text = (const char *)sqlite3_column_text(q, 1);
+	int len = sqlite3_column_bytes(q, 1);
+	json_error_t where;
+
+	json_t *attr = json_loadb(text ? text : "", (size_t)len, 0, &where);
+	if (attr == NULL)
+		return weft_fail(err, -EUCLEAN,
+				 "state file %s: %s %s is not JSON (%s): restore a copy", s->path,
+				 weft_resource_name(type), (const char *)sqlite3_column_text(q, 0),
+				 where.text);
+	int ret = weft_model_load(m, type, attr, err);
+	json_decref(attr);
+	return ret;
+}
+
+int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err)
+{
+	static const char sql[] = "SELECT id, attr FROM object WHERE type = ?1 ORDER BY rowid";
+	weft_auto(stmt) q = NULL;
+	size_t loaded = 0;
+	int step;
+
+	if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
+		return store_fail(s, err);
+
+	// In the order of the enum: what is referred to comes before what refers to it.
+	for (enum resource type = 0; type < RES_COUNT; type++) {
+		sqlite3_bind_text(q, 1, weft_resource_name(type), -1, SQLITE_STATIC);
+		while ((step = sqlite3_step(q)) == SQLITE_ROW) {
+			int ret = load_row(s, m, type, q, err);
+			if (ret < 0)
+				return ret;
+			loaded++;
+		}
+		if (step != SQLITE_DONE)
+			return store_fail(s, err);
+		sqlite3_reset(q);
+	}
+	*n = loaded;
+	return 0;
+}
+
+static int write_change(struct store *s, const struct model_change *c, struct err *err)
+{
+	const struct object *o = c->after ? c->after : c->before;
+	sqlite3_stmt *q = c->after ? s->put : s->del;
+	char *text = NULL;
+	int ret = 0;
+
+	sqlite3_bind_text(q, 1, weft_resource_name(o->type), -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, 2, o->id, -1, SQLITE_STATIC);
+	if (c->after) {
+		text = json_dumps(o->attr, JSON_COMPACT);
+		if (text == NULL)
+			return weft_fail(err, -ENOMEM, "%s %s cannot be written as JSON",
+					 weft_resource_name(o->type), o->id);
+		sqlite3_bind_text(q, 3, text, -1, SQLITE_STATIC);
+	}
+	if (sqlite3_step(q) != SQLITE_DONE)
+		ret = store_fail(s, err);
+	sqlite3_reset(q);
+	sqlite3_clear_bindings(q);
+	free(text);
+	return ret;
+}
+
+int weft_store_write(struct store *s, const struct model_change *changes, size_t n, struct err *err)
+{
+	int ret;
+
+	if (n == 0)
+		return 0;
+	ret = exec(s, "BEGIN IMMEDIATE", err);
+	for (size_t i = 0; ret == 0 && i < n; i++)
+		ret = write_change(s, &changes[i], err);
+	if (ret == 0)
+		ret = exec(s, "COMMIT", err);
+
+	// Some errors (a full disk) have rolled back already; a second rollback would only complain.
+	if (ret < 0 && !sqlite3_get_autocommit(s->db))
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	return ret;
+}
