@@ -46,7 +46,12 @@ struct api_hooks {
 	void (*metrics)(void *arg, struct text *out); // GET /metrics
 };
 
-// Starts listening. Errors: the address is in use, TLS files unreadable, no authentication outside loopback...
+// What `weftd --check-config` can tell: is this address, authentication and TLS a combination to serve?
+// Looks at the configuration only, and opens nothing.
+int weft_api_check(const struct api_config *config, struct err *err);
+
+// Starts listening. From here on a broken connection is an error of its socket, not a signal: SIGPIPE is ignored. Errors: the address is in use, TLS files unreadable, no authentication outside loopback...
 int weft_api_start(const struct api_config *config, struct model *m, const struct api_hooks *hooks,
 		   struct event_base *loop, struct api **out, struct err *err);
 void weft_api_stop(struct api *a);
+uint16_t weft_api_port(const struct api *a); // where it listens, for those who asked for port 0
