@@ -60,24 +60,22 @@ check_clang() {
 }
 
 # Prints each finding without the path that leads there; clang-tidy -p build-clang FILE has it.
+# clang 14's analyzer does not know __attribute__((cleanup)), so every weft_auto() is a leak to it:
+# leaks are the sanitizer build's to find.
 check_tidy() {
-	[ -f build-clang/compile_commands.json ] || tools/build.sh build-clang >/dev/null || return 1
-	# err.c defines what tools/analyzer.h wraps.
-	files 'src/*.c' | grep -vx src/base/err.c |
+	local findings=build-clang/tidy.log
+	tools/build.sh build-clang >/dev/null || return 1
+	# err.c defines what tools/analyzer.h wraps; in tests, nobody tells it that an assertion ends them.
+	files 'src/*.c' | grep -vx -e src/base/err.c -e '.*_test.c' |
 		xargs -r -P "$jobs" -n 4 clang-tidy -p build-clang --quiet \
 			--extra-arg=-include --extra-arg="$PWD/tools/analyzer.h" 2>/dev/null |
-		sed -nE 's,^(.*/)?\.\./(src/.*(error|warning): ),\2,p' | sort -u
-	return "${PIPESTATUS[2]}"
+		grep -E ': (error|warning): ' | grep -vF 'Potential leak of memory' |
+		sed -E 's,^.*/src/,src/,' | sort -u >"$findings"
+	cat "$findings"
+	[ ! -s "$findings" ]
 }
 
-check_cppcheck() {
-	files 'src/*.c' | grep -v _test.c >build/cppcheck.list || return 0
-	cppcheck -q -j "$jobs" --file-list=build/cppcheck.list --std=c11 -Isrc \
-		--enable=warning,portability --inline-suppr --error-exitcode=1 \
-		--suppressions-list=tools/cppcheck.supp --library=posix
-}
-
-[ $# -gt 0 ] || set -- format spdx layers headers scripts gcc clang tidy cppcheck
+[ $# -gt 0 ] || set -- format spdx layers headers scripts gcc clang tidy
 for check in "$@"; do
 	echo "==> lint: $check"
 	"check_$check" || failed+=("$check")
