@@ -67,7 +67,7 @@ for kind in "$@"; do
 			run_pytest wire --datapath "${DATAPATH:-native}" ${K:+-k "$K"}
 		elif [ "$build" = build ]; then
 			echo "==> crash test"
-			run_pytest crash
+			run_pytest crash -s # it takes minutes and tells how far it is
 		fi
 		;;
 	esac
