@@ -17,11 +17,13 @@ extern const struct mac_addr weft_service_mac;
 // The DHCP server's address on a subnet without a gateway.
 #define WEFT_SERVICE_IPV4 "169.254.169.254"
 
-// ARP request -> reply "tpa is at mac" (RFC 826). Answers requests only.
+// ARP request -> reply "tpa is at mac" (RFC 826). Answers requests only, and not those for the asker's own address
+// (announcements: an answer would be a conflict, RFC 5227).
 size_t weft_arp_answer(uint8_t *buf, size_t len, size_t cap, const struct mac_addr *mac);
 
 // Neighbour solicitation -> solicited, overriding advertisement with target link-layer option (RFC 4861, 7.2.4);
-// from "::" (duplicate address detection) the answer goes to ff02::1.
+// from "::" (duplicate address detection) the answer goes to ff02::1. Only what passes RFC 4861, 7.1.1, checksum aside
+// (the sender's may be left to offloading), is answered.
 size_t weft_nd_answer(uint8_t *buf, size_t len, size_t cap, const struct packet *p,
 		      const struct mac_addr *mac);
 
@@ -35,8 +37,10 @@ struct dhcp_route {
 	struct ip_addr via; // 0.0.0.0 = on link
 };
 
-// What a port gets. Options given in `extra` override the built ones.
+// What a port gets. Options given in `extra` override the built ones, save those that the protocol itself needs
+// (message type, server and client identifier…); they are sent even if the client did not ask for them.
 struct dhcp_lease {
+	struct mac_addr client;		    // the port's: others' hardware addresses get no answer
 	struct ip_addr ip, server, gateway; // gateway family 0 = none
 	uint8_t prefix_len;
 	uint32_t lease_s;
@@ -53,11 +57,13 @@ struct dhcp_lease {
 enum dhcp_result { DHCP_ANSWERED, DHCP_NO_ANSWER, DHCP_MALFORMED };
 
 // DHCPv4 server (RFC 2131, 2132, 3442): DISCOVER -> OFFER, REQUEST -> ACK or NAK (wrong address), INFORM -> ACK,
-// RELEASE and DECLINE -> no answer, other servers' REQUESTs -> no answer. `client` is the port's MAC. p: the parsed question.
+// RELEASE and DECLINE -> no answer, other servers' REQUESTs -> no answer; neither are relay agents' nor plain BOOTP
+// messages. p: the parsed question.
 enum dhcp_result weft_dhcp_answer(uint8_t *buf, size_t len, size_t cap, const struct packet *p,
 				  const struct dhcp_lease *lease, size_t *answer_len);
 
-// Checksums, all over network-order data (RFC 1071, 1624).
+// Checksums, all over network-order data (RFC 1071). Sums and results are of words as they lie in memory: a result is
+// stored as it is, without swapping. Only the last piece that is added may have an odd length.
 uint16_t weft_csum(const void *data, size_t len, uint32_t seed);     // folded, inverted
 uint32_t weft_csum_add(const void *data, size_t len, uint32_t seed); // running sum
 uint32_t weft_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint16_t len_host);
