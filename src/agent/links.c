@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/links.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/link_watch.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/text.h"
+
+#define RETRY_MIN_MS 200
+#define RETRY_MAX_MS 5000
+
+struct link_port {
+	char id[WEFT_ID_LEN + 1];
+	bool attached;
+	bool fell;   // the datapath gave it up: detach before the next attempt
+	int ifindex; // while attached
+	unsigned int failures;
+	uint64_t next_ms; // of the next attempt after a failure
+	char reason[512];
+};
+
+struct links {
+	struct links_config config;
+	struct map *ports;	// by id: struct link_port
+	struct map *interfaces; // by name: its index, as a pointer
+	struct event *timer;
+	size_t n_attached;
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+int weft_links_new(const struct links_config *config, struct links **out, struct err *err)
+{
+	struct links *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		abort();
+	l->config = *config;
+	l->ports = weft_map_new();
+	l->interfaces = weft_map_new();
+	l->timer = evtimer_new(config->loop, on_timer, l);
+	if (l->timer == NULL) {
+		weft_links_free(l);
+		return weft_fail(err, -ENOMEM, "ports cannot be attached: no timer");
+	}
+	*out = l;
+	return 0;
+}
+
+void weft_links_free(struct links *l)
+{
+	if (l == NULL)
+		return;
+	for (struct map_entry *e = weft_map_first(l->ports); e != NULL; e = weft_map_next(e))
+		free(weft_map_value(e));
+	weft_map_free(l->ports);
+	weft_map_free(l->interfaces);
+	if (l->timer != NULL)
+		event_free(l->timer);
+	free(l);
+}
+
+static int interface_index(const struct links *l, const char *name)
+{
+	return (int)(intptr_t)weft_map_get(l->interfaces, name);
+}
+
+static void arm_timer(struct links *l, uint64_t wait_ms)
+{
+	struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+
+	if (!evtimer_pending(l->timer, NULL))
+		evtimer_add(l->timer, &tv);
+}
+
+static void set_attached(struct links *l, struct link_port *p, bool attached)
+{
+	if (p->attached == attached)
+		return;
+	p->attached = attached;
+	l->n_attached += attached ? 1 : -1;
+	if (weft_model_get(l->config.model, RES_PORT, p->id) != NULL)
+		weft_model_set_port_status(l->config.model, p->id, attached ? "ACTIVE" : "DOWN");
+}
+
+static void retry_later(struct links *l, struct link_port *p)
+{
+	uint64_t wait_ms = RETRY_MIN_MS << (p->failures < 5 ? p->failures : 5);
+
+	if (wait_ms > RETRY_MAX_MS)
+		wait_ms = RETRY_MAX_MS;
+	p->failures++;
+	p->next_ms = weft_now_ms() + wait_ms;
+	arm_timer(l, RETRY_MIN_MS);
+}
+
+static void attach(struct links *l, struct link_port *p, const struct plan_port *port, int ifindex)
+{
+	struct err err = {0};
+	int ret;
+
+	if (p->fell)
+		l->config.ops->detach(l->config.datapath, p->id);
+	p->fell = false;
+	ret = l->config.ops->attach(l->config.datapath, p->id, port->vif_name, &err);
+	if (ret == 0) {
+		p->ifindex = ifindex;
+		p->failures = 0;
+		p->reason[0] = '\0';
+		set_attached(l, p, true);
+		weft_log_info("port %s: attached to %s", p->id, port->vif_name);
+		return;
+	}
+	// One line for the first failure of a row, not for every attempt.
+	if (p->failures == 0 || strcmp(p->reason, err.msg) != 0)
+		weft_log_warning("port %s: cannot be attached: %s", p->id, err.msg);
+	snprintf(p->reason, sizeof(p->reason), "%.500s", err.msg);
+	retry_later(l, p);
+}
+
+static void detach(struct links *l, struct link_port *p, const char *why)
+{
+	l->config.ops->detach(l->config.datapath, p->id);
+	set_attached(l, p, false);
+	p->fell = false;
+	weft_log_info("port %s: detached: %s", p->id, why);
+}
+
+static void forget(struct links *l, struct link_port *p)
+{
+	// Its removal from the plan ended it in the datapath already; this is for the log and the status.
+	if (p->attached)
+		detach(l, p, "it is no longer a port of this node");
+	weft_map_del(l->ports, p->id);
+	free(p);
+}
+
+// Why the port cannot be attached at all as things are; NULL = it can.
+static const char *obstacle(const struct plan_port *port, int ifindex, char *buf, size_t size)
+{
+	if (!port->admin_up)
+		snprintf(buf, size, "the port is administratively down");
+	else if (port->vif != PLAN_VIF_TAP)
+		snprintf(buf, size,
+			 "vhost-user ports come later and are not built in this version");
+	else if (ifindex == 0)
+		snprintf(buf, size, "no interface %s in weftd's network namespace", port->vif_name);
+	else
+		return NULL;
+	return buf;
+}
+
+void weft_links_port_changed(struct links *l, const char *port_id)
+{
+	const struct plan_port *port = weft_planner_port(l->config.planner, port_id);
+	struct link_port *p = weft_map_get(l->ports, port_id);
+	char why[128];
+	int ifindex;
+
+	if (port == NULL) {
+		if (p != NULL)
+			forget(l, p);
+		return;
+	}
+	if (p == NULL) {
+		p = calloc(1, sizeof(*p));
+		if (p == NULL)
+			abort();
+		strcpy(p->id, port->id);
+		weft_map_put(l->ports, port_id, p);
+	}
+	ifindex = interface_index(l, port->vif_name);
+	if (obstacle(port, ifindex, why, sizeof(why)) != NULL) {
+		if (p->attached || p->fell)
+			detach(l, p, why);
+		p->failures = 0;
+		p->next_ms = 0;
+		snprintf(p->reason, sizeof(p->reason), "%s", why);
+		return;
+	}
+	if (p->attached && p->ifindex != ifindex)
+		detach(l, p, "its interface was replaced");
+	if (!p->attached && weft_now_ms() >= p->next_ms)
+		attach(l, p, port, ifindex);
+}
+
+void weft_links_plan_changed(struct links *l, const struct plan_batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++) {
+		if (batch->changes[i].kind == PLAN_PORT)
+			weft_links_port_changed(l, batch->changes[i].port->id);
+	}
+}
+
+static int match_name(const struct plan_port *port, void *arg)
+{
+	const char **name = arg;
+
+	if (strcmp(port->vif_name, name[0]) != 0)
+		return 0;
+	name[1] = port->id;
+	return 1;
+}
+
+// The port of the plan that the interface belongs to. The model finds it by prefix; the walk is for the rare case that
+// two ports share the eleven characters and the model answers with the other one.
+static const char *port_of(const struct links *l, const char *name)
+{
+	const struct object *o = weft_model_port_by_prefix(l->config.model, name + 3);
+	const char *found[2] = {name, NULL};
+
+	if (o == NULL)
+		return NULL;
+	if (weft_planner_port(l->config.planner, o->id) != NULL)
+		return o->id;
+	weft_planner_each_port(l->config.planner, match_name, found);
+	return found[1];
+}
+
+void weft_links_interface_changed(void *arg, const char *name, int ifindex)
+{
+	struct links *l = arg;
+	const char *port_id;
+	struct link_port *p;
+
+	if (ifindex == 0)
+		weft_map_del(l->interfaces, name);
+	else
+		weft_map_put(l->interfaces, name, (void *)(intptr_t)ifindex);
+	port_id = port_of(l, name);
+	weft_log_debug("interface %s %s; %s%s", name, ifindex == 0 ? "went" : "came",
+		       port_id == NULL ? "no port of this node has it" : "of port ",
+		       port_id == NULL ? "" : port_id);
+	if (port_id == NULL)
+		return;
+	p = weft_map_get(l->ports, port_id);
+	if (p != NULL)
+		p->next_ms = 0; // a new interface deserves a new attempt at once
+	weft_links_port_changed(l, port_id);
+}
+
+void weft_links_port_event(void *arg, const char *port_id, bool up, const char *reason)
+{
+	struct links *l = arg;
+	struct link_port *p = weft_map_get(l->ports, port_id);
+
+	if (p == NULL || p->attached == up)
+		return;
+	set_attached(l, p, up);
+	snprintf(p->reason, sizeof(p->reason), "%s", up || reason == NULL ? "" : reason);
+	if (up)
+		return;
+	weft_log_warning("port %s: the datapath lost it: %s", port_id, p->reason);
+	p->fell = true;
+	retry_later(l, p);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct links *l = arg;
+	bool waiting = false;
+
+	(void)fd;
+	(void)what;
+	for (struct map_entry *e = weft_map_first(l->ports), *next; e != NULL; e = next) {
+		struct link_port *p = weft_map_value(e);
+
+		next = weft_map_next(e);
+		if (p->attached || p->failures == 0)
+			continue;
+		weft_links_port_changed(l, p->id);
+		waiting = true;
+	}
+	if (waiting)
+		arm_timer(l, RETRY_MIN_MS);
+}
+
+bool weft_links_has_interface(const struct links *l, const char *name)
+{
+	return interface_index(l, name) != 0;
+}
+
+const char *weft_links_reason(const struct links *l, const char *port_id)
+{
+	const struct link_port *p = weft_map_get(l->ports, port_id);
+
+	return p != NULL && !p->attached ? p->reason : NULL;
+}
+
+void weft_links_count(const struct links *l, size_t *attached, size_t *ports)
+{
+	*attached = l->n_attached;
+	*ports = weft_map_count(l->ports);
+}

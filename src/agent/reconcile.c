@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reconcile.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+int weft_reconcile_start(const struct reconcile *r, size_t *n_changes, struct err *err)
+{
+	struct plan_batch batch = {0};
+	int ret = weft_planner_load(r->planner, &batch, err);
+
+	*n_changes = batch.n;
+	if (ret == 0) {
+		ret = batch.n == 0 ? 0 : r->ops->apply(r->datapath, &batch, err);
+		if (ret == 0)
+			weft_planner_commit(r->planner);
+		else
+			weft_planner_abort(r->planner);
+	}
+	if (ret == 0)
+		weft_links_plan_changed(r->links, &batch);
+	weft_plan_batch_fini(&batch);
+	return ret;
+}
+
+// The store could not be written: the datapath goes back to the plan in force.
+static void go_back(const struct reconcile *r)
+{
+	struct plan_batch inverse = {0};
+	struct err err = {0};
+	int ret = 0;
+
+	weft_planner_inverse(r->planner, &inverse);
+	if (inverse.n > 0)
+		ret = r->ops->apply(r->datapath, &inverse, &err);
+	weft_plan_batch_fini(&inverse);
+	if (ret != 0) {
+		weft_log_error("the datapath cannot take back a change that was not stored: %s; "
+			       "weftd ends, a restart begins from what is stored",
+			       err.msg);
+		abort();
+	}
+}
+
+int weft_reconcile_commit(void *arg, struct txn *t, struct err *err)
+{
+	const struct reconcile *r = arg;
+	struct plan_batch batch = {0};
+	size_t n;
+	const struct model_change *changes = weft_txn_changes(t, &n);
+	int ret = weft_planner_update(r->planner, changes, n, &batch, err);
+
+	if (ret != 0)
+		return ret;
+	if (batch.n > 0)
+		ret = r->ops->apply(r->datapath, &batch, err);
+	if (ret == 0 && n > 0) {
+		ret = r->write(r->store, changes, n, err);
+		if (ret != 0)
+			go_back(r);
+	}
+	if (ret == 0) {
+		weft_planner_commit(r->planner);
+		weft_txn_commit(t);
+		// After the model's commit: a port's status is of the port as it is now.
+		weft_links_plan_changed(r->links, &batch);
+	} else {
+		weft_planner_abort(r->planner);
+	}
+	weft_plan_batch_fini(&batch);
+	return ret;
+}
