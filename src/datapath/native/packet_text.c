@@ -97,9 +97,10 @@ static void add_flow(struct line *l, const struct flow_key *k, bool with_ports)
 	else
 		add(l, "%s protocol %u ", k->family == 4 ? "ip" : "ip6", k->proto);
 	bool ports = with_ports && has_ports(k->proto);
-	add_ip(l, k->family, k->src6, ports ? &k->sport : NULL);
+	bool v4 = k->family == 4;
+	add_ip(l, k->family, v4 ? (const void *)&k->src4 : k->src6, ports ? &k->sport : NULL);
 	add(l, " > ");
-	add_ip(l, k->family, k->dst6, ports ? &k->dport : NULL);
+	add_ip(l, k->family, v4 ? (const void *)&k->dst4 : k->dst6, ports ? &k->dport : NULL);
 }
 
 static const char *icmp4_name(uint8_t type)
