@@ -80,7 +80,8 @@ struct txn;
 struct model *weft_model_new(const struct model_config *config);
 void weft_model_free(struct model *m);
 
-// Put a stored object back at start (no validation but its form; indexes are built). Takes a reference to attr.
+// Put a stored object back at start (no validation but its form; indexes are built). attr stays the caller's.
+// What follows from the configuration (a port's vif_type and vif_details) is made anew.
 int weft_model_load(struct model *m, enum resource type, json_t *attr, struct err *err);
 
 struct txn *weft_txn_begin(struct model *m);
@@ -122,6 +123,9 @@ const struct object *weft_model_port_by_prefix(const struct model *m, const char
 bool weft_model_visible(const struct model *m, const struct caller *who, const struct object *o);
 // The object as the API shows it (new reference): attr plus run-time fields (port status, a group's rules).
 json_t *weft_model_render(const struct model *m, const struct object *o);
+// The same without what only an admin sees (binding:*, provider:*), when the caller is none.
+json_t *weft_model_render_for(const struct model *m, const struct caller *who,
+			      const struct object *o);
 
 // A port's status is run-time state, not configuration: it is not stored and starts as "DOWN".
 void weft_model_set_port_status(struct model *m, const char *port_id, const char *status);
@@ -132,3 +136,9 @@ const char *weft_resource_plural(enum resource type);
 // "networks", "security-groups" (URL form) -> resource; -ENOENT.
 int weft_resource_from_url(const char *segment, enum resource *out);
 bool weft_resource_has_attr(enum resource type, const char *attr);
+// Has it, and this caller may see it (and so filter and sort by it).
+bool weft_resource_shows_attr(enum resource type, const char *attr, const struct caller *who);
+
+// A security group rule's protocol ("tcp", "6", "ipv6-icmp"; NULL = any) as a number; -1 = any, -EINVAL = no protocol.
+// In IPv6 "icmp" and "1" mean ICMPv6 (58). family is 4 or 6.
+int weft_protocol_number(const char *protocol, uint8_t family);

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/index.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "model/resource.h"
+
+// Where a resource names others: `attr` is an id, a list of ids, or a list of objects whose `member` is one.
+static const struct ref_source {
+	enum resource from;
+	const char *attr;
+	const char *member;
+} ref_sources[REF_COUNT] = {
+	[REF_NETWORK_SUBNETS] = {RES_SUBNET, "network_id", NULL},
+	[REF_NETWORK_PORTS] = {RES_PORT, "network_id", NULL},
+	[REF_SUBNET_PORTS] = {RES_PORT, "fixed_ips", "subnet_id"},
+	[REF_GROUP_PORTS] = {RES_PORT, "security_groups", NULL},
+	[REF_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "security_group_id", NULL},
+	[REF_REMOTE_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_group_id", NULL},
+	[REF_ADDRESS_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_address_group_id", NULL},
+};
+
+struct object *weft_object_new(enum resource type, json_t *attr)
+{
+	struct object *o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		abort();
+	o->type = type;
+	o->attr = attr;
+	const char *id = weft_json_text(attr, "id");
+	const char *project = weft_json_text(attr, "project_id");
+	strncpy(o->id, id == NULL ? "" : id, sizeof(o->id) - 1);
+	strncpy(o->project_id, project == NULL ? "" : project, sizeof(o->project_id) - 1);
+	return o;
+}
+
+void weft_object_free(struct object *o)
+{
+	if (o == NULL)
+		return;
+	json_decref(o->attr);
+	free(o);
+}
+
+static const char *ref_target(const json_t *v, const char *member)
+{
+	return member == NULL ? json_string_value(v) : weft_json_text(v, member);
+}
+
+static bool refers_to(const struct object *o, const struct ref_source *s, const char *id)
+{
+	if (o == NULL)
+		return false;
+	const json_t *v = json_object_get(o->attr, s->attr);
+	if (!json_is_array(v))
+		return json_is_string(v) && strcmp(json_string_value(v), id) == 0;
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		const char *target = ref_target(json_array_get(v, i), s->member);
+		if (target != NULL && strcmp(target, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void ref_put(struct map *refs, const char *target, const struct object *o)
+{
+	if (target == NULL)
+		return;
+	struct map *referrers = weft_map_get(refs, target);
+	if (referrers == NULL) {
+		referrers = weft_map_new();
+		weft_map_put(refs, target, referrers);
+	}
+	weft_map_put(referrers, o->id, (void *)o);
+}
+
+static void ref_drop(struct map *refs, const char *target, const struct object *o)
+{
+	if (target == NULL)
+		return;
+	struct map *referrers = weft_map_get(refs, target);
+	if (referrers == NULL)
+		return;
+	weft_map_del(referrers, o->id);
+	if (weft_map_count(referrers) == 0) {
+		weft_map_del(refs, target);
+		weft_map_free(referrers);
+	}
+}
+
+// Drop what only old names, then put everything that new names: a referrer that stays keeps its place in the order.
+static void replace_refs(struct map *refs, const struct ref_source *s, const struct object *old,
+			 const struct object *new)
+{
+	const json_t *v = old == NULL ? NULL : json_object_get(old->attr, s->attr);
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		const char *target = ref_target(json_array_get(v, i), s->member);
+		if (target != NULL && !refers_to(new, s, target))
+			ref_drop(refs, target, old);
+	}
+	if (json_is_string(v) && !refers_to(new, s, json_string_value(v)))
+		ref_drop(refs, json_string_value(v), old);
+
+	v = new == NULL ? NULL : json_object_get(new->attr, s->attr);
+	for (size_t i = 0; i < json_array_size(v); i++)
+		ref_put(refs, ref_target(json_array_get(v, i), s->member), new);
+	if (json_is_string(v))
+		ref_put(refs, json_string_value(v), new);
+}
+
+void weft_index_replace(struct model *m, const struct object *old, const struct object *new)
+{
+	enum resource type = old != NULL ? old->type : new->type;
+	const struct resource_ops *ops = weft_resource_ops(type);
+
+	if (old != NULL && ops->index != NULL)
+		ops->index(m, old, false);
+	if (new != NULL)
+		weft_map_put(m->objects[type], new->id, (void *)new);
+	else
+		weft_map_del(m->objects[type], old->id);
+	for (int ref = 0; ref < REF_COUNT; ref++)
+		if (ref_sources[ref].from == type)
+			replace_refs(m->refs[ref], &ref_sources[ref], old, new);
+	if (new != NULL && ops->index != NULL)
+		ops->index(m, new, true);
+}
+
+const struct object **weft_index_collect(const struct model *m, enum model_ref ref, const char *id,
+					 size_t *n)
+{
+	*n = 0;
+	const struct map *referrers = weft_map_get(m->refs[ref], id);
+	if (referrers == NULL)
+		return NULL;
+	const struct object **all = calloc(weft_map_count(referrers), sizeof(*all));
+	if (all == NULL)
+		abort();
+	for (struct map_entry *e = weft_map_first(referrers); e != NULL; e = weft_map_next(e))
+		all[(*n)++] = weft_map_value(e);
+	return all;
+}
+
+size_t weft_index_count(const struct model *m, enum model_ref ref, const char *id)
+{
+	const struct map *referrers = weft_map_get(m->refs[ref], id);
+	return referrers == NULL ? 0 : weft_map_count(referrers);
+}

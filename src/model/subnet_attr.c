@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/subnet_attr.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "model/subnet.h"
+
+static int read_cidr(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	struct ip_prefix cidr;
+	char buf[128], good[WEFT_NET_STRLEN];
+	const char *text = json_string_value(in);
+	if (text == NULL || weft_prefix_parse(text, &cidr) < 0)
+		return weft_attr_bad(a, err, "'%s' is not a valid IP subnet",
+				     text != NULL ? text : weft_json_quote(in, buf, sizeof(buf)));
+	struct ip_prefix masked = weft_prefix_masked(&cidr);
+	weft_prefix_text(&masked, good);
+	if (strchr(text, '/') == NULL || !weft_ip_equal(&masked.ip, &cidr.ip))
+		return weft_attr_bad(a, err,
+				     "'%s' isn't a recognized IP subnet cidr, '%s' is recommended",
+				     text, good);
+	*out = json_string(good);
+	return 0;
+}
+
+static int read_ip(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	struct ip_addr ip;
+	char buf[128];
+	const char *text = json_string_value(in);
+	if (text == NULL || weft_ip_parse(text, &ip) < 0)
+		return weft_attr_bad(a, err, "'%s' is not a valid IP address",
+				     text != NULL ? text : weft_json_quote(in, buf, sizeof(buf)));
+	*out = json_string(weft_ip_text(&ip, buf));
+	return 0;
+}
+
+static int read_ip_version(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	int64_t version;
+	char buf[128];
+	if (!weft_attr_integer_of(in, &version) || (version != 4 && version != 6))
+		return weft_attr_bad(a, err, "'%s' is not in [4, 6]",
+				     weft_json_quote(in, buf, sizeof(buf)));
+	*out = json_integer(version);
+	return 0;
+}
+
+static int read_nameservers(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	char buf[128];
+	size_t i;
+	json_t *v;
+	if (!json_is_array(in))
+		return weft_attr_bad(a, err, "Invalid data format for nameserver: '%s'",
+				     weft_json_quote(in, buf, sizeof(buf)));
+	weft_auto(json) all = json_array();
+	json_array_foreach((json_t *)in, i, v) {
+		json_t *ip;
+		int ret = read_ip(a, v, &ip, err);
+		if (ret < 0)
+			return ret;
+		bool twice = weft_json_has_text(all, json_string_value(ip));
+		json_array_append_new(all, ip);
+		if (twice)
+			return weft_attr_bad(a, err, "Duplicate nameserver '%s'",
+					     json_string_value(v));
+	}
+	*out = weft_take(all);
+	return 0;
+}
+
+static int read_route(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	static const char *const keys[] = {"destination", "nexthop", NULL};
+	char buf[128], dst_text[WEFT_NET_STRLEN], via_text[WEFT_IP_STRLEN];
+	struct ip_prefix dst;
+	struct ip_addr via;
+	const char *destination = weft_json_text(in, "destination");
+	const char *nexthop = weft_json_text(in, "nexthop");
+	if (destination == NULL || nexthop == NULL)
+		return weft_attr_bad(a, err,
+				     "Invalid data format for hostroute: '%s'. A destination and a "
+				     "nexthop are needed",
+				     weft_json_quote(in, buf, sizeof(buf)));
+	int ret = weft_attr_known_keys(a, in, keys, err);
+	if (ret < 0)
+		return ret;
+	if (weft_prefix_parse(destination, &dst) < 0)
+		return weft_attr_bad(a, err, "'%s' is not a valid IP subnet", destination);
+	if (weft_ip_parse(nexthop, &via) < 0)
+		return weft_attr_bad(a, err, "'%s' is not a valid IP address", nexthop);
+	dst = weft_prefix_masked(&dst);
+	*out = json_pack("{s:s, s:s}", "destination", weft_prefix_text(&dst, dst_text), "nexthop",
+			 weft_ip_text(&via, via_text));
+	return 0;
+}
+
+static int read_host_routes(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	char buf[128];
+	size_t i;
+	json_t *v;
+	if (!json_is_array(in))
+		return weft_attr_bad(a, err, "Invalid data format for hostroute: '%s'",
+				     weft_json_quote(in, buf, sizeof(buf)));
+	weft_auto(json) all = json_array();
+	json_array_foreach((json_t *)in, i, v) {
+		json_t *route;
+		int ret = read_route(a, v, &route, err);
+		if (ret < 0)
+			return ret;
+		json_array_append_new(all, route);
+		for (size_t j = 0; j < i; j++)
+			if (json_equal(route, json_array_get(all, j)))
+				return weft_attr_bad(a, err, "Duplicate hostroute '%s'",
+						     weft_json_quote(v, buf, sizeof(buf)));
+	}
+	*out = weft_take(all);
+	return 0;
+}
+
+static int refuse_pool(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	(void)a;
+	(void)out;
+	char buf[128];
+	return weft_fail_as(
+		err, -ENOENT, "SubnetPoolNotFound", "Subnet pool %s could not be found.",
+		json_is_string(in) ? json_string_value(in) : weft_json_quote(in, buf, sizeof(buf)));
+}
+
+static int refuse_segment(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	(void)a;
+	(void)out;
+	char buf[128];
+	return weft_fail_as(err, -ENOENT, "SegmentNotFound", "Segment %s could not be found.",
+			    json_is_string(in) ? json_string_value(in)
+					       : weft_json_quote(in, buf, sizeof(buf)));
+}
+
+static int read_use_default_pool(const struct attr *a, const json_t *in, json_t **out,
+				 struct err *err)
+{
+	int ret = weft_attr_bool(a, in, out, err);
+	if (ret == 0 && json_is_true(*out))
+		return weft_fail_as(err, -EINVAL, "BadRequest",
+				    "Bad subnets request: No default subnetpool found.");
+	return ret;
+}
+
+static const char *const ipv6_modes[] = {"dhcpv6-stateful", "dhcpv6-stateless", "slaac", NULL};
+
+// clang-format off
+const struct attr weft_subnet_attrs[] = {
+	ATTRS_HEAD,
+	ATTR("network_id", weft_attr_uuid, ATTR_POST | ATTR_REQUIRED),
+	ATTR("ip_version", read_ip_version, ATTR_POST | ATTR_REQUIRED),
+	ATTR("cidr", read_cidr, ATTR_POST | ATTR_NULL),
+	ATTR("gateway_ip", read_ip, ATTR_RW | ATTR_NULL),
+	ATTR("allocation_pools", weft_pools_read, ATTR_RW | ATTR_NULL),
+	ATTR("enable_dhcp", weft_attr_bool, ATTR_RW, .initial = "true"),
+	ATTR("dns_nameservers", read_nameservers, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),
+	ATTR("host_routes", read_host_routes, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),
+	ATTR("ipv6_ra_mode", weft_attr_choice, ATTR_POST | ATTR_NULL, .values = ipv6_modes),
+	ATTR("ipv6_address_mode", weft_attr_choice, ATTR_POST | ATTR_NULL, .values = ipv6_modes),
+	ATTR("subnetpool_id", refuse_pool, ATTR_POST | ATTR_NULL),
+	ATTR("use_default_subnetpool", read_use_default_pool, ATTR_POST | ATTR_WRITE_ONLY),
+	ATTR("prefixlen", weft_attr_int, ATTR_POST | ATTR_NULL | ATTR_WRITE_ONLY, .min = 0, .max = 128),
+	ATTR("segment_id", refuse_segment, ATTR_RW | ATTR_NULL),
+	ATTR("service_types", weft_attr_texts, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),
+	ATTR("dns_publish_fixed_ip", weft_attr_bool, ATTR_RW, .initial = "false"),
+	ATTR("router:external", NULL, ATTR_RENDERED),
+	ATTR("tags", weft_attr_tags, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
+	ATTRS_TAIL,
+	{0},
+};
+// clang-format on

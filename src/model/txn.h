@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transactions from the inside: how the resources' rules make further changes in the one at hand.
+//
+// Threads    one (the control thread)
+#pragma once
+
+#include <jansson.h>
+
+#include "model/model.h"
+
+struct model *weft_txn_model(const struct txn *t);
+
+// Take attr over. The changed object gets the next revision and the time.
+const struct object *weft_txn_insert(struct txn *t, enum resource type, json_t *attr);
+const struct object *weft_txn_replace(struct txn *t, const struct object *old, json_t *attr);
+void weft_txn_remove(struct txn *t, const struct object *o);
+
+// A new object's attributes: defaults, a new id, times, revision, project (new reference).
+json_t *weft_txn_new_attr(const struct txn *t, enum resource type, const char *project_id);
