@@ -56,7 +56,7 @@ static int read_address_pairs(const struct attr *a, const json_t *in, json_t **o
 	json_array_foreach((json_t *)in, i, v) {
 		const json_t *ip_in = json_object_get(v, "ip_address");
 		const json_t *mac_in = json_object_get(v, "mac_address");
-		json_t *ip, *mac = NULL;
+		json_t *ip = NULL, *mac = NULL;
 		if (ip_in == NULL)
 			return weft_fail_as(err, -EINVAL, "AllowedAddressPairsMissingIP",
 					    "AllowedAddressPair must contain ip_address");
@@ -142,7 +142,7 @@ static int read_dhcp_options(const struct attr *a, const json_t *in, json_t **ou
 				     weft_json_quote(in, buf, sizeof(buf)));
 	weft_auto(json) all = json_array();
 	json_array_foreach((json_t *)in, i, v) {
-		json_t *option;
+		json_t *option = NULL;
 		int ret = read_dhcp_option(a, v, &option, err);
 		if (ret < 0)
 			return ret;

@@ -108,7 +108,7 @@ static int read_host_routes(const struct attr *a, const json_t *in, json_t **out
 				     weft_json_quote(in, buf, sizeof(buf)));
 	weft_auto(json) all = json_array();
 	json_array_foreach((json_t *)in, i, v) {
-		json_t *route;
+		json_t *route = NULL;
 		int ret = read_route(a, v, &route, err);
 		if (ret < 0)
 			return ret;
