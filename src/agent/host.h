@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Host: what weftd asks of the system it runs on.
+//
+// Errors     0 or -errno; err is one sentence that says what an operator can do
+// Threads    one (the control thread, at start and stop)
+#pragma once
+
+#include "base/err.h"
+
+// CAP_NET_ADMIN and CAP_NET_RAW are effective.
+int weft_host_check_rights(struct err *err);
+
+// Make the directory, and those above it, if missing; it must be writable. `key` is the configuration's, for messages.
+int weft_host_directory(const char *key, const char *path, struct err *err);
+
+// One weftd a state directory: a lock that ends with the process. *fd is to be closed at the end.
+int weft_host_lock(const char *state_dir, int *fd, struct err *err);
+
+// Tell the service manager (sd_notify(3)); nothing happens without one.
+void weft_host_notify(const char *state);

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+// weftd: the parts, and the order in which they start. They stop in the reverse order.
+#include <errno.h>
+#include <event2/event.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/config.h"
+#include "agent/host.h"
+#include "agent/link_watch.h"
+#include "agent/links.h"
+#include "agent/operate.h"
+#include "agent/reconcile.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "north/api/api.h"
+#include "north/store/store.h"
+
+#define TICK_MS 100
+
+struct daemon {
+	struct config config;
+	uint64_t began_ms;
+	int lock_fd;
+	struct event_base *loop;
+	struct event *on_term, *on_int, *ticker;
+	struct store *store;
+	struct model *model;
+	size_t n_objects;
+	const struct datapath_ops *ops;
+	struct datapath *datapath;
+	struct planner *planner;
+	struct links *links;
+	struct link_watch *watch;
+	struct reconcile reconcile;
+	struct operate operate;
+	struct api *api;
+};
+
+// Directories, lock and loop.
+
+static int start_host(struct daemon *d, struct err *err)
+{
+	int ret = weft_host_check_rights(err);
+
+	d->lock_fd = -1;
+	if (ret == 0)
+		ret = weft_host_directory("run_dir", d->config.run_dir, err);
+	if (ret == 0)
+		ret = weft_host_directory("state_dir", d->config.state_dir, err);
+	if (ret == 0)
+		ret = weft_host_lock(d->config.state_dir, &d->lock_fd, err);
+	return ret;
+}
+
+static void stop_host(struct daemon *d)
+{
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)what;
+	weft_log_info("stopping: %s", strsignal(number));
+	event_base_loopbreak(d->loop);
+}
+
+static int start_loop(struct daemon *d, struct err *err)
+{
+	// A peer that closes its connection is an error of write(), not our end.
+	signal(SIGPIPE, SIG_IGN);
+	d->loop = event_base_new();
+	if (d->loop != NULL) {
+		d->on_term = evsignal_new(d->loop, SIGTERM, on_signal, d);
+		d->on_int = evsignal_new(d->loop, SIGINT, on_signal, d);
+	}
+	if (d->on_term == NULL || d->on_int == NULL || event_add(d->on_term, NULL) != 0 ||
+	    event_add(d->on_int, NULL) != 0)
+		return weft_fail(err, -ENOMEM, "the event loop cannot be made");
+	return 0;
+}
+
+static void stop_loop(struct daemon *d)
+{
+	if (d->on_term != NULL)
+		event_free(d->on_term);
+	if (d->on_int != NULL)
+		event_free(d->on_int);
+	if (d->loop != NULL)
+		event_base_free(d->loop);
+}
+
+// What is stored.
+
+static int start_store(struct daemon *d, struct err *err)
+{
+	char path[256 + 16];
+
+	snprintf(path, sizeof(path), "%s/weft.db", d->config.state_dir);
+	return weft_store_open(path, &d->store, err);
+}
+
+static void stop_store(struct daemon *d)
+{
+	if (d->store != NULL)
+		weft_store_close(d->store);
+}
+
+static int start_model(struct daemon *d, struct err *err)
+{
+	const struct model_config config = {
+		.host = d->config.host,
+		.default_vif = weft_config_vif(&d->config),
+		.vhostuser_mode = weft_config_vhostuser_mode(&d->config),
+		.run_dir = d->config.run_dir,
+		.default_mtu = 1500,
+	};
+
+	uint64_t began_ms = weft_now_ms();
+	int ret;
+
+	d->model = weft_model_new(&config);
+	ret = weft_store_load(d->store, d->model, &d->n_objects, err);
+	if (ret == 0)
+		weft_log_info("loaded %zu objects, %zu ports among them, in %llu ms", d->n_objects,
+			      weft_model_count(d->model, RES_PORT),
+			      (unsigned long long)(weft_now_ms() - began_ms));
+	return ret;
+}
+
+static void stop_model(struct daemon *d)
+{
+	if (d->model != NULL)
+		weft_model_free(d->model);
+}
+
+// The datapath, still without ports.
+
+static void on_port(void *arg, const char *port_id, bool up, const char *reason)
+{
+	struct daemon *d = arg;
+
+	if (d->links != NULL)
+		weft_links_port_event(d->links, port_id, up, reason);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	d->ops->tick(d->datapath);
+}
+
+static int start_datapath(struct daemon *d, struct err *err)
+{
+	const struct datapath_config config = weft_config_datapath(&d->config);
+	const struct timeval tick = {.tv_usec = TICK_MS * 1000};
+	int ret;
+
+	d->ops = &weft_native_ops;
+	ret = d->ops->start(&config, on_port, d, &d->datapath, err);
+	if (ret != 0)
+		return ret;
+	d->ticker = event_new(d->loop, -1, EV_PERSIST, on_tick, d);
+	if (d->ticker == NULL || event_add(d->ticker, &tick) != 0)
+		return weft_fail(err, -ENOMEM, "the datapath's timer cannot be made");
+	return 0;
+}
+
+static void stop_datapath(struct daemon *d)
+{
+	if (d->ticker != NULL)
+		event_free(d->ticker);
+	if (d->datapath != NULL)
+		d->ops->stop(d->datapath);
+}
+
+// From what is stored to what the datapath does.
+
+static int write_store(void *store, const struct model_change *changes, size_t n, struct err *err)
+{
+	return weft_store_write(store, changes, n, err);
+}
+
+static int start_plan(struct daemon *d, struct err *err)
+{
+	struct links_config config = {
+		.loop = d->loop,
+		.model = d->model,
+		.ops = d->ops,
+		.datapath = d->datapath,
+	};
+	uint64_t began_ms = weft_now_ms();
+	size_t n_changes;
+	int ret;
+
+	d->planner = weft_planner_new(d->config.host, d->model);
+	config.planner = d->planner;
+	ret = weft_links_new(&config, &d->links, err);
+	if (ret != 0)
+		return ret;
+	d->reconcile = (struct reconcile) {
+		.planner = d->planner,
+		.ops = d->ops,
+		.datapath = d->datapath,
+		.links = d->links,
+		.write = write_store,
+		.store = d->store,
+	};
+	ret = weft_reconcile_start(&d->reconcile, &n_changes, err);
+	if (ret == 0)
+		weft_log_info("plan: %zu parts in %llu ms", n_changes,
+			      (unsigned long long)(weft_now_ms() - began_ms));
+	return ret;
+}
+
+static void stop_plan(struct daemon *d)
+{
+	weft_links_free(d->links);
+	d->links = NULL; // the datapath may still have something to tell
+	weft_planner_free(d->planner);
+}
+
+static int start_watch(struct daemon *d, struct err *err)
+{
+	return weft_link_watch_start(d->loop, weft_links_interface_changed, d->links, &d->watch,
+				     err);
+}
+
+static void stop_watch(struct daemon *d)
+{
+	weft_link_watch_stop(d->watch);
+}
+
+// The API answers from here on.
+
+static int commit(void *arg, struct txn *t, struct err *err)
+{
+	return weft_reconcile_commit(&((struct daemon *)arg)->reconcile, t, err);
+}
+
+static json_t *agents(void *arg)
+{
+	return weft_operate_agents(&((struct daemon *)arg)->operate);
+}
+
+static int operate(void *arg, const char *method, const char *path, const json_t *query,
+		   const json_t *body, json_t **out, struct err *err)
+{
+	return weft_operate(&((struct daemon *)arg)->operate, method, path, query, body, out, err);
+}
+
+static void metrics(void *arg, struct text *out)
+{
+	weft_operate_metrics(&((struct daemon *)arg)->operate, out);
+}
+
+static int start_api(struct daemon *d, struct err *err)
+{
+	const struct api_config config = weft_config_api(&d->config);
+	const struct api_hooks hooks = {d, commit, agents, operate, metrics};
+
+	d->operate = (struct operate) {
+		.host = d->config.host,
+		.model = d->model,
+		.planner = d->planner,
+		.links = d->links,
+		.ops = d->ops,
+		.datapath = d->datapath,
+		.started = time(NULL),
+		.start_ms = weft_now_ms() - d->began_ms,
+	};
+	return weft_api_start(&config, d->model, &hooks, d->loop, &d->api, err);
+}
+
+static void stop_api(struct daemon *d)
+{
+	if (d->api != NULL)
+		weft_api_stop(d->api);
+}
+
+static int start_ready(struct daemon *d, struct err *err)
+{
+	size_t attached, ports;
+
+	(void)err;
+	weft_links_count(d->links, &attached, &ports);
+	weft_log_info("ready on %s in %llu ms: %zu objects, %zu ports of host %s, %zu attached",
+		      d->config.listen, (unsigned long long)(weft_now_ms() - d->began_ms),
+		      d->n_objects, ports, d->config.host, attached);
+	weft_host_notify("READY=1");
+	return 0;
+}
+
+static void stop_ready(struct daemon *d)
+{
+	(void)d;
+	weft_host_notify("STOPPING=1");
+}
+
+// Started downwards, stopped upwards. A step that failed is stopped too: stop() takes what there is.
+static const struct step {
+	const char *name;
+	int (*start)(struct daemon *d, struct err *err);
+	void (*stop)(struct daemon *d);
+} steps[] = {
+	{"host", start_host, stop_host},
+	{"loop", start_loop, stop_loop},
+	{"store", start_store, stop_store},
+	{"model", start_model, stop_model},
+	{"datapath", start_datapath, stop_datapath},
+	{"plan", start_plan, stop_plan},
+	{"links", start_watch, stop_watch},
+	{"api", start_api, stop_api},
+	{"ready", start_ready, stop_ready},
+};
+#define N_STEPS (sizeof(steps) / sizeof(*steps))
+
+static int run(struct daemon *d)
+{
+	struct err err = {0};
+	size_t n = 0;
+	int ret = 0;
+
+	d->began_ms = weft_now_ms();
+	while (n < N_STEPS && ret == 0) {
+		uint64_t step_ms = weft_now_ms();
+
+		ret = steps[n].start(d, &err);
+		if (ret == 0)
+			weft_log_debug("start: %s in %llu ms", steps[n].name,
+				       (unsigned long long)(weft_now_ms() - step_ms));
+		n++;
+	}
+	if (ret == 0)
+		event_base_dispatch(d->loop);
+	else
+		weft_log_error("%s", err.msg);
+	while (n-- > 0)
+		steps[n].stop(d);
+	return ret == 0 ? 0 : 1;
+}
+
+static const char usage[] =
+	"usage: weftd [-c FILE] [--check-config] [--version] [--help] [--man]\n"
+	"\n"
+	"The network of an OpenStack compute node: serves the Neutron API and carries the packets.\n"
+	"\n"
+	"  -c FILE         read the configuration from FILE; without it the defaults hold\n"
+	"  --check-config  read the configuration, say what is wrong with it, and exit\n"
+	"  --version       print the version and exit\n"
+	"  --help          print this and exit\n"
+	"  --man           print the manual page (roff) and exit; every key is explained there\n";
+
+static int print_man(void)
+{
+	struct text page = {0};
+
+	weft_config_man(&page);
+	fputs(page.s, stdout);
+	weft_text_fini(&page);
+	return 0;
+}
+
+static int check_config(const struct config *c, const char *path)
+{
+	const struct api_config api = weft_config_api(c);
+	struct err err = {0};
+
+	if (weft_api_check(&api, &err) != 0) {
+		weft_log_error("%s", err.msg);
+		return 1;
+	}
+	printf("%s: well\n", path != NULL ? path : "defaults");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
+		{"version", no_argument, NULL, 'v'},	  {"help", no_argument, NULL, 'h'},
+		{"man", no_argument, NULL, 'm'},	  {0},
+	};
+	struct daemon d = {0};
+	struct err err = {0};
+	const char *path = NULL;
+	bool check = false;
+	int c, status;
+
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		if (c == 'c')
+			path = optarg;
+		else if (c == 'k')
+			check = true;
+		else if (c == 'v')
+			return printf("weftd %s\n", WEFT_VERSION) < 0;
+		else if (c == 'h')
+			return fputs(usage, stdout) < 0;
+		else if (c == 'm')
+			return print_man();
+		else
+			return fputs(usage, stderr) < 0 ? 1 : 2;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "weftd: \"%s\" is no option\n%s", argv[optind], usage);
+		return 2;
+	}
+	if (weft_config_read(path, &d.config, &err) != 0) {
+		weft_log_error("%s", err.msg);
+		return 1;
+	}
+	weft_log_set_level(d.config.log);
+	status = check ? check_config(&d.config, path) : run(&d);
+	weft_config_fini(&d.config);
+	return status;
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/operate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/describe.h"
+#include "base/json.h"
+
+// One request, for the functions that answer it.
+struct question {
+	const struct operate *op;
+	const char *rest; // what follows the first part of the path, "" = nothing
+	const json_t *query, *body;
+};
+
+static int find_port(const struct operate *op, const char *what, const struct object **out,
+		     struct err *err)
+{
+	return weft_find_object(op->model, RES_PORT, what, out, err);
+}
+
+static int get_limit(const struct question *q, size_t otherwise, size_t *out, struct err *err)
+{
+	const char *text = weft_json_text(q->query, "limit");
+	char *end;
+	long v;
+
+	*out = otherwise;
+	if (text == NULL)
+		return 0;
+	v = strtol(text, &end, 10);
+	if (text[0] == '\0' || *end != '\0' || v < 0 || v > 10000000)
+		return weft_fail(err, -EINVAL,
+				 "limit=%.50s: allowed is a number from 0 to "
+				 "10000000",
+				 text);
+	*out = v;
+	return 0;
+}
+
+struct list {
+	const struct operate *op;
+	json_t *array;
+	struct err *err;
+};
+
+static int add_port(const struct object *o, void *arg)
+{
+	struct list *l = arg;
+	json_t *port;
+	int ret = weft_operate_port(l->op, o, &port, l->err);
+
+	if (ret == 0)
+		json_array_append_new(l->array, port);
+	return ret;
+}
+
+static int add_local_port(const struct plan_port *port, void *arg)
+{
+	struct list *l = arg;
+	const struct object *o = weft_model_get(l->op->model, RES_PORT, port->id);
+
+	return o == NULL ? 0 : add_port(o, arg);
+}
+
+static int get_ports(const struct question *q, json_t **out, struct err *err)
+{
+	struct list l = {q->op, json_array(), err};
+	const char *all = weft_json_text(q->query, "all");
+	const struct object *port;
+	int ret;
+
+	if (q->rest[0] != '\0') {
+		json_decref(l.array);
+		ret = find_port(q->op, q->rest, &port, err);
+		return ret != 0 ? ret : weft_operate_port(q->op, port, out, err);
+	}
+	if (all != NULL && strcmp(all, "true") == 0)
+		ret = weft_model_each(q->op->model, RES_PORT, add_port, &l);
+	else
+		ret = weft_planner_each_port(q->op->planner, add_local_port, &l);
+	if (ret != 0) {
+		json_decref(l.array);
+		return ret;
+	}
+	*out = json_pack("{s:o}", "ports", l.array);
+	return 0;
+}
+
+static int add_subnet(const struct object *o, void *arg)
+{
+	json_array_append_new(arg, json_pack("{s:s, s:s, s:s?, s:s?, s:b}", "id", o->id, "name",
+					     weft_json_text(o->attr, "name") ?: "", "cidr",
+					     weft_json_text(o->attr, "cidr"), "gateway",
+					     weft_json_text(o->attr, "gateway_ip"), "dhcp",
+					     weft_json_bool(o->attr, "enable_dhcp", false)));
+	return 0;
+}
+
+// Put names and owners to the datapath's list of ids.
+static void name_all(const struct model *m, enum resource type, json_t *list)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		const char *id = weft_json_text(v, "id");
+		const struct object *o = id == NULL ? NULL : weft_model_get(m, type, id);
+
+		if (o == NULL)
+			continue;
+		json_object_set_new(v, "name", json_string(weft_object_name(m, type, id)));
+		json_object_set_new(v, "project_id", json_string(o->project_id));
+		if (type == RES_NETWORK) {
+			json_t *subnets = json_array();
+
+			weft_model_each_ref(m, REF_NETWORK_SUBNETS, id, add_subnet, subnets);
+			json_object_set_new(v, "subnets", subnets);
+		}
+	}
+}
+
+static int get_networks(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	int ret = op->ops->show(op->datapath, DATAPATH_SHOW_NETWORKS, NULL, 0, out, err);
+
+	if (ret == 0)
+		name_all(op->model, RES_NETWORK, weft_json_array(*out, "networks"));
+	return ret;
+}
+
+static int get_groups(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	int ret = op->ops->show(op->datapath, DATAPATH_SHOW_GROUPS, NULL, 0, out, err);
+
+	if (ret == 0)
+		name_all(op->model, RES_SECURITY_GROUP, weft_json_array(*out, "groups"));
+	return ret;
+}
+
+// `key` holds a port's id; key_name gets its name.
+static void name_port(const struct model *m, json_t *o, const char *key, const char *key_name)
+{
+	const char *id = weft_json_text(o, key);
+
+	if (id != NULL)
+		json_object_set_new(o, key_name, json_string(weft_object_name(m, RES_PORT, id)));
+}
+
+static int get_sessions(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	const char *what = weft_json_text(q->query, "port");
+	const struct object *port = NULL;
+	json_t *v;
+	size_t limit, i;
+	int ret = get_limit(q, 1000, &limit, err);
+
+	if (ret == 0 && what != NULL)
+		ret = find_port(op, what, &port, err);
+	if (ret == 0)
+		ret = op->ops->show(op->datapath, DATAPATH_SHOW_SESSIONS,
+				    port == NULL ? NULL : port->id, limit, out, err);
+	if (ret != 0)
+		return ret;
+	json_array_foreach(weft_json_array(*out, "sessions"), i, v) {
+		name_port(op->model, v, "in_port", "in_port_name");
+		name_port(op->model, v, "out_port", "out_port_name");
+	}
+	return 0;
+}
+
+static int get_drops(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	json_t *v;
+	size_t limit, i;
+	int ret = get_limit(q, 20, &limit, err);
+
+	if (ret == 0)
+		ret = op->ops->show(op->datapath, DATAPATH_SHOW_DROPS, NULL, limit, out, err);
+	if (ret != 0)
+		return ret;
+	json_array_foreach(weft_json_array(*out, "samples"), i, v)
+		name_port(op->model, v, "port", "port_name");
+	return 0;
+}
+
+static int get_workers(const struct question *q, json_t **out, struct err *err)
+{
+	return q->op->ops->show(q->op->datapath, DATAPATH_SHOW_WORKERS, NULL, 0, out, err);
+}
+
+static int get_ready(const struct question *q, json_t **out, struct err *err)
+{
+	(void)err;
+	*out = weft_operate_ready(q->op);
+	return 0;
+}
+
+static int get_explain(const struct question *q, json_t **out, struct err *err)
+{
+	const struct object *port;
+	int ret = find_port(q->op, q->rest, &port, err);
+
+	return ret != 0 ? ret : weft_operate_explain(q->op, port, out, err);
+}
+
+static int post_trace(const struct question *q, json_t **out, struct err *err)
+{
+	return weft_operate_trace(q->op, q->body, out, err);
+}
+
+static const struct route {
+	const char *method, *name;
+	enum { ALONE, MAY_NAME, MUST_NAME } rest; // "name" or "name/REST"
+	int (*answer)(const struct question *q, json_t **out, struct err *err);
+} routes[] = {
+	{"GET", "ports", MAY_NAME, get_ports}, {"GET", "networks", ALONE, get_networks},
+	{"GET", "groups", ALONE, get_groups},  {"GET", "sessions", ALONE, get_sessions},
+	{"GET", "drops", ALONE, get_drops},    {"GET", "workers", ALONE, get_workers},
+	{"GET", "ready", ALONE, get_ready},    {"GET", "explain", MUST_NAME, get_explain},
+	{"POST", "trace", ALONE, post_trace},
+};
+
+int weft_operate(void *arg, const char *method, const char *path, const json_t *query,
+		 const json_t *body, json_t **out, struct err *err)
+{
+	struct question q = {.op = arg, .rest = "", .query = query, .body = body};
+	size_t n = strcspn(path, "/");
+
+	if (path[n] == '/')
+		q.rest = path + n + 1;
+	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
+		const struct route *r = &routes[i];
+
+		if (strlen(r->name) != n || strncmp(r->name, path, n) != 0)
+			continue;
+		if (strcmp(r->method, method) != 0)
+			return weft_fail(err, -EINVAL, "/weft/v1/%s is asked with %s, not %s",
+					 r->name, r->method, method);
+		if ((r->rest == ALONE && q.rest[0] != '\0') ||
+		    (r->rest == MUST_NAME && q.rest[0] == '\0'))
+			break;
+		return r->answer(&q, out, err);
+	}
+	return weft_fail(
+		err, -ENOENT,
+		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
+		"sessions, drops, workers, ready, explain/PORT and trace",
+		path);
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operate: the operator's side, behind the API's hooks: /weft/v1/..., /metrics and the list of agents.
+//
+// The datapath knows ids and packets, the model knows names; what is shown is both. Wherever a port is asked for, its id,
+// its name or the beginning of its id will do.
+//
+//   GET  ports [?all=true]   {"ports": [PORT]}; this node's, or the cloud's
+//   GET  ports/PORT          PORT: id, name, status, reason (why it is not ACTIVE), host, local, network, network_name, project_id,
+//                            mac, fixed_ips, vif, admin_up, port_security, trusted, security_groups [{id, name}], notes, and of
+//                            local ports what the datapath shows: interface, attached, worker, sessions, counters, drops
+//   GET  networks            {"networks": [{id, name, project_id, mtu, ports, subnets [{id, name, cidr, gateway, dhcp}]}]}; those in use here
+//   GET  groups              {"groups": [{id, name, project_id, stateful, rules, ports}]}; those in use here
+//   GET  sessions [?port=PORT&limit=N]   the datapath's, with in_port_name and out_port_name
+//   GET  drops [?limit=N]    reasons with counts and sentences; samples with port_name
+//   GET  workers             the datapath's
+//   GET  ready               {"ready": true, version, host, datapath, ports, attached, objects, start_ms}
+//   GET  explain/PORT        {"port": PORT, "policy": what is compiled, with names and rules as phrases, "neutron": {port, security_groups}}
+//   POST trace               {"port": PORT, "packet": text (packet_text.h) | "frame": hex} -> the datapath's trace,
+//                            with port_name, out_port_names and each stage's rule as a phrase (rule_text)
+//
+// Errors     -ENOENT nothing there; -EINVAL the question is wrong
+// Threads    one (the control thread)
+#pragma once
+
+#include <jansson.h>
+#include <time.h>
+
+#include "agent/links.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "datapath/datapath.h"
+#include "model/model.h"
+#include "plan/planner.h"
+
+struct operate {
+	const char *host;
+	const struct model *model;
+	const struct planner *planner;
+	const struct links *links;
+	const struct datapath_ops *ops;
+	struct datapath *datapath;
+	time_t started;
+	uint64_t start_ms; // how long the start took
+};
+
+// api_hooks.operate, .agents, .metrics; arg is a struct operate.
+int weft_operate(void *arg, const char *method, const char *path, const json_t *query,
+		 const json_t *body, json_t **out, struct err *err);
+json_t *weft_operate_agents(void *arg);
+void weft_operate_metrics(void *arg, struct text *out);
+
+// The parts of it, a file each.
+int weft_operate_port(const struct operate *op, const struct object *port, json_t **out,
+		      struct err *err);
+int weft_operate_explain(const struct operate *op, const struct object *port, json_t **out,
+			 struct err *err);
+int weft_operate_trace(const struct operate *op, const json_t *body, json_t **out, struct err *err);
+json_t *weft_operate_ready(const struct operate *op);

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// A packet that a person describes, judged by the datapath as if the port had sent it.
+#include "agent/operate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/describe.h"
+#include "agent/packet_text.h"
+#include "base/json.h"
+#include "plan/build.h"
+
+struct route_search {
+	const struct operate *op;
+	const struct object *port;
+	struct ip_addr ip;
+	struct mac_addr mac;
+	bool on_link;
+	struct ip_addr gateway; // family 0 = none
+};
+
+static int match_neighbour(const struct object *port, void *arg)
+{
+	struct route_search *s = arg;
+	struct plan_neighbour *list;
+	size_t n;
+	int found = 0;
+
+	if (weft_plan_build_neighbours(port, s->op->host, &list, &n, NULL) != 0)
+		return 0;
+	for (size_t i = 0; i < n && found == 0; i++) {
+		if (weft_ip_equal(&list[i].ip, &s->ip)) {
+			s->mac = list[i].mac;
+			found = 1;
+		}
+	}
+	free(list);
+	return found;
+}
+
+static int look_at_subnet(const struct object *subnet, void *arg)
+{
+	struct route_search *s = arg;
+	const char *cidr = weft_json_text(subnet->attr, "cidr");
+	const char *gateway = weft_json_text(subnet->attr, "gateway_ip");
+	struct ip_addr ip;
+	struct ip_prefix p;
+
+	if (cidr == NULL || weft_prefix_parse(cidr, &p) != 0 || p.ip.family != s->ip.family)
+		return 0;
+	s->on_link = s->on_link || weft_prefix_contains(&p, &s->ip);
+	if (s->gateway.family == 0 && gateway != NULL && weft_ip_parse(gateway, &ip) == 0)
+		s->gateway = ip;
+	return 0;
+}
+
+// As the VM's own stack would: a neighbour, else the gateway if the address is of no subnet of the network.
+static bool resolve(void *arg, const struct ip_addr *ip, struct mac_addr *out)
+{
+	struct route_search *s = arg;
+	const char *network = weft_json_text(s->port->attr, "network_id");
+	bool found;
+
+	s->ip = *ip;
+	s->on_link = weft_ip_is_link_local(ip);
+	s->gateway = (struct ip_addr) {0};
+	weft_model_each_ref(s->op->model, REF_NETWORK_SUBNETS, network, look_at_subnet, s);
+	if (!s->on_link && s->gateway.family != 0)
+		s->ip = s->gateway;
+	found = weft_model_each_ref(s->op->model, REF_NETWORK_PORTS, network, match_neighbour, s);
+	*out = s->mac;
+	return found;
+}
+
+static int make_frame(const struct operate *op, const struct plan_port *plan, const json_t *body,
+		      uint8_t *frame, size_t *len, struct err *err)
+{
+	struct route_search search = {
+		.op = op,
+		.port = weft_model_get(op->model, RES_PORT, plan->id),
+	};
+	struct packet_sender from = {.mac = plan->mac, .resolve = resolve, .arg = &search};
+	const char *packet = weft_json_text(body, "packet");
+	const char *hex = weft_json_text(body, "frame");
+
+	if ((packet == NULL) == (hex == NULL))
+		return weft_fail(err, -EINVAL,
+				 "a trace needs either \"packet\" (text) or \"frame\" "
+				 "(hexadecimal)");
+	if (hex != NULL)
+		return weft_packet_from_hex(hex, frame, len, err);
+	for (size_t i = plan->n_fixed; i-- > 0;) {
+		if (plan->fixed[i].ip.family == 4)
+			from.ip4 = plan->fixed[i].ip;
+		else
+			from.ip6 = plan->fixed[i].ip;
+	}
+	if (from.ip6.family == 0)
+		from.ip6 = weft_ip_link_local_of(&plan->mac);
+	return weft_packet_from_text(packet, &from, frame, len, err);
+}
+
+static void annotate(const struct operate *op, const struct object *port, json_t *trace)
+{
+	json_t *names = json_array(), *v;
+	size_t i;
+
+	json_object_set_new(trace, "port_name",
+			    json_string(weft_object_name(op->model, RES_PORT, port->id)));
+	json_array_foreach(weft_json_array(trace, "out_ports"), i, v)
+		json_array_append_new(names, json_string(weft_object_name(op->model, RES_PORT,
+									  json_string_value(v))));
+	json_object_set_new(trace, "out_port_names", names);
+	json_array_foreach(weft_json_array(trace, "stages"), i, v) {
+		const char *rule = weft_json_text(v, "rule");
+		struct text phrase = {0};
+
+		if (rule == NULL)
+			continue;
+		weft_describe_rule(op->model, rule, &phrase);
+		if (phrase.s[0] != '\0')
+			json_object_set_new(v, "rule_text", json_string(phrase.s));
+		weft_text_fini(&phrase);
+	}
+}
+
+int weft_operate_trace(const struct operate *op, const json_t *body, json_t **out, struct err *err)
+{
+	static uint8_t frame[PACKET_FRAME_MAX]; // one thread
+	const struct plan_port *plan;
+	const struct object *port;
+	const char *what;
+	size_t len;
+	int ret = weft_json_need_text(body, "port", &what, err);
+
+	if (ret == 0)
+		ret = weft_find_object(op->model, RES_PORT, what, &port, err);
+	if (ret != 0)
+		return ret;
+	plan = weft_planner_port(op->planner, port->id);
+	if (plan == NULL)
+		return weft_fail(err, -ENOENT, "port %s: it is not bound to this node (%s)",
+				 port->id, op->host);
+	ret = make_frame(op, plan, body, frame, &len, err);
+	if (ret == 0)
+		ret = op->ops->trace(op->datapath, port->id, frame, len, out, err);
+	if (ret == 0)
+		annotate(op, port, *out);
+	return ret;
+}
