@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
+#include "model/resource.h"
 
 int weft_call_answer(struct api_call *c, unsigned status, const char *key, json_t *value)
 {
@@ -25,56 +27,15 @@ void weft_call_base_url(const struct api_call *c, struct text *out)
 	weft_text_add(out, "%s://%s", c->rq->tls ? "https" : "http", host);
 }
 
-int weft_call_not_found(enum resource type, const char *id, struct err *err)
-{
-	switch (type) {
-	case RES_NETWORK:
-		return weft_fail_as(err, -ENOENT, "NetworkNotFound",
-				    "Network %s could not be found.", id);
-	case RES_SUBNET:
-		return weft_fail_as(err, -ENOENT, "SubnetNotFound", "Subnet %s could not be found.",
-				    id);
-	case RES_PORT:
-		return weft_fail_as(err, -ENOENT, "PortNotFound", "Port %s could not be found.",
-				    id);
-	case RES_SECURITY_GROUP:
-		return weft_fail_as(err, -ENOENT, "SecurityGroupNotFound",
-				    "Security group %s does not exist", id);
-	case RES_SECURITY_GROUP_RULE:
-		return weft_fail_as(err, -ENOENT, "SecurityGroupRuleNotFound",
-				    "Security group rule %s does not exist", id);
-	case RES_ADDRESS_GROUP:
-		return weft_fail_as(err, -ENOENT, "AddressGroupNotFound",
-				    "Address group %s could not be found.", id);
-	case RES_COUNT:
-		break;
-	}
-	return weft_fail_as(err, -ENOENT, "HTTPNotFound", "The resource could not be found.");
-}
-
 int weft_call_get(const struct api_call *c, enum resource type, const char *id,
 		  const struct object **out, struct err *err)
 {
 	const struct object *o = weft_model_get(c->core->model, type, id);
 
 	if (o == NULL || !weft_model_visible(c->core->model, &c->who, o))
-		return weft_call_not_found(type, id, err);
+		return weft_resource_not_found(type, id, err);
 	*out = o;
 	return 0;
-}
-
-// What stock Neutron's policy shows to administrators only.
-bool weft_call_is_admin_attr(enum resource type, const char *attr)
-{
-	switch (type) {
-	case RES_NETWORK:
-		return strncmp(attr, "provider:", strlen("provider:")) == 0;
-	case RES_PORT:
-		return strncmp(attr, "binding:", strlen("binding:")) == 0 &&
-		       strcmp(attr, "binding:vnic_type") != 0;
-	default:
-		return false;
-	}
 }
 
 static bool is_wanted(const struct api_call *c, const char *attr)
@@ -92,24 +53,27 @@ static bool is_wanted(const struct api_call *c, const char *attr)
 	return !any;
 }
 
-json_t *weft_call_view(const struct api_call *c, json_t *rendered)
+json_t *weft_call_fields(const struct api_call *c, json_t *object)
 {
 	json_t *view;
 	const char *key;
 	json_t *value;
 
-	if (c->who.is_admin && weft_query_get(&c->target.query, "fields") == NULL)
-		return json_incref(rendered);
-
+	if (weft_query_get(&c->target.query, "fields") == NULL)
+		return json_incref(object);
 	view = json_object();
-	json_object_foreach(rendered, key, value) {
-		if (!c->who.is_admin && c->type != RES_COUNT &&
-		    weft_call_is_admin_attr(c->type, key))
-			continue;
+	json_object_foreach(object, key, value) {
 		if (is_wanted(c, key))
 			json_object_set(view, key, value);
 	}
 	return view;
+}
+
+json_t *weft_call_view(const struct api_call *c, const struct object *o)
+{
+	weft_auto(json) rendered = weft_model_render_for(c->core->model, &c->who, o);
+
+	return weft_call_fields(c, rendered);
 }
 
 int weft_call_commit(struct api_call *c, struct txn *t, struct err *err)

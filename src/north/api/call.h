@@ -68,12 +68,11 @@ void weft_call_base_url(const struct api_call *c, struct text *out);
 // The object when the caller may see it; else -ENOENT with Neutron's exception for its type.
 int weft_call_get(const struct api_call *c, enum resource type, const char *id,
 		  const struct object **out, struct err *err);
-int weft_call_not_found(enum resource type, const char *id, struct err *err);
 
-// The object as this caller may see it (new reference): no administrator's attributes for others, and only
-// the attributes that fields= names, if any.
-json_t *weft_call_view(const struct api_call *c, json_t *rendered);
-bool weft_call_is_admin_attr(enum resource type, const char *attr);
+// The object as this caller may see it (new reference), and only the attributes that fields= names, if any.
+json_t *weft_call_view(const struct api_call *c, const struct object *o);
+// The same for what is no model's object.
+json_t *weft_call_fields(const struct api_call *c, json_t *object);
 
 // Let the agent store and apply the transaction. Frees it, whatever happens: aborted on failure.
 int weft_call_commit(struct api_call *c, struct txn *t, struct err *err);

@@ -98,14 +98,10 @@ static int collect(struct listing *l)
 
 static json_t *item_json(struct api_call *c, const json_t *attr)
 {
-	weft_auto(json) rendered = NULL;
-
 	if (c->type == RES_COUNT)
-		return weft_call_view(c, (json_t *)attr);
-	const struct object *o =
-		weft_model_get(c->core->model, c->type, weft_json_text(attr, "id"));
-	rendered = weft_model_render(c->core->model, o);
-	return weft_call_view(c, rendered);
+		return weft_call_fields(c, (json_t *)attr);
+	return weft_call_view(c,
+			      weft_model_get(c->core->model, c->type, weft_json_text(attr, "id")));
 }
 
 // Cut the page of what was collected and answer it.
@@ -135,10 +131,7 @@ static bool has_attr(const void *arg, const char *attr)
 {
 	const struct api_call *c = arg;
 
-	// What a caller may not see is nothing to ask about either.
-	if (!c->who.is_admin && weft_call_is_admin_attr(c->type, attr))
-		return false;
-	return weft_resource_has_attr(c->type, attr);
+	return weft_resource_shows_attr(c->type, attr, &c->who);
 }
 
 static int list_objects(struct listing *l, struct err *err)
@@ -268,5 +261,5 @@ int weft_handle_agent(struct api_call *c, struct err *err)
 
 	if (agent == NULL)
 		return agent_not_found(c->target.segments[2], err);
-	return weft_call_answer(c, 200, "agent", weft_call_view(c, agent));
+	return weft_call_answer(c, 200, "agent", weft_call_fields(c, agent));
 }

@@ -10,6 +10,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "model/resource.h"
 
 typedef char object_id[WEFT_ID_LEN + 1];
 
@@ -30,13 +31,6 @@ static int need_inner(const struct api_call *c, const char *name, const json_t *
 		return weft_fail_as(err, -EINVAL, "HTTPBadRequest", "'%s' must be an object", name);
 	*out = inner;
 	return 0;
-}
-
-static json_t *view_of(const struct api_call *c, const struct object *o)
-{
-	weft_auto(json) rendered = weft_model_render(c->core->model, o);
-
-	return weft_call_view(c, rendered);
 }
 
 // A project gets its default group before its first object, within the same transaction.
@@ -98,8 +92,8 @@ static int create_bulk(struct api_call *c, const json_t *items, struct err *err)
 	// Read after the commit: a later item may have changed an earlier one.
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list,
-				      view_of(c, weft_model_get(c->core->model, c->type, ids[i])));
+		json_array_append_new(
+			list, weft_call_view(c, weft_model_get(c->core->model, c->type, ids[i])));
 	return weft_call_answer(c, 201, weft_resource_plural(c->type), list);
 }
 
@@ -123,7 +117,7 @@ int weft_handle_create(struct api_call *c, struct err *err)
 	if (ret < 0)
 		return ret;
 	return weft_call_answer(c, 201, name,
-				view_of(c, weft_model_get(c->core->model, c->type, id)));
+				weft_call_view(c, weft_model_get(c->core->model, c->type, id)));
 }
 
 // If-Match: revision_number=N
@@ -153,7 +147,7 @@ int weft_handle_show(struct api_call *c, struct err *err)
 	int ret = weft_call_get(c, c->type, CALL_ID(c), &o, err);
 	if (ret < 0)
 		return ret;
-	return weft_call_answer(c, 200, weft_resource_name(c->type), view_of(c, o));
+	return weft_call_answer(c, 200, weft_resource_name(c->type), weft_call_view(c, o));
 }
 
 static int answer_changed(struct api_call *c, struct err *err)
@@ -161,8 +155,8 @@ static int answer_changed(struct api_call *c, struct err *err)
 	const struct object *o = weft_model_get(c->core->model, c->type, CALL_ID(c));
 
 	if (o == NULL)
-		return weft_call_not_found(c->type, CALL_ID(c), err);
-	return weft_call_answer(c, 200, weft_resource_name(c->type), view_of(c, o));
+		return weft_resource_not_found(c->type, CALL_ID(c), err);
+	return weft_call_answer(c, 200, weft_resource_name(c->type), weft_call_view(c, o));
 }
 
 int weft_handle_update(struct api_call *c, struct err *err)
