@@ -45,6 +45,7 @@ enum session_flag {
 	SESSION_DEC_TTL = 1 << 2,   // routed
 	SESSION_NAT = 1 << 3,	    // addresses or ports change: to the peer's key, reversed
 	SESSION_PICKED_UP = 1 << 4, // TCP connection seen first in the middle
+	SESSION_UNTRACKED = 1 << 5, // neither port asks for state: TCP flags never drop a packet
 };
 
 struct session { // one direction

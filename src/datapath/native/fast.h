@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fast path: a burst from one port, one look-up and one rewrite per packet.
+//
+// Threads    the worker that polls the port
+// Ownership  takes the mbufs
+#pragma once
+
+#include "datapath/native/native.h"
+
+void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n);

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Judge: what the slow path decides about one packet: the fixed list of stages, one file each.
+//
+//   admit      admin state, tags, lengths, frames that no bridge forwards   stage_admit.c
+//   anti-spoof source MAC and IP, ARP, ND, DHCP server, RA                  stage_spoof.c
+//   service    ARP, ND, DHCP: answered here, or passed on where that is right  stage_service.c
+//   egress     the sender's security groups                                 stage_rules.c
+//   switch     the destination MAC                                          stage_switch.c
+//   ingress    the receiver's security groups                               stage_rules.c
+//
+// A judgement reads the policy and the parsed packet and writes only its own struct: the slow path,
+// the re-judging of a stale session, the trace and the fuzzer run the same code. What is done
+// with the verdict (send, answer, install a session) is slow.c's business.
+//
+// Threads    any registered reader of the policy; no allocation unless a recorder is set
+#pragma once
+
+#include <jansson.h>
+
+#include "datapath/native/native.h"
+#include "datapath/native/packet.h"
+
+enum verdict {
+	VERDICT_FORWARD, // to one port; a session may be made
+	VERDICT_FLOOD,	 // to every port in `flood` whose ingress stage permits
+	VERDICT_ANSWER,	 // by a local service
+	VERDICT_DROP,
+};
+
+enum answer { ANSWER_ARP, ANSWER_ND, ANSWER_DHCP };
+
+enum stage_result {
+	STAGE_NEXT, // go on with the next stage
+	STAGE_DONE, // the verdict is final
+};
+
+// Who gets a flooded packet.
+enum flood_to {
+	FLOOD_ALL,	  // every port of the network but the sender
+	FLOOD_UNFILTERED, // only ports without port security: they may have any address
+	FLOOD_OWNERS,	  // the ports in `owners`: they share an address or a MAC
+};
+
+struct judge {
+	// In
+	const struct native *dp;
+	uint64_t epoch;
+	const struct port_policy *in;
+	const struct packet *pkt;
+	const uint8_t *eth;   // destination and source MAC, 12 bytes
+	uint32_t frame_len;   // whole
+	bool segmented_later; // GSO: longer than the MTU, but its segments will not be
+	bool rejudge; // a session's original direction, not a packet: no services, any TCP flags
+	uint16_t related_to; // an ICMP error about a live session: the port that session leads to; else NATIVE_NO_PORT
+	json_t *record; // trace: an array that each stage appends to; NULL = no trace
+
+	// Out
+	enum verdict verdict;
+	enum drop why; // VERDICT_DROP
+	enum answer answer;
+	struct mac_addr answer_mac;	   // ARP, ND
+	const struct port_fixed *dhcp_for; // the address that DHCP leases
+	enum flood_to flood;
+	uint16_t owners[64];
+	uint16_t n_owners;
+	const struct port_policy *out;		// FORWARD
+	bool base_service;			// ARP, ND, DHCP, …: allowed without rules
+	enum drop if_nobody;			// the reason when a flood finds no receiver
+	const char *egress_rule, *ingress_rule; // ids of permitting rules; NULL = none was needed
+};
+
+struct stage {
+	const char *name;
+	enum stage_result (*run)(struct judge *j);
+};
+
+extern const struct stage weft_stages[];
+extern const size_t weft_n_stages;
+
+// Run the stages. The verdict is in *j; a stage list that ends without one is a drop.
+void weft_judge(struct judge *j);
+
+// The ingress stage alone, for one receiver of a flood. DROP_NONE = may have it.
+enum drop weft_judge_receiver(struct judge *j, const struct port_policy *out);
+
+// May replies to what was judged FORWARD pass? Checks the reply's source and, where groups are stateless, the
+// rules for the reply direction. DROP_NONE = as part of the session.
+enum drop weft_judge_reply(const struct judge *j);
+
+// Does this port's security want connections followed (stateful groups)?
+bool weft_judge_tracks(const struct judge *j, const struct port_policy *p);
+
+static inline enum stage_result judge_drop(struct judge *j, enum drop why)
+{
+	j->verdict = VERDICT_DROP;
+	j->why = why;
+	return STAGE_DONE;
+}
+
+// Trace only: append a line for the stage; a no-op without a recorder.
+void weft_judge_note(struct judge *j, const char *stage, const char *verdict, const char *rule,
+		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+enum stage_result weft_stage_admit(struct judge *j);
+enum stage_result weft_stage_spoof(struct judge *j);
+enum stage_result weft_stage_service(struct judge *j);
+enum stage_result weft_stage_egress(struct judge *j);
+enum stage_result weft_stage_switch(struct judge *j);
+enum stage_result weft_stage_ingress(struct judge *j);
+
+// Is (mac, ip) one of the port's pairs? ip: 4 or 16 bytes.
+bool weft_pair_allowed(const struct port_policy *p, const uint8_t *mac, uint8_t family,
+		       const void *ip);
+// Is the MAC one of the port's?
+bool weft_mac_allowed(const struct port_policy *p, const uint8_t *mac);
+// Does any of the port's groups permit this? The rule's id or NULL.
+const char *weft_rules_of_port(const struct judge *j, const struct port_policy *p,
+			       const struct rule_query *q);

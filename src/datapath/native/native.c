@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/native.h"
+
+#include <errno.h>
+#include <rte_cycles.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "datapath/native/eal.h"
+#include "datapath/native/show.h"
+#include "datapath/native/tables.h"
+#include "datapath/native/trace.h"
+#include "datapath/native/worker.h"
+
+// How long a change waits for the workers to have seen it before it reports success.
+#define SETTLE_US 2000
+
+struct datapath { // what the hooks hand around
+	struct native native;
+};
+
+static struct native *native_of(struct datapath *dp)
+{
+	return &dp->native;
+}
+
+// ---- Start and stop --------------------------------------------------------------------------------
+
+static void stop(struct datapath *datapath)
+{
+	struct native *dp = native_of(datapath);
+
+	atomic_store(&dp->stop, true);
+	for (uint16_t i = 0; i < dp->n_workers; i++) {
+		struct worker *w = dp->workers[i];
+
+		dp->workers[i] = NULL;
+		if (w != NULL)
+			weft_worker_stop(w);
+	}
+	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
+		struct port *p = native_port(dp, (uint16_t)i);
+		struct port_io *io = p == NULL ? NULL : atomic_exchange(&p->io, NULL);
+
+		if (io != NULL)
+			io->ops->close(io);
+	}
+	if (dp->vs != NULL)
+		weft_vstore_reclaim(dp->vs);
+	if (dp->tables != NULL)
+		weft_tables_free(dp->tables);
+	if (dp->vs != NULL)
+		weft_vstore_free(dp->vs);
+	if (dp->sessions != NULL)
+		weft_sessions_free(dp->sessions);
+	free(dp->qsbr);
+	rte_mempool_free(dp->pool);
+	weft_eal_stop();
+	free(datapath);
+}
+
+static int make_qsbr(struct native *dp, struct err *err)
+{
+	size_t size = rte_rcu_qsbr_get_memsize(NATIVE_MAX_WORKERS);
+
+	dp->qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_CACHE_LINE_ROUNDUP(size));
+	if (dp->qsbr == NULL || rte_rcu_qsbr_init(dp->qsbr, NATIVE_MAX_WORKERS) != 0)
+		return weft_fail(err, -ENOMEM, "datapath: out of memory");
+	return 0;
+}
+
+static int make_sessions(struct native *dp, struct err *err)
+{
+	struct session_config c = {
+		.connections = dp->config.sessions,
+		.port_share_percent = dp->config.port_share_percent,
+		.max_ports = NATIVE_MAX_PORTS,
+		.huge = dp->huge,
+		.tcp_loose = dp->config.tcp_loose,
+		.timeouts = dp->config.timeouts,
+		.qsbr = dp->qsbr,
+	};
+
+	return weft_sessions_new(&c, &dp->sessions, err);
+}
+
+static int start_workers(struct native *dp, struct err *err)
+{
+	int cores[NATIVE_MAX_WORKERS];
+	int ret;
+
+	if (dp->config.workers == 0 || dp->config.workers > NATIVE_MAX_WORKERS)
+		return weft_fail(err, -EINVAL, "datapath: workers = %u, allowed is 1 to %d",
+				 dp->config.workers, NATIVE_MAX_WORKERS);
+	ret = weft_eal_cores(dp->config.cores, dp->config.workers, cores, err);
+	for (uint16_t i = 0; ret == 0 && i < dp->config.workers; i++) {
+		ret = weft_worker_start(dp, i, cores[i], &dp->workers[i], err);
+		if (ret == 0)
+			dp->n_workers++;
+	}
+	return ret;
+}
+
+static int start(const struct datapath_config *config, datapath_port_event on_port, void *arg,
+		 struct datapath **out, struct err *err)
+{
+	struct datapath *datapath = calloc(1, sizeof(*datapath));
+	struct native *dp;
+	int ret;
+
+	if (datapath == NULL)
+		return weft_fail(err, -ENOMEM, "datapath: out of memory");
+	dp = native_of(datapath);
+	dp->config = *config;
+	dp->on_port = on_port;
+	dp->on_port_arg = arg;
+	ret = weft_eal_start(config, &dp->huge, err);
+	if (ret != 0) {
+		free(datapath);
+		return ret;
+	}
+	dp->tsc_hz = rte_get_tsc_hz();
+	dp->tsc_start = rte_rdtsc();
+	ret = weft_eal_pool(config, &dp->pool, err);
+	if (ret == 0)
+		ret = make_qsbr(dp, err);
+	if (ret == 0)
+		ret = make_sessions(dp, err);
+	if (ret == 0) {
+		dp->vs = weft_vstore_new(dp->qsbr);
+		dp->tables = weft_tables_new(dp);
+		ret = start_workers(dp, err);
+	}
+	if (ret != 0) {
+		stop(datapath);
+		return ret;
+	}
+	*out = datapath;
+	return 0;
+}
+
+// ---- Changes ---------------------------------------------------------------------------------------
+
+// Wait a moment until every worker has passed a quiescent point: then no packet is judged by the old policy
+// any more when the change is answered. A worker that the system keeps from running is not waited for: it
+// will see the new policy when it runs.
+static void settle(struct native *dp)
+{
+	uint64_t token = rte_rcu_qsbr_start(dp->qsbr);
+	uint64_t end = rte_rdtsc() + dp->tsc_hz / 1000000 * SETTLE_US;
+
+	while (rte_rcu_qsbr_check(dp->qsbr, token, false) == 0 && rte_rdtsc() < end)
+		rte_pause();
+	weft_vstore_reclaim(dp->vs);
+}
+
+static void io_close(void *object)
+{
+	struct port_io *io = object;
+
+	io->ops->close(io);
+}
+
+static void take_off(struct native *dp, struct port *p, const char *reason)
+{
+	struct port_io *io = atomic_exchange_explicit(&p->io, NULL, memory_order_acq_rel);
+
+	snprintf(p->reason, sizeof(p->reason), "%s", reason);
+	if (io == NULL)
+		return;
+	weft_worker_set_ports(dp, dp->workers[p->worker]);
+	weft_tables_bump(dp, p->index);
+	weft_vstore_retire(dp->vs, io, io_close);
+}
+
+static void detach(struct datapath *datapath, const char *port_id)
+{
+	struct native *dp = native_of(datapath);
+	struct port *p = weft_tables_port(dp->tables, port_id);
+
+	if (p == NULL)
+		return;
+	take_off(dp, p, "its interface went away");
+	settle(dp);
+}
+
+static int apply(struct datapath *datapath, const struct plan_batch *batch, struct err *err)
+{
+	struct native *dp = native_of(datapath);
+	int ret;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		const struct plan_change *c = &batch->changes[i];
+		struct port *p = c->op == PLAN_DEL && c->kind == PLAN_PORT
+					 ? weft_tables_port(dp->tables, c->port->id)
+					 : NULL;
+
+		if (p != NULL)
+			take_off(dp, p, "the port is gone");
+	}
+	ret = weft_tables_apply(dp->tables, batch, err);
+	settle(dp);
+	return ret;
+}
+
+static int attach(struct datapath *datapath, const char *port_id, const char *ifname,
+		  struct err *err)
+{
+	struct native *dp = native_of(datapath);
+	struct port *p = weft_tables_port(dp->tables, port_id);
+	const struct port_policy *policy;
+	const struct network *net;
+	struct port_io *io;
+	int ret;
+
+	if (p == NULL)
+		return weft_fail(err, -ENOENT, "port %s: not on this node", port_id);
+	policy = weft_vslot_value(p->policy, weft_vstore_epoch(dp->vs));
+	net = policy == NULL ? NULL : weft_vslot_value(policy->network, weft_vstore_epoch(dp->vs));
+	if (net == NULL) {
+		ret = weft_fail(err, -ENOENT, "port %s: its network is not known yet", port_id);
+	} else {
+		take_off(dp, p, "being attached again");
+		ret = weft_tap_open(ifname, net->mtu, dp->pool, &io, err);
+	}
+	if (ret != 0) {
+		snprintf(p->reason, sizeof(p->reason), "%.*s", (int)sizeof(p->reason) - 1,
+			 err == NULL ? "" : err->msg);
+		return ret;
+	}
+	snprintf(p->ifname, sizeof(p->ifname), "%s", ifname);
+	p->reason[0] = '\0';
+	atomic_store_explicit(&p->io, io, memory_order_release);
+	weft_worker_set_ports(dp, dp->workers[p->worker]);
+	weft_vstore_reclaim(dp->vs);
+	return 0;
+}
+
+static void tick(struct datapath *datapath)
+{
+	struct native *dp = native_of(datapath);
+
+	weft_vstore_reclaim(dp->vs);
+}
+
+// ---- Views -----------------------------------------------------------------------------------------
+
+static int trace(struct datapath *datapath, const char *port_id, const uint8_t *frame, size_t len,
+		 json_t **out, struct err *err)
+{
+	return weft_native_trace(native_of(datapath), port_id, frame, len, out, err);
+}
+
+static int show(struct datapath *datapath, enum datapath_show what, const char *id, size_t limit,
+		json_t **out, struct err *err)
+{
+	return weft_native_show(native_of(datapath), what, id, limit, out, err);
+}
+
+static void metrics(struct datapath *datapath, struct text *out)
+{
+	weft_native_metrics(native_of(datapath), out);
+}
+
+const struct datapath_ops weft_native_ops = {
+	.name = "native",
+	.start = start,
+	.apply = apply,
+	.attach = attach,
+	.detach = detach,
+	.trace = trace,
+	.show = show,
+	.metrics = metrics,
+	.tick = tick,
+	.stop = stop,
+};

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// Native: the DPDK datapath's own state, shared by its files and by nobody else.
+//
+// Policy (what the plan says) lives in versioned maps: a worker reads the epoch once per burst and sees one
+// consistent plan. Ports have an index, stable for their life, that sessions and queues use; a generation per index
+// makes sessions stale when something was taken away.
+//
+// Threads    the control thread changes; workers read policy by epoch, own their `struct worker`, and share only
+//            the session table and the generations
+#pragma once
+
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <rte_rcu_qsbr.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "datapath/datapath.h"
+#include "datapath/native/drop.h"
+#include "datapath/native/fragment.h"
+#include "datapath/native/port_io.h"
+#include "datapath/native/rules.h"
+#include "datapath/native/session.h"
+#include "datapath/native/sets.h"
+#include "datapath/native/vmap.h"
+
+#define NATIVE_MAX_PORTS   16384
+#define NATIVE_MAX_WORKERS 32
+#define NATIVE_NO_PORT	   UINT16_MAX
+#define NATIVE_BURST	   32
+
+// ---- Policy: immutable values of versioned maps --------------------------------------------------
+
+struct network {
+	uint32_t index;
+	char id[WEFT_ID_LEN + 1];
+	uint32_t mtu;
+};
+
+struct subnet {
+	struct plan_subnet *plan; // deep copy
+};
+
+// The ports of a network on this node: who gets its broadcasts.
+struct flood_list {
+	size_t n;
+	size_t n_unfiltered; // the ports without port security come first
+	uint16_t ports[];
+};
+
+// Which local ports may have a MAC (several when an allowed pair is shared); NATIVE_NO_PORT = a
+// port on another node.
+struct mac_owners {
+	size_t n;
+	uint16_t ports[];
+};
+
+struct neighbour {
+	struct mac_addr mac;
+	uint16_t port; // NATIVE_NO_PORT = on another node
+	bool from_pair;
+	char port_id[WEFT_ID_LEN + 1];
+};
+
+// Who has an address. Answered only when it is certain: one owner by fixed IP and none by pair.
+struct neighbours {
+	size_t n;
+	struct neighbour at[];
+};
+
+struct port_fixed {
+	struct ip_addr ip;
+	struct vslot *subnet; // struct subnet
+};
+
+struct port_policy {
+	uint16_t index;
+	uint32_t network_index;
+	struct vslot *network; // struct network
+	size_t n_rule_sets;
+	struct vslot **rule_sets; // struct rules
+	size_t n_fixed;
+	struct port_fixed *fixed;
+	struct plan_port *plan; // deep copy: MAC, pairs, flags, options
+};
+
+// Keys of the maps, zero-filled.
+struct mac_key {
+	uint32_t network;
+	struct mac_addr mac;
+	uint8_t zero[2];
+};
+
+struct neighbour_key {
+	uint32_t network;
+	uint8_t family, zero[3];
+	uint8_t ip[16];
+};
+
+// ---- Ports and workers ---------------------------------------------------------------------------
+
+struct port { // one per index in use
+	uint16_t index;
+	char id[WEFT_ID_LEN + 1];
+	struct vslot *policy;	      // struct port_policy
+	_Atomic(struct port_io *) io; // NULL: not attached
+	// Control thread only:
+	uint16_t worker;
+	char ifname[64];
+	char reason[256]; // why it is not attached; "" when it is
+};
+
+struct port_stats {
+	uint64_t rx_packets, rx_bytes; // from the VM
+	uint64_t tx_packets, tx_bytes; // to the VM
+	uint64_t drops;		       // of packets that it sent
+	uint64_t tx_drops;	       // of packets that were for it
+};
+
+struct tx_queue { // packets of the present burst for one port
+	uint16_t n;
+	struct rte_mbuf *pkts[NATIVE_BURST];
+};
+
+struct poll_list {
+	uint16_t n;
+	struct port *ports[];
+};
+
+#define DROP_SAMPLES	256 // power of two
+#define DROP_SAMPLE_LEN 128
+
+struct drop_sample {
+	uint32_t at_ms;
+	uint16_t port;
+	uint16_t reason;
+	uint16_t len;	// of the bytes kept
+	uint32_t total; // of the frame
+	uint8_t bytes[DROP_SAMPLE_LEN];
+};
+
+struct worker_stats {
+	uint64_t polls, empty_polls;
+	uint64_t packets;     // handled in non-empty polls
+	uint64_t busy_cycles; // spent in non-empty polls
+	uint64_t fast, slow;  // packets by path
+	uint64_t judged;      // flows judged for the first time
+	uint64_t rejudged;    // sessions judged again after a policy change
+	uint64_t revoked;     // of them, cut
+	uint64_t sessions_added, sessions_expired;
+	uint64_t related; // ICMP errors carried for a known flow
+	uint64_t sleeps;
+};
+
+struct worker {
+	struct native *dp;
+	uint16_t id;
+	int core;
+	uint64_t epoch;	 // of this burst
+	uint32_t now_ms; // of this burst
+	_Atomic(struct poll_list *) polls;
+	struct session_table *sessions;
+	struct session_worker *session_worker;
+	struct fragments *fragments;
+	struct tx_queue *tx; // by port index
+	uint16_t n_dirty;    // ports with something in tx
+	uint16_t dirty[NATIVE_MAX_PORTS];
+	struct worker_stats stats;
+	struct port_stats *port_stats; // by port index
+	uint64_t drops[DROP_COUNT];
+	uint32_t (*port_drops)[DROP_COUNT]; // by port index, of packets that the port sent
+	_Atomic uint32_t n_samples;	    // ever written
+	struct drop_sample samples[DROP_SAMPLES];
+	pthread_t thread;
+	bool started;
+};
+
+struct native {
+	struct datapath_config config;
+	datapath_port_event on_port;
+	void *on_port_arg;
+	bool huge;
+	_Atomic bool stop;
+	uint64_t tsc_hz, tsc_start;
+
+	struct rte_mempool *pool;
+	struct rte_rcu_qsbr *qsbr;
+	struct session_table *sessions;
+	uint16_t n_workers;
+	struct worker *workers[NATIVE_MAX_WORKERS];
+
+	// Policy
+	struct vstore *vs;
+	struct vmap *networks;	 // id -> struct network
+	struct vmap *subnets;	 // id -> struct subnet
+	struct vmap *ports;	 // id -> struct port_policy
+	struct vmap *rule_sets;	 // id -> struct rules
+	struct vmap *macs;	 // struct mac_key -> struct mac_owners
+	struct vmap *neighbours; // struct neighbour_key -> struct neighbours
+	struct vmap *floods;	 // network index -> struct flood_list
+	struct sets *sets;
+
+	_Atomic(struct port *) port[NATIVE_MAX_PORTS]; // by index
+	_Atomic uint32_t gen[NATIVE_MAX_PORTS];	       // policy generation, only grows
+	struct tables *tables; // the control thread's side of the policy (tables.h)
+};
+
+// ---- Small things used everywhere ------------------------------------------------------------------
+
+// Every drop ends here: counted, sampled, freed.
+void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop reason);
+// Hand a packet to a port's queue; sent at the end of the burst or when the queue is full.
+void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port);
+void weft_send_flush(struct worker *w);
+
+static inline uint32_t native_gen(const struct native *dp, uint16_t in, uint16_t out)
+{
+	return atomic_load_explicit(&dp->gen[in], memory_order_acquire) +
+	       atomic_load_explicit(&dp->gen[out], memory_order_acquire);
+}
+
+static inline struct port *native_port(const struct native *dp, uint16_t index)
+{
+	return index < NATIVE_MAX_PORTS
+		       ? atomic_load_explicit(&dp->port[index], memory_order_acquire)
+		       : NULL;
+}
+
+static inline const struct port_policy *native_policy(const struct native *dp, uint16_t index,
+						      uint64_t epoch)
+{
+	const struct port *p = native_port(dp, index);
+
+	return p == NULL ? NULL : weft_vslot_value(p->policy, epoch);
+}

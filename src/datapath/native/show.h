@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Show: what the native datapath knows of itself, as JSON and as metrics.
+//
+// Threads    control; counters of running workers are read as they are
+#pragma once
+
+#include "datapath/native/native.h"
+
+int weft_native_show(struct native *dp, enum datapath_show what, const char *id, size_t limit,
+		     json_t **out, struct err *err);
+void weft_native_metrics(struct native *dp, struct text *out);
+
+// One port's whole JSON, its drops by reason included (show_port.c).
+json_t *weft_native_port_json(struct native *dp, const struct port *p,
+			      const struct plan_port *plan);
+// What is compiled for a port (weft explain).
+json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan);
+json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
+uint32_t weft_native_now_ms(const struct native *dp);

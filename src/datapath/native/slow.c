@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/slow.h"
+
+#include <rte_ether.h>
+#include <string.h>
+
+#include "datapath/native/services.h"
+
+#define PROTO_TCP 6
+
+// Judge at most this often when the policy changes under our hands; then the packet is carried, uncached.
+#define JUDGE_TRIES 4
+
+void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
+		     const struct packet *p, const uint8_t *eth, uint32_t frame_len)
+{
+	*j = (struct judge) {
+		.dp = dp,
+		.epoch = epoch,
+		.in = native_policy(dp, p->key.in_port, epoch),
+		.pkt = p,
+		.eth = eth,
+		.frame_len = frame_len,
+		.related_to = NATIVE_NO_PORT,
+	};
+}
+
+static bool is_gso(const struct rte_mbuf *m)
+{
+	return (m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) != 0;
+}
+
+// ---- Sessions --------------------------------------------------------------------------------------
+
+// What the original direction's first packet looked like, as far as the stages ask.
+static void packet_of_session(const struct session *original, struct packet *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->kind = PACKET_IP;
+	weft_session_key(original, &p->key);
+	p->ethertype = p->key.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6;
+	if (p->key.proto == 1 || p->key.proto == 58) {
+		p->icmp_query = true;
+		p->icmp_type = rte_be_to_cpu_16(p->key.dport) >> 8;
+		p->icmp_code = rte_be_to_cpu_16(p->key.dport) & 0xff;
+	}
+}
+
+static bool session_is_stale(const struct worker *w, const struct session *s)
+{
+	return s->gen != native_gen(w->dp, s->key.in_port, s->out_port);
+}
+
+// Judge a connection again, by its original direction, under the present policy. False: it is cut.
+static bool session_rejudge(struct worker *w, struct session *s)
+{
+	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
+	struct packet p;
+	struct judge j;
+	uint32_t gen;
+
+	packet_of_session(original, &p);
+	w->stats.rejudged++;
+	for (int i = 0; i < JUDGE_TRIES; i++) {
+		// The generation first: whoever sees a new one also sees the epoch that goes with it.
+		gen = native_gen(w->dp, original->key.in_port, original->out_port);
+		weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), &p, original->eth_in, 0);
+		j.rejudge = true;
+		if (j.in == NULL)
+			break;
+		weft_judge(&j);
+		if (j.verdict != VERDICT_FORWARD || j.out->index != original->out_port)
+			break;
+		if (weft_judge_reply(&j) == DROP_NONE)
+			reply->flags &= (uint16_t)~SESSION_SLOW;
+		else
+			reply->flags |= SESSION_SLOW;
+		original->gen = gen;
+		reply->gen = gen;
+		return true;
+	}
+	w->stats.revoked++;
+	weft_session_remove(w->session_worker, original);
+	return false;
+}
+
+// A direction that stateless groups do not open: is it still so? The policy may have grown.
+static enum drop session_slow_check(struct worker *w, struct session *s)
+{
+	struct session *original = weft_session_original(s);
+	struct packet p;
+	struct judge j;
+	enum drop why;
+
+	packet_of_session(original, &p);
+	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), &p, original->eth_in, 0);
+	j.out = native_policy(w->dp, original->out_port, j.epoch);
+	if (j.in == NULL || j.out == NULL)
+		return DROP_PORT_DETACHED;
+	why = weft_judge_reply(&j);
+	if (why == DROP_NONE)
+		s->flags &= (uint16_t)~SESSION_SLOW;
+	return why;
+}
+
+struct session *weft_session_related(const struct session_table *t, const struct packet *p)
+{
+	struct flow_key key;
+	bool to_sender;
+
+	if (!p->icmp_error || !p->inner_ok || p->inner.family != p->key.family)
+		return NULL;
+	// An error goes to the sender of the packet that it is about.
+	to_sender = p->key.family == 4 ? p->key.dst4 == p->inner.src4
+				       : memcmp(p->key.dst6, p->inner.src6, 16) == 0;
+	if (!to_sender || !weft_flow_reverse(&p->inner, p->key.in_port, &key))
+		return NULL;
+	return weft_session_get(t, &key, weft_flow_hash(&key));
+}
+
+static struct session *find_session(const struct worker *w, const struct packet *p)
+{
+	if (p->kind != PACKET_IP || ((p->key.proto == 1 || p->key.proto == 58) && !p->icmp_query))
+		return NULL;
+	return weft_session_get(w->sessions, &p->key, weft_flow_hash(&p->key));
+}
+
+void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s)
+{
+	uint32_t len = rte_pktmbuf_pkt_len(m);
+	uint64_t bytes = ((uint64_t)s->bytes_high << 32 | s->bytes_low) + len;
+
+	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
+	s->packets++;
+	s->bytes_low = (uint32_t)bytes;
+	s->bytes_high = (uint16_t)(bytes >> 32);
+	s->seen_ms = w->now_ms;
+	weft_send(w, m, s->out_port);
+}
+
+enum carried { CARRIED, NOT_CARRIED };
+
+// A packet whose key has a session. NOT_CARRIED: the session is of no use (or gone); judge the packet as a new flow.
+static enum carried carry_by_session(struct worker *w, struct rte_mbuf *m, const struct packet *p,
+				     struct session *s)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	bool reopened = false;
+	enum drop why;
+
+	if (memcmp(frame, s->eth_in, 12) != 0)
+		return NOT_CARRIED;
+	if (session_is_stale(w, s) && !session_rejudge(w, s))
+		return NOT_CARRIED;
+	if (s->flags & SESSION_SLOW) {
+		why = session_slow_check(w, s);
+		if (why != DROP_NONE) {
+			weft_drop(w, m, p->key.in_port, why);
+			return CARRIED;
+		}
+	}
+	if (p->fragment != FRAGMENT_LATER) {
+		why = weft_session_update(w->sessions, s, p->tcp_flags, &reopened);
+		if (reopened) {
+			weft_session_remove(w->session_worker, s);
+			return NOT_CARRIED;
+		}
+		if (why != DROP_NONE && !(s->flags & SESSION_UNTRACKED)) {
+			weft_drop(w, m, p->key.in_port, why);
+			return CARRIED;
+		}
+	}
+	weft_session_carry(w, m, s);
+	return CARRIED;
+}
+
+static void direction_set(struct session_direction *d, const struct flow_key *key,
+			  const uint8_t *eth, uint16_t out_port)
+{
+	d->key = *key;
+	memcpy(d->eth_in, eth, 12);
+	memcpy(d->eth_out, eth, 12);
+	d->out_port = out_port;
+}
+
+// Make the session of a flow that was judged FORWARD. False: *why says why it may not start.
+static bool session_make(struct worker *w, const struct judge *j, uint32_t gen, enum drop *why)
+{
+	struct session_new n = {.gen = gen, .tcp_flags = j->pkt->tcp_flags};
+	bool untracked = !weft_judge_tracks(j, j->in) && !weft_judge_tracks(j, j->out);
+	struct flow_key reply;
+	struct session *old;
+	uint8_t eth[12];
+
+	if (!weft_flow_reverse(&j->pkt->key, j->out->index, &reply))
+		return true;
+	memcpy(eth, j->eth + 6, 6);
+	memcpy(eth + 6, j->eth, 6);
+	direction_set(&n.original, &j->pkt->key, j->eth, j->out->index);
+	direction_set(&n.reply, &reply, eth, j->in->index);
+	if (untracked)
+		n.original.flags = n.reply.flags = SESSION_UNTRACKED;
+	if (weft_judge_reply(j) != DROP_NONE)
+		n.reply.flags |= SESSION_SLOW;
+	// Same tuple, other MACs: the newer one holds.
+	old = weft_session_get(w->sessions, &j->pkt->key, weft_flow_hash(&j->pkt->key));
+	if (old != NULL)
+		weft_session_remove(w->session_worker, old);
+	n.bytes = j->frame_len;
+	if (weft_session_add(w->session_worker, &n, w->now_ms, why) == NULL)
+		return untracked;
+	w->stats.sessions_added++;
+	return true;
+}
+
+// ---- Verdicts --------------------------------------------------------------------------------------
+
+static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+{
+	bool plain = j->pkt->kind == PACKET_IP && j->pkt->fragment != FRAGMENT_LATER &&
+		     !j->base_service && j->related_to == NATIVE_NO_PORT &&
+		     (j->pkt->icmp_query || (j->pkt->key.proto != 1 && j->pkt->key.proto != 58));
+	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
+	enum drop why = DROP_NONE;
+
+	// A policy change since the judgement: carry this packet by it, but do not keep it.
+	if (plain && weft_vstore_epoch(w->dp->vs) == j->epoch && !session_make(w, j, gen, &why)) {
+		weft_drop(w, m, j->in->index, why);
+		return;
+	}
+	weft_send(w, m, j->out->index);
+}
+
+static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uint16_t port,
+		      uint32_t *reached, enum drop *last)
+{
+	const struct port_policy *out = native_policy(w->dp, port, j->epoch);
+	const struct port *p = native_port(w->dp, port);
+	struct rte_mbuf *copy;
+
+	if (port == j->in->index || out == NULL || p == NULL ||
+	    atomic_load_explicit(&p->io, memory_order_relaxed) == NULL)
+		return;
+	*last = weft_judge_receiver(j, out);
+	if (*last != DROP_NONE)
+		return;
+	copy = rte_pktmbuf_clone(m, w->dp->pool);
+	if (copy == NULL) {
+		*last = DROP_NO_BUFFER;
+		return;
+	}
+	weft_send(w, copy, port);
+	++*reached;
+}
+
+static void flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
+{
+	const struct flood_list *list =
+		weft_vmap_get(w->dp->floods, &j->in->network_index, j->epoch);
+	enum drop last = j->if_nobody;
+	uint32_t reached = 0;
+
+	if (j->flood == FLOOD_OWNERS) {
+		for (uint16_t i = 0; i < j->n_owners; i++)
+			flood_one(w, m, j, j->owners[i], &reached, &last);
+	} else if (list != NULL) {
+		size_t n = j->flood == FLOOD_UNFILTERED ? list->n_unfiltered : list->n;
+
+		for (size_t i = 0; i < n; i++)
+			flood_one(w, m, j, list->ports[i], &reached, &last);
+	}
+	if (reached == 0)
+		weft_drop(w, m, j->in->index, last == DROP_NONE ? j->if_nobody : last);
+	else
+		rte_pktmbuf_free(m);
+}
+
+static size_t dhcp(const struct judge *j, uint8_t *buf, size_t len, size_t cap, enum drop *why)
+{
+	const struct plan_port *port = j->in->plan;
+	const struct subnet *s = weft_vslot_value(j->dhcp_for->subnet, j->epoch);
+	const struct network *net = weft_vslot_value(j->in->network, j->epoch);
+	struct dhcp_option extra[32];
+	struct dhcp_route routes[64];
+	struct dhcp_lease lease;
+	size_t answer_len = 0;
+
+	*why = DROP_INTERNAL;
+	if (s == NULL || net == NULL)
+		return 0;
+	lease = (struct dhcp_lease) {
+		.ip = j->dhcp_for->ip,
+		.server = s->plan->gateway,
+		.gateway = s->plan->gateway,
+		.prefix_len = s->plan->cidr.len,
+		.lease_s = s->plan->lease_s,
+		.mtu = (uint16_t)net->mtu,
+		.hostname = port->hostname,
+		.domain = s->plan->dns_domain,
+		.dns = s->plan->dns,
+		.n_dns = s->plan->n_dns,
+		.routes = routes,
+		.extra = extra,
+	};
+	if (lease.server.family == 0)
+		lease.server = (struct ip_addr) {.family = 4, .b = {169, 254, 169, 254}};
+	for (size_t i = 0; i < s->plan->n_routes && lease.n_routes < RTE_DIM(routes); i++)
+		if (s->plan->routes[i].dst.ip.family == 4)
+			routes[lease.n_routes++] = (struct dhcp_route) {s->plan->routes[i].dst,
+									s->plan->routes[i].via};
+	for (size_t i = 0; i < port->n_options && lease.n_extra < RTE_DIM(extra); i++)
+		if (port->options[i].family == 4)
+			extra[lease.n_extra++] = (struct dhcp_option) {port->options[i].code,
+								       port->options[i].len,
+								       port->options[i].value};
+
+	switch (weft_dhcp_answer(buf, len, cap, j->pkt, &lease, &answer_len)) {
+	case DHCP_ANSWERED:
+		return answer_len;
+	case DHCP_NO_ANSWER:
+		*why = DROP_SERVICE_DONE;
+		return 0;
+	case DHCP_MALFORMED:
+		break;
+	}
+	*why = DROP_DHCP_BAD;
+	return 0;
+}
+
+static void answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+{
+	size_t len = rte_pktmbuf_data_len(m), cap = len + rte_pktmbuf_tailroom(m), n = 0;
+	uint8_t *buf = rte_pktmbuf_mtod(m, uint8_t *);
+	enum drop why = DROP_BAD_HEADER;
+
+	if (m->nb_segs == 1 && RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1) {
+		switch (j->answer) {
+		case ANSWER_ARP:
+			n = weft_arp_answer(buf, len, cap, &j->answer_mac);
+			break;
+		case ANSWER_ND:
+			n = weft_nd_answer(buf, len, cap, j->pkt, &j->answer_mac);
+			break;
+		case ANSWER_DHCP:
+			n = dhcp(j, buf, len, cap, &why);
+			break;
+		}
+	}
+	if (n == 0) {
+		weft_drop(w, m, j->in->index, why);
+		return;
+	}
+	m->data_len = (uint16_t)n;
+	m->pkt_len = (uint32_t)n;
+	m->ol_flags &= ~(RTE_MBUF_F_TX_OFFLOAD_MASK);
+	weft_send(w, m, j->in->index);
+}
+
+// ---- The way in ------------------------------------------------------------------------------------
+
+static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet *p)
+{
+	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct session *related = weft_session_related(w->sessions, p);
+	struct judge j;
+
+	if (related != NULL && session_is_stale(w, related) && !session_rejudge(w, related))
+		related = NULL;
+	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
+	j.segmented_later = is_gso(m);
+	if (related != NULL && !(related->flags & SESSION_SLOW)) {
+		j.related_to = related->out_port;
+		w->stats.related++;
+	}
+	if (j.in == NULL) {
+		weft_drop(w, m, p->key.in_port, DROP_PORT_DOWN);
+		return;
+	}
+	w->stats.judged++;
+	weft_judge(&j);
+	switch (j.verdict) {
+	case VERDICT_FORWARD:
+		forward(w, m, &j);
+		return;
+	case VERDICT_FLOOD:
+		flood(w, m, &j);
+		return;
+	case VERDICT_ANSWER:
+		answer(w, m, &j);
+		return;
+	case VERDICT_DROP:
+		break;
+	}
+	weft_drop(w, m, p->key.in_port, j.why);
+}
+
+static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p)
+{
+	struct session *s = find_session(w, p);
+
+	if (s != NULL && carry_by_session(w, m, p, s) == CARRIED)
+		return;
+	judge_new(w, m, p);
+}
+
+static enum drop parse(const struct rte_mbuf *m, uint16_t in_port, struct packet *p)
+{
+	return weft_packet_parse(rte_pktmbuf_mtod(m, const uint8_t *), rte_pktmbuf_data_len(m),
+				 rte_pktmbuf_pkt_len(m), in_port, p);
+}
+
+// The fragments that waited for the first one follow it.
+static void release_waiting(struct worker *w, const struct packet *first)
+{
+	struct rte_mbuf *waiting[NATIVE_BURST];
+	uint16_t n;
+
+	while ((n = weft_fragments_take(w->fragments, first, waiting, NATIVE_BURST)) > 0) {
+		for (uint16_t i = 0; i < n; i++) {
+			enum drop why = DROP_NONE;
+			struct packet p;
+
+			if (parse(waiting[i], first->key.in_port, &p) != DROP_NONE) {
+				weft_drop(w, waiting[i], first->key.in_port, DROP_BAD_HEADER);
+				continue;
+			}
+			switch (weft_fragment_in(w->fragments, waiting[i], &p, w->now_ms, &why)) {
+			case FRAGMENT_GO:
+				process(w, waiting[i], &p);
+				break;
+			case FRAGMENT_HELD:
+				break;
+			case FRAGMENT_DROP:
+				weft_drop(w, waiting[i], first->key.in_port, why);
+				break;
+			}
+		}
+	}
+}
+
+void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port)
+{
+	struct packet p;
+	enum drop why = parse(m, in_port, &p);
+
+	if (why != DROP_NONE) {
+		weft_drop(w, m, in_port, why);
+		return;
+	}
+	if (p.kind != PACKET_IP || p.fragment == FRAGMENT_NONE) {
+		process(w, m, &p);
+		return;
+	}
+	m->port = in_port; // for those who wait
+	switch (weft_fragment_in(w->fragments, m, &p, w->now_ms, &why)) {
+	case FRAGMENT_GO:
+		process(w, m, &p);
+		if (p.fragment == FRAGMENT_FIRST)
+			release_waiting(w, &p);
+		return;
+	case FRAGMENT_HELD:
+		return;
+	case FRAGMENT_DROP:
+		weft_drop(w, m, in_port, why);
+		return;
+	}
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Slow path: the first packet of a flow, and every packet that is not plain.
+//
+// Parse in full, hold fragments until their first one is here, look for the session once more (what
+// is unusual about a packet may only be an option header), judge again what is stale, judge what is
+// new, and carry out the verdict: send, answer, flood, drop, and make the session for both directions.
+//
+// Threads    the worker
+// Ownership  takes the mbuf
+#pragma once
+
+#include "datapath/native/judge.h"
+#include "datapath/native/native.h"
+
+void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
+
+// Send a packet of a live session on its way: MACs, counters, out. Shared with the fast path.
+void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s);
+
+// Prepare a judgement of a parsed packet, without anything that the session table knows.
+void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
+		     const struct packet *p, const uint8_t *eth, uint32_t frame_len);
+
+// An ICMP error about a live session: that session's direction from `in_port` on, or NULL.
+struct session *weft_session_related(const struct session_table *t, const struct packet *p);

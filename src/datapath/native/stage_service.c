@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Service: what the datapath answers itself, and what of it must reach a port all the same.
+//
+// ARP and ND for a known address are answered from the plan and never flooded. An address that an allowed pair
+// gives may move between ports (VRRP), so its owners are asked. A port without port security may have any
+// address, so it hears the questions about unknown ones. DHCP of a subnet that has it is answered; otherwise it
+// reaches only ports that may be a server.
+#include "datapath/native/judge.h"
+
+#include <string.h>
+
+#include "datapath/native/services.h"
+
+#define PROTO_UDP    17
+#define PROTO_ICMPV6 58
+
+static enum stage_result flood(struct judge *j, enum flood_to to, enum drop if_nobody)
+{
+	j->verdict = VERDICT_FLOOD;
+	j->flood = to;
+	j->if_nobody = if_nobody;
+	j->base_service = true;
+	return STAGE_DONE;
+}
+
+static enum stage_result answer(struct judge *j, enum answer what, const struct mac_addr *mac)
+{
+	char text[WEFT_MAC_STRLEN];
+
+	j->verdict = VERDICT_ANSWER;
+	j->answer = what;
+	j->answer_mac = *mac;
+	weft_judge_note(j, "service", "answer", NULL, "answered with %s", weft_mac_text(mac, text));
+	return STAGE_DONE;
+}
+
+// The address at which a subnet's DHCP server is found.
+static struct ip_addr dhcp_server(const struct plan_subnet *s)
+{
+	struct ip_addr ip = s->gateway;
+
+	if (ip.family == 0)
+		ip = (struct ip_addr) {.family = 4, .b = {169, 254, 169, 254}};
+	return ip;
+}
+
+// The first fixed IP of the port whose subnet has DHCPv4; NULL = none.
+static const struct port_fixed *dhcp_address(const struct judge *j)
+{
+	for (size_t i = 0; i < j->in->n_fixed; i++) {
+		const struct port_fixed *f = &j->in->fixed[i];
+		const struct subnet *s = weft_vslot_value(f->subnet, j->epoch);
+
+		if (f->ip.family == 4 && s != NULL && s->plan->dhcp)
+			return f;
+	}
+	return NULL;
+}
+
+static bool is_dhcp_server(const struct judge *j, const struct ip_addr *ip)
+{
+	const struct port_fixed *f = dhcp_address(j);
+	struct ip_addr server;
+
+	if (f == NULL)
+		return false;
+	server = dhcp_server(((const struct subnet *)weft_vslot_value(f->subnet, j->epoch))->plan);
+	return weft_ip_equal(&server, ip);
+}
+
+// Who has this address? Common to ARP and ND.
+static enum stage_result resolve(struct judge *j, enum answer what, const struct ip_addr *target,
+				 enum drop unknown)
+{
+	struct neighbour_key key = {.network = j->in->network_index, .family = target->family};
+	const struct neighbours *n;
+	bool shared = false;
+
+	memcpy(key.ip, target->b, sizeof(key.ip));
+	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
+	if (n == NULL || n->n == 0) {
+		if (is_dhcp_server(j, target))
+			return answer(j, what, &weft_service_mac);
+		return flood(j, FLOOD_UNFILTERED, unknown);
+	}
+	for (size_t i = 0; i < n->n; i++)
+		shared = shared || n->at[i].from_pair;
+	if (!shared) {
+		if (n->at[0].port == j->in->index) // its own: a probe, or an announcement
+			return judge_drop(j, DROP_SERVICE_DONE);
+		return answer(j, what, &n->at[0].mac);
+	}
+	j->n_owners = 0;
+	for (size_t i = 0; i < n->n; i++)
+		if (n->at[i].port != NATIVE_NO_PORT && n->at[i].port != j->in->index &&
+		    j->n_owners < sizeof(j->owners) / sizeof(j->owners[0]))
+			j->owners[j->n_owners++] = n->at[i].port;
+	return flood(j, FLOOD_OWNERS, unknown);
+}
+
+static enum stage_result arp(struct judge *j)
+{
+	const struct packet *p = j->pkt;
+
+	j->base_service = true;
+	// Announcements and replies go to whoever they are for.
+	if (p->arp_op != 1 || weft_ip_equal(&p->arp_spa, &p->arp_tpa))
+		return STAGE_NEXT;
+	return resolve(j, ANSWER_ARP, &p->arp_tpa, DROP_ARP_UNKNOWN);
+}
+
+static enum stage_result icmpv6(struct judge *j)
+{
+	struct ip_addr target = {.family = 6};
+
+	switch (j->pkt->icmp_type) {
+	case 135: // neighbour solicitation
+		if (j->pkt->nd_target == NULL)
+			return judge_drop(j, DROP_BAD_HEADER);
+		memcpy(target.b, j->pkt->nd_target, 16);
+		return resolve(j, ANSWER_ND, &target, DROP_ND_UNKNOWN);
+	case 133: // router solicitation, MLD reports: for routers only
+	case 131:
+	case 132:
+	case 143:
+		return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
+	case 130: // MLD query
+	case 134: // router advertisement; anti-spoof has dropped those of VMs
+	case 136: // neighbour advertisement
+		j->base_service = true;
+		return STAGE_NEXT;
+	default:
+		return STAGE_NEXT;
+	}
+}
+
+static enum stage_result dhcpv4(struct judge *j)
+{
+	const struct flow_key *k = &j->pkt->key;
+	const struct port_fixed *f = dhcp_address(j);
+	bool broadcast = k->dst4 == RTE_BE32(0xffffffff);
+
+	if (f == NULL) {
+		if (broadcast)
+			return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
+		j->base_service = true;
+		return STAGE_NEXT;
+	}
+	if (!broadcast) {
+		struct ip_addr to = {.family = 4};
+
+		memcpy(to.b, &k->dst4, 4);
+		if (!is_dhcp_server(j, &to)) {
+			j->base_service = true;
+			return STAGE_NEXT;
+		}
+	}
+	j->dhcp_for = f;
+	return answer(j, ANSWER_DHCP, &weft_service_mac);
+}
+
+enum stage_result weft_stage_service(struct judge *j)
+{
+	const struct packet *p = j->pkt;
+	const struct flow_key *k = &p->key;
+
+	if (j->rejudge)
+		return STAGE_NEXT;
+	if (p->kind == PACKET_ARP)
+		return arp(j);
+	if (p->kind == PACKET_RARP)
+		j->base_service = true;
+	if (p->kind != PACKET_IP || p->fragment == FRAGMENT_LATER)
+		return STAGE_NEXT;
+	if (k->family == 6 && k->proto == PROTO_ICMPV6)
+		return icmpv6(j);
+	if (k->proto != PROTO_UDP)
+		return STAGE_NEXT;
+	if (k->family == 4 && k->sport == RTE_BE16(68) && k->dport == RTE_BE16(67))
+		return dhcpv4(j);
+	if (k->family == 6 && k->sport == RTE_BE16(546) && k->dport == RTE_BE16(547))
+		return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
+	// Answers of DHCP servers: anti-spoof has dropped those of VMs.
+	if ((k->family == 4 && k->sport == RTE_BE16(67) && k->dport == RTE_BE16(68)) ||
+	    (k->family == 6 && k->sport == RTE_BE16(547) && k->dport == RTE_BE16(546)))
+		j->base_service = true;
+	return STAGE_NEXT;
+}

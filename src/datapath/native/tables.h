@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables: from a batch of plan changes to the versioned maps that workers read.
+//
+// A batch is applied in three steps. Prepare does all that can fail (rules are compiled, capacity is checked)
+// and touches nothing. Stage puts the new values into the maps, unseen. Commit makes them visible at once and
+// then makes stale the sessions of ports that something was taken from: a change that only adds cuts nothing and costs no
+// session anything.
+//
+// Threads    control
+#pragma once
+
+#include "datapath/native/native.h"
+
+struct tables *weft_tables_new(struct native *dp);
+void weft_tables_free(struct tables *t); // workers must have stopped
+
+int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct err *err);
+
+// The port of an id, NULL = not in the plan.
+struct port *weft_tables_port(const struct tables *t, const char *id);
+const struct plan_port *weft_tables_plan(const struct tables *t, const char *id);
+// Is the port's network and everything else there that its filter needs?
+void weft_tables_each_port(const struct tables *t,
+			   void (*visit)(struct port *p, const struct plan_port *plan, void *arg),
+			   void *arg);
+void weft_tables_each_rule_set(const struct tables *t,
+			       void (*visit)(const struct plan_rule_set *plan, size_t users,
+					     void *arg),
+			       void *arg);
+const struct plan_rule_set *weft_tables_rule_set(const struct tables *t, const char *id);
+void weft_tables_bump(struct native *dp, uint16_t port);

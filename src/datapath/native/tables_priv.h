@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables' own structures, shared by tables.c (batches, rule sets, members) and tables_port.c (ports, MACs, neighbours).
+#pragma once
+
+#include "datapath/native/tables.h"
+
+struct rule_set_ctl {
+	struct plan_rule_set *plan;
+	size_t n_users, cap_users;
+	uint16_t *users; // port indexes
+};
+
+struct port_ctl {
+	struct port *port;
+	struct plan_port *plan; // the present policy's (owned by it)
+	uint32_t network_index;
+};
+
+struct tables {
+	struct native *dp;
+	struct map *networks;  // id -> (void *)(uintptr_t)(index + 1)
+	struct map *rule_sets; // id -> struct rule_set_ctl
+	struct map *ports;     // id -> struct port_ctl
+	struct map *set_users; // set id -> struct map of rule set id -> struct rule_set_ctl
+	uint32_t next_network;
+	uint32_t next_index; // port indexes never used so far
+	size_t n_free;
+	uint16_t free_index[NATIVE_MAX_PORTS]; // used before, their grace period over
+	size_t n_retired;		       // still waiting for it
+	// Ports whose sessions the batch at hand makes stale.
+	size_t n_bumps;
+	uint16_t bumps[NATIVE_MAX_PORTS];
+	bool bumped[NATIVE_MAX_PORTS];
+};
+
+void *weft_tables_alloc(size_t size); // zeroed; out of memory aborts (control plane)
+uint32_t weft_tables_network_index(struct tables *t, const char *id);
+struct rule_set_ctl *weft_tables_rule_set_ctl(struct tables *t, const char *id); // made if missing
+void weft_tables_mark(struct tables *t, uint16_t port); // bump after the commit
+
+void weft_tables_port_put(struct tables *t, const struct plan_port *plan);
+void weft_tables_port_del(struct tables *t, const char *id);
+void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n);
+void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n);

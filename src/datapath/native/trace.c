@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/trace.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "datapath/native/slow.h"
+#include "datapath/native/tables.h"
+
+static void note(json_t *stages, const char *stage, const char *verdict, const char *detail)
+{
+	json_array_append_new(stages, json_pack("{s:s,s:s,s:s,s:n}", "stage", stage, "verdict",
+						verdict, "detail", detail, "rule"));
+}
+
+static const char *port_id_of(const struct native *dp, uint16_t index)
+{
+	const struct port *p = native_port(dp, index);
+
+	return p == NULL ? "?" : p->id;
+}
+
+// What the fast path would do with it before any stage is asked.
+static bool note_session(struct native *dp, const struct packet *p, const uint8_t *frame,
+			 json_t *stages, json_t *out_ports)
+{
+	const struct session *s = p->kind != PACKET_IP ? NULL
+						       : weft_session_get(dp->sessions, &p->key,
+									  weft_flow_hash(&p->key));
+
+	if (s == NULL) {
+		note(stages, "session", "next", "no session yet: a new flow");
+		return false;
+	}
+	if (memcmp(frame, s->eth_in, 12) != 0) {
+		note(stages, "session", "next", "a session of this tuple has other MAC addresses");
+		return false;
+	}
+	if (s->gen != native_gen(dp, s->key.in_port, s->out_port)) {
+		note(stages, "session", "next",
+		     "the session is older than the policy: it is judged again by its first direction");
+		return false;
+	}
+	if (s->flags & SESSION_SLOW) {
+		note(stages, "session", "next",
+		     "a stateless group judges this direction by itself");
+		return false;
+	}
+	note(stages, "session", "forward",
+	     s->flags & SESSION_REPLY ? "reply of an established flow"
+				      : "packet of an established flow");
+	json_array_append_new(out_ports, json_string(port_id_of(dp, s->out_port)));
+	return true;
+}
+
+static void flood_receivers(struct native *dp, struct judge *j, json_t *stages, json_t *out_ports)
+{
+	const struct flood_list *list = weft_vmap_get(dp->floods, &j->in->network_index, j->epoch);
+	size_t n = list == NULL ? 0 : j->flood == FLOOD_UNFILTERED ? list->n_unfiltered : list->n;
+	const uint16_t *ports = list == NULL ? NULL : list->ports;
+
+	if (j->flood == FLOOD_OWNERS) {
+		n = j->n_owners;
+		ports = j->owners;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct port_policy *out = native_policy(dp, ports[i], j->epoch);
+		enum drop why;
+
+		if (out == NULL || out->index == j->in->index)
+			continue;
+		j->ingress_rule = NULL;
+		why = weft_judge_receiver(j, out);
+		json_array_append_new(stages,
+				      json_pack("{s:s,s:s,s:s,s:s?}", "stage", "ingress", "verdict",
+						why == DROP_NONE ? "forward" : "drop", "detail",
+						why == DROP_NONE ? out->plan->id
+								 : weft_drop_sentence(why),
+						"rule", j->ingress_rule));
+		if (why == DROP_NONE)
+			json_array_append_new(out_ports, json_string(out->plan->id));
+	}
+}
+
+static const char *verdict_word(enum verdict v)
+{
+	switch (v) {
+	case VERDICT_FORWARD:
+		return "forward";
+	case VERDICT_FLOOD:
+		return "flood";
+	case VERDICT_ANSWER:
+		return "answer";
+	case VERDICT_DROP:
+		break;
+	}
+	return "drop";
+}
+
+static void judge(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
+		  json_t *stages, json_t *out_ports, struct judge *j)
+{
+	struct session *related = weft_session_related(dp->sessions, p);
+
+	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, frame, (uint32_t)len);
+	j->record = stages;
+	if (related != NULL &&
+	    related->gen == native_gen(dp, related->key.in_port, related->out_port) &&
+	    !(related->flags & SESSION_SLOW))
+		j->related_to = related->out_port;
+	if (j->in == NULL) {
+		j->verdict = VERDICT_DROP;
+		j->why = DROP_PORT_DOWN;
+		return;
+	}
+	weft_judge(j);
+	if (j->verdict == VERDICT_FORWARD)
+		json_array_append_new(out_ports, json_string(j->out->plan->id));
+	else if (j->verdict == VERDICT_FLOOD)
+		flood_receivers(dp, j, stages, out_ports);
+	if (j->verdict == VERDICT_FLOOD && json_array_size(out_ports) == 0) {
+		j->verdict = VERDICT_DROP;
+		j->why = j->if_nobody;
+	}
+}
+
+int weft_native_trace(struct native *dp, const char *port_id, const uint8_t *frame, size_t len,
+		      json_t **out, struct err *err)
+{
+	const struct port *port = weft_tables_port(dp->tables, port_id);
+	json_t *stages = json_array(), *out_ports = json_array();
+	struct judge j = {.verdict = VERDICT_DROP};
+	struct packet p;
+	char text[256];
+
+	if (port == NULL) {
+		json_decref(stages);
+		json_decref(out_ports);
+		return weft_fail(err, -ENOENT, "port %s: not on this node", port_id);
+	}
+	j.why = weft_packet_parse(frame, len, len, port->index, &p);
+	if (j.why != DROP_NONE)
+		note(stages, "parse", "drop", weft_drop_sentence(j.why));
+	else if (note_session(dp, &p, frame, stages, out_ports))
+		j.verdict = VERDICT_FORWARD;
+	else
+		judge(dp, &p, frame, len, stages, out_ports, &j);
+
+	*out = json_pack("{s:s,s:s,s:s,s:o,s:o}", "port", port_id, "packet",
+			 weft_packet_text(frame, len, &p, text, sizeof(text)), "verdict",
+			 verdict_word(j.verdict), "stages", stages, "out_ports", out_ports);
+	if (j.verdict == VERDICT_DROP) {
+		json_object_set_new(*out, "reason", json_string(weft_drop_word(j.why)));
+		json_object_set_new(*out, "sentence", json_string(weft_drop_sentence(j.why)));
+	}
+	return 0;
+}

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "datapath/native/fast.h"
+#include "datapath/native/slow.h"
+
+// Turns without a packet before the worker begins to sleep.
+#define EMPTY_BEFORE_SLEEP 256
+// Pairs that the session table's clock hand looks at in one turn.
+#define EXPIRE_BUDGET	   8
+// The same in a turn without packets, when there is time.
+#define EXPIRE_BUDGET_IDLE 256
+
+// ---- Packets out -----------------------------------------------------------------------------------
+
+static void sample(struct worker *w, const struct rte_mbuf *m, uint16_t in_port, enum drop reason)
+{
+	uint32_t n = atomic_load_explicit(&w->n_samples, memory_order_relaxed);
+	struct drop_sample *s = &w->samples[n & (DROP_SAMPLES - 1)];
+
+	s->at_ms = w->now_ms;
+	s->port = in_port;
+	s->reason = (uint16_t)reason;
+	s->total = rte_pktmbuf_pkt_len(m);
+	s->len = RTE_MIN(rte_pktmbuf_data_len(m), DROP_SAMPLE_LEN);
+	memcpy(s->bytes, rte_pktmbuf_mtod(m, const void *), s->len);
+	atomic_store_explicit(&w->n_samples, n + 1, memory_order_release);
+}
+
+void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop reason)
+{
+	w->drops[reason]++;
+	w->port_drops[in_port][reason]++;
+	w->port_stats[in_port].drops++;
+	sample(w, m, in_port, reason);
+	rte_pktmbuf_free(m);
+}
+
+// What the receiver could not take is counted for the receiver.
+static void drop_sent(struct worker *w, uint16_t out_port, struct rte_mbuf **pkts, uint16_t n,
+		      enum drop reason)
+{
+	w->drops[reason] += n;
+	w->port_stats[out_port].tx_drops += n;
+	for (uint16_t i = 0; i < n; i++)
+		rte_pktmbuf_free(pkts[i]);
+}
+
+static void flush(struct worker *w, uint16_t out_port)
+{
+	struct tx_queue *q = &w->tx[out_port];
+	struct port *p = native_port(w->dp, out_port);
+	struct port_io *io = p == NULL ? NULL : atomic_load_explicit(&p->io, memory_order_acquire);
+	struct port_stats *stats = &w->port_stats[out_port];
+	uint64_t bytes = 0;
+	uint32_t len[NATIVE_BURST];
+	uint16_t sent;
+
+	if (io == NULL) {
+		drop_sent(w, out_port, q->pkts, q->n, DROP_PORT_DETACHED);
+		q->n = 0;
+		return;
+	}
+	for (uint16_t i = 0; i < q->n; i++)
+		len[i] = rte_pktmbuf_pkt_len(q->pkts[i]);
+	sent = io->ops->tx(io, q->pkts, q->n);
+	for (uint16_t i = 0; i < sent; i++)
+		bytes += len[i];
+	stats->tx_packets += sent;
+	stats->tx_bytes += bytes;
+	if (sent < q->n)
+		drop_sent(w, out_port, q->pkts + sent, q->n - sent, DROP_PORT_FULL);
+	q->n = 0;
+}
+
+void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port)
+{
+	struct tx_queue *q = &w->tx[out_port];
+
+	if (q->n == 0)
+		w->dirty[w->n_dirty++] = out_port;
+	q->pkts[q->n++] = m;
+	if (q->n == NATIVE_BURST)
+		weft_send_flush(w);
+}
+
+void weft_send_flush(struct worker *w)
+{
+	for (uint16_t i = 0; i < w->n_dirty; i++)
+		flush(w, w->dirty[i]);
+	w->n_dirty = 0;
+}
+
+// ---- The turn --------------------------------------------------------------------------------------
+
+static uint32_t now_ms(const struct native *dp)
+{
+	return (uint32_t)((rte_rdtsc() - dp->tsc_start) * 1000 / dp->tsc_hz);
+}
+
+static uint32_t poll_ports(struct worker *w)
+{
+	const struct poll_list *list = atomic_load_explicit(&w->polls, memory_order_acquire);
+	struct rte_mbuf *pkts[NATIVE_BURST];
+	uint32_t total = 0;
+
+	for (uint16_t i = 0; i < list->n; i++) {
+		struct port *p = list->ports[i];
+		struct port_io *io = atomic_load_explicit(&p->io, memory_order_acquire);
+		uint16_t n = io == NULL ? 0 : io->ops->rx(io, pkts, NATIVE_BURST);
+
+		if (n == 0)
+			continue;
+		total += n;
+		w->epoch = weft_vstore_epoch(w->dp->vs);
+		weft_fast_burst(w, p->index, pkts, n);
+		weft_send_flush(w);
+	}
+	return total;
+}
+
+static void housekeeping(struct worker *w, uint32_t budget)
+{
+	struct rte_mbuf *old[NATIVE_BURST];
+	uint16_t n = weft_fragments_expire(w->fragments, w->now_ms, old, NATIVE_BURST);
+
+	for (uint16_t i = 0; i < n; i++)
+		weft_drop(w, old[i], old[i]->port, DROP_FRAG_TIMEOUT);
+	w->stats.sessions_expired += weft_session_expire(w->session_worker, w->now_ms, budget);
+}
+
+// Sleep, offline for grace periods: nobody waits for a sleeper. The first sleeps are short.
+static void nap(struct worker *w, uint32_t empty)
+{
+	uint32_t us = RTE_MIN(w->dp->config.idle_us, 10 + (empty - EMPTY_BEFORE_SLEEP) / 4);
+	struct timespec t = {.tv_nsec = (long)us * 1000};
+
+	w->stats.sleeps++;
+	rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+	nanosleep(&t, NULL);
+	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+}
+
+static void run(struct worker *w)
+{
+	bool adaptive = w->dp->config.poll == DATAPATH_POLL_ADAPTIVE;
+	uint32_t empty = 0;
+
+	while (!atomic_load_explicit(&w->dp->stop, memory_order_relaxed)) {
+		uint64_t begin = rte_rdtsc();
+		uint32_t n;
+
+		w->now_ms = now_ms(w->dp);
+		n = poll_ports(w);
+		w->stats.polls++;
+		if (n > 0) {
+			w->stats.packets += n;
+			w->stats.busy_cycles += rte_rdtsc() - begin;
+			empty = 0;
+			housekeeping(w, EXPIRE_BUDGET);
+		} else {
+			w->stats.empty_polls++;
+			if (empty < UINT32_MAX)
+				empty++;
+			housekeeping(w, adaptive && empty > EMPTY_BEFORE_SLEEP ? EXPIRE_BUDGET_IDLE
+									       : EXPIRE_BUDGET);
+		}
+		rte_rcu_qsbr_quiescent(w->dp->qsbr, w->id);
+		if (adaptive && empty > EMPTY_BEFORE_SLEEP)
+			nap(w, empty);
+	}
+}
+
+static void *thread_main(void *arg)
+{
+	struct worker *w = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "weft-work-%u", w->id % 1000U);
+	pthread_setname_np(pthread_self(), name);
+	// Naps are tens of microseconds; the kernel's default slack is 50.
+	prctl(PR_SET_TIMERSLACK, 1000UL);
+	if (rte_thread_register() == 0) { // gives the mbuf pool's cache; works without, slower
+		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+		run(w);
+		rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+		rte_thread_unregister();
+	} else {
+		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+		run(w);
+		rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
+	}
+	return NULL;
+}
+
+// ---- Start and stop --------------------------------------------------------------------------------
+
+// Large tables by port index, touched only where ports exist.
+static void *map_zeroed(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void worker_free(struct worker *w)
+{
+	if (w->tx != NULL)
+		munmap(w->tx, sizeof(*w->tx) * NATIVE_MAX_PORTS);
+	if (w->port_stats != NULL)
+		munmap(w->port_stats, sizeof(*w->port_stats) * NATIVE_MAX_PORTS);
+	if (w->port_drops != NULL)
+		munmap(w->port_drops, sizeof(*w->port_drops) * NATIVE_MAX_PORTS);
+	if (w->fragments != NULL)
+		weft_fragments_free(w->fragments);
+	if (w->session_worker != NULL)
+		weft_session_worker_free(w->session_worker);
+	free(atomic_load(&w->polls));
+	free(w);
+}
+
+int weft_worker_start(struct native *dp, uint16_t id, int core, struct worker **out,
+		      struct err *err)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	cpu_set_t set;
+	int ret;
+
+	if (w == NULL)
+		return weft_fail(err, -ENOMEM, "worker %u: out of memory", id);
+	w->dp = dp;
+	w->id = id;
+	w->core = core;
+	w->sessions = dp->sessions;
+	w->tx = map_zeroed(sizeof(*w->tx) * NATIVE_MAX_PORTS);
+	w->port_stats = map_zeroed(sizeof(*w->port_stats) * NATIVE_MAX_PORTS);
+	w->port_drops = map_zeroed(sizeof(*w->port_drops) * NATIVE_MAX_PORTS);
+	w->fragments = weft_fragments_new(4096, 1024);
+	w->session_worker = weft_session_worker_new(dp->sessions);
+	atomic_store(&w->polls, calloc(1, sizeof(struct poll_list)));
+	if (w->tx == NULL || w->port_stats == NULL || w->port_drops == NULL ||
+	    w->fragments == NULL || w->session_worker == NULL || atomic_load(&w->polls) == NULL) {
+		worker_free(w);
+		return weft_fail(err, -ENOMEM, "worker %u: out of memory for its tables", id);
+	}
+	rte_rcu_qsbr_thread_register(dp->qsbr, id);
+	ret = pthread_create(&w->thread, NULL, thread_main, w);
+	if (ret != 0) {
+		worker_free(w);
+		return weft_fail(err, -ret, "worker %u: cannot start a thread: %s", id,
+				 strerror(ret));
+	}
+	w->started = true;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)core, &set);
+	ret = pthread_setaffinity_np(w->thread, sizeof(set), &set);
+	if (ret != 0) {
+		atomic_store(&dp->stop, true);
+		weft_worker_stop(w);
+		return weft_fail(err, -ret, "worker %u: cannot run on core %d: %s", id, core,
+				 strerror(ret));
+	}
+	*out = w;
+	return 0;
+}
+
+void weft_worker_stop(struct worker *w)
+{
+	if (w->started)
+		pthread_join(w->thread, NULL);
+	rte_rcu_qsbr_thread_unregister(w->dp->qsbr, w->id);
+	worker_free(w);
+}
+
+void weft_worker_set_ports(struct native *dp, struct worker *w)
+{
+	struct poll_list *list =
+		calloc(1, sizeof(*list) + NATIVE_MAX_PORTS * sizeof(list->ports[0]));
+	struct poll_list *old;
+
+	if (list == NULL)
+		abort();
+	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
+		struct port *p = native_port(dp, (uint16_t)i);
+
+		if (p != NULL && p->worker == w->id && atomic_load(&p->io) != NULL)
+			list->ports[list->n++] = p;
+	}
+	old = atomic_exchange_explicit(&w->polls, list, memory_order_acq_rel);
+	weft_vstore_retire(dp->vs, old, free);
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Worker: a thread that polls its share of the ports.
+//
+// One turn: for each port a burst in, the fast path, then whatever was queued goes out; a few steps of the
+// session table's clock hand; a quiescent point. A worker that finds nothing for a while sleeps, longer and
+// longer up to idle_us, and is offline for grace periods meanwhile; so control never waits for it.
+//
+// Threads    start, stop, poll list: control; the rest runs in the worker
+#pragma once
+
+#include "datapath/native/native.h"
+
+int weft_worker_start(struct native *dp, uint16_t id, int core, struct worker **out,
+		      struct err *err);
+void weft_worker_stop(struct worker *w); // dp->stop must be set; joins and frees
+
+// The ports that a worker polls changed: build its list anew from dp->port (control thread).
+void weft_worker_set_ports(struct native *dp, struct worker *w);
