@@ -96,9 +96,11 @@ static int start_workers(struct native *dp, struct err *err)
 				 dp->config.workers, NATIVE_MAX_WORKERS);
 	ret = weft_eal_cores(dp->config.cores, dp->config.workers, cores, err);
 	for (uint16_t i = 0; ret == 0 && i < dp->config.workers; i++) {
-		ret = weft_worker_start(dp, i, cores[i], &dp->workers[i], err);
-		if (ret == 0)
-			dp->n_workers++;
+		ret = weft_worker_new(dp, i, cores[i], &dp->workers[i], err);
+		if (ret != 0)
+			break;
+		dp->n_workers++;
+		ret = weft_worker_start(dp->workers[i], err);
 	}
 	return ret;
 }

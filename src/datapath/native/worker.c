@@ -231,12 +231,9 @@ static void worker_free(struct worker *w)
 	free(w);
 }
 
-int weft_worker_start(struct native *dp, uint16_t id, int core, struct worker **out,
-		      struct err *err)
+int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **out, struct err *err)
 {
 	struct worker *w = calloc(1, sizeof(*w));
-	cpu_set_t set;
-	int ret;
 
 	if (w == NULL)
 		return weft_fail(err, -ENOMEM, "worker %u: out of memory", id);
@@ -256,23 +253,26 @@ int weft_worker_start(struct native *dp, uint16_t id, int core, struct worker **
 		return weft_fail(err, -ENOMEM, "worker %u: out of memory for its tables", id);
 	}
 	rte_rcu_qsbr_thread_register(dp->qsbr, id);
-	ret = pthread_create(&w->thread, NULL, thread_main, w);
-	if (ret != 0) {
-		worker_free(w);
-		return weft_fail(err, -ret, "worker %u: cannot start a thread: %s", id,
-				 strerror(ret));
-	}
-	w->started = true;
-	CPU_ZERO(&set);
-	CPU_SET((size_t)core, &set);
-	ret = pthread_setaffinity_np(w->thread, sizeof(set), &set);
-	if (ret != 0) {
-		atomic_store(&dp->stop, true);
-		weft_worker_stop(w);
-		return weft_fail(err, -ret, "worker %u: cannot run on core %d: %s", id, core,
-				 strerror(ret));
-	}
 	*out = w;
+	return 0;
+}
+
+int weft_worker_start(struct worker *w, struct err *err)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	int ret;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)w->core, &set);
+	pthread_attr_init(&attr);
+	pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	ret = pthread_create(&w->thread, &attr, thread_main, w);
+	pthread_attr_destroy(&attr);
+	if (ret != 0)
+		return weft_fail(err, -ret, "worker %u: cannot start a thread on core %d: %s",
+				 w->id, w->core, strerror(ret));
+	w->started = true;
 	return 0;
 }
 

@@ -10,9 +10,9 @@
 
 #include "datapath/native/native.h"
 
-int weft_worker_start(struct native *dp, uint16_t id, int core, struct worker **out,
-		      struct err *err);
-void weft_worker_stop(struct worker *w); // dp->stop must be set; joins and frees
+int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **out, struct err *err);
+int weft_worker_start(struct worker *w, struct err *err); // its thread, on its core
+void weft_worker_stop(struct worker *w); // dp->stop must be set if it was started; joins and frees
 
 // The ports that a worker polls changed: build its list anew from dp->port (control thread).
 void weft_worker_set_ports(struct native *dp, struct worker *w);

@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: Apache-2.0
+// The native datapath as a whole, one thread, frames in and out.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "datapath/native/testbed.h"
+
+#define SYN 0x02
+#define RST 0x04
+#define ACK 0x10
+
+#define TCP(from_port, to_port, flags) \
+	((struct l4) {.proto = 6, .sport = (from_port), .dport = (to_port), .tcp_flags = (flags)})
+#define UDP(from_port, to_port, size) \
+	((struct l4) {.proto = 17, .sport = (from_port), .dport = (to_port), .payload = (size)})
+#define ECHO(request, id) \
+	((struct l4) {.proto = 1, .sport = (id), .dport = (uint16_t)((request) ? 0x800 : 0)})
+
+static const char *const open_out = "egress 4 any\negress 6 any\n";
+
+// Network n1 with "client" (10.0.0.1, egress any) and "server" (10.0.0.2, ingress as given).
+static struct testbed *two_ports(const char *server_rules)
+{
+	struct testbed *tb = testbed_new(1024);
+
+	testbed_network(tb, "n1", 1500);
+	testbed_subnet(tb, "n1-4", "n1", "10.0.0.0/24", "10.0.0.254", true);
+	testbed_rule_set(tb, "out", true, open_out);
+	testbed_rule_set(tb, "srv", true, server_rules);
+	testbed_port(tb, "client", "n1", "10.0.0.1 fd00::1", "out");
+	testbed_port(tb, "server", "n1", "10.0.0.2 fd00::2", "srv");
+	testbed_commit(tb);
+	return tb;
+}
+
+static struct frame c2s(struct l4 l4)
+{
+	return testbed_frame("client", "server", "10.0.0.1", "10.0.0.2", l4);
+}
+
+static struct frame s2c(struct l4 l4)
+{
+	return testbed_frame("server", "client", "10.0.0.2", "10.0.0.1", l4);
+}
+
+static bool pass(struct testbed *tb, const char *from, const char *to, struct frame f)
+{
+	return testbed_passes(tb, from, to, &f);
+}
+
+static void open_tcp(struct testbed *tb)
+{
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, SYN))));
+	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, SYN | ACK))));
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+}
+
+// ---- Rules and sessions ----------------------------------------------------------------------------
+
+static void permitted_flow_passes_both_ways_and_nothing_else(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 23, SYN))));
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1001, SYN))));
+	assert_int_equal(testbed_drop(tb), DROP_EGRESS_RULES);
+	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	testbed_free(tb);
+}
+
+static void rule_removed_cuts_the_flow_even_if_only_replies_flow(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	testbed_rule_set(tb, "srv", true, "ingress 4 tcp 80-80\n");
+	testbed_commit(tb);
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	assert_int_equal(testbed_drop(tb), DROP_EGRESS_RULES);
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_int_equal(weft_session_count(tb->dp.sessions), 0);
+	testbed_free(tb);
+}
+
+static void rule_added_again_lets_the_connection_go_on(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	testbed_rule_set(tb, "srv", true, "");
+	testbed_commit(tb);
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	testbed_rule_set(tb, "srv", true, "ingress 4 tcp 22-22\n");
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	testbed_free(tb);
+}
+
+static void removing_one_of_two_permitting_rules_cuts_nothing(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\ningress 4 tcp 1-100\n");
+
+	(void)state;
+	open_tcp(tb);
+	testbed_rule_set(tb, "srv", true, "ingress 4 tcp 1-100\n");
+	testbed_commit(tb);
+	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_int_equal(tb->w->stats.rejudged, 1);
+	assert_int_equal(tb->w->stats.revoked, 0);
+	testbed_free(tb);
+}
+
+static void adding_rules_makes_no_session_stale(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	testbed_rule_set(tb, "srv", true, "ingress 4 tcp 22-22\ningress 4 udp\n");
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_int_equal(tb->w->stats.rejudged, 0);
+	testbed_free(tb);
+}
+
+static void port_taken_out_of_its_group_is_cut(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	testbed_port(tb, "server", "n1", "10.0.0.2", "");
+	testbed_commit(tb);
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	testbed_free(tb);
+}
+
+static void member_that_leaves_a_remote_group_is_cut_and_others_are_not(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any @friends\n");
+
+	(void)state;
+	testbed_member(tb, PLAN_PUT, "friends", "10.0.0.1");
+	testbed_member(tb, PLAN_PUT, "friends", "10.0.0.3");
+	testbed_port(tb, "third", "n1", "10.0.0.3", "out");
+	testbed_commit(tb);
+	open_tcp(tb);
+	assert_true(pass(tb, "third", "server",
+			 testbed_frame("third", "server", "10.0.0.3", "10.0.0.2", UDP(5, 6, 10))));
+	testbed_member(tb, PLAN_DEL, "friends", "10.0.0.1");
+	testbed_commit(tb);
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_true(pass(tb, "server", "third",
+			 testbed_frame("server", "third", "10.0.0.2", "10.0.0.3", UDP(6, 5, 10))));
+	testbed_free(tb);
+}
+
+static void stateless_group_needs_a_rule_for_each_direction(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp\n");
+
+	(void)state;
+	testbed_rule_set(tb, "out", false, open_out);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "server", c2s(UDP(1, 2, 8))));
+	assert_false(pass(tb, "server", "client", s2c(UDP(2, 1, 8))));
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	testbed_rule_set(tb, "out", false, "egress 4 any\ningress 4 udp 1-1\n");
+	testbed_commit(tb);
+	assert_true(pass(tb, "server", "client", s2c(UDP(2, 1, 8))));
+	assert_true(pass(tb, "server", "client", s2c(UDP(2, 1, 8))));
+	testbed_free(tb);
+}
+
+static void reset_without_a_connection_is_dropped(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp\n");
+
+	(void)state;
+	assert_false(pass(tb, "client", "server", c2s(TCP(1, 2, RST))));
+	assert_int_equal(testbed_drop(tb), DROP_TCP_STATE);
+	assert_false(pass(tb, "client", "server", c2s(TCP(1, 2, SYN | RST))));
+	assert_int_equal(testbed_drop(tb), DROP_TCP_FLAGS);
+	testbed_free(tb);
+}
+
+static void unfiltered_ports_are_not_asked_for_state(void **state)
+{
+	struct testbed *tb = two_ports("");
+
+	(void)state;
+	testbed_port(tb, "client", "n1", "10.0.0.1", NULL);
+	testbed_port(tb, "server", "n1", "10.0.0.2", NULL);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "server", c2s(TCP(1, 2, RST))));
+	assert_true(pass(tb, "client", "server", c2s(TCP(1, 2, SYN | RST))));
+	testbed_free(tb);
+}
+
+static void ipv6_and_ipv4_rules_are_separate(void **state)
+{
+	struct testbed *tb = two_ports("ingress 6 tcp 22-22\n");
+	struct frame v6 = testbed_frame("client", "server", "fd00::1", "fd00::2", TCP(9, 22, SYN));
+
+	(void)state;
+	assert_false(pass(tb, "client", "server", c2s(TCP(9, 22, SYN))));
+	assert_true(testbed_passes(tb, "client", "server", &v6));
+	assert_true(pass(tb, "server", "client",
+			 testbed_frame("server", "client", "fd00::2", "fd00::1",
+				       TCP(22, 9, SYN | ACK))));
+	testbed_free(tb);
+}
+
+// ---- ICMP and fragments ----------------------------------------------------------------------------
+
+static void echo_reply_passes_only_after_its_request(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 icmp\n");
+
+	(void)state;
+	assert_false(pass(tb, "server", "client", s2c(ECHO(false, 7))));
+	assert_true(pass(tb, "client", "server", c2s(ECHO(true, 7))));
+	assert_true(pass(tb, "server", "client", s2c(ECHO(false, 7))));
+	assert_false(pass(tb, "server", "client", s2c(ECHO(false, 8))));
+	testbed_free(tb);
+}
+
+static void icmp_error_about_a_flow_passes_without_a_rule(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp\n");
+	struct frame out = c2s(UDP(1, 2, 8)), other = c2s(UDP(3, 4, 8));
+
+	(void)state;
+	assert_true(testbed_passes(tb, "client", "server", &out));
+	assert_true(
+		pass(tb, "server", "client",
+		     testbed_icmp_error("server", "client", "10.0.0.2", "10.0.0.1", 3, 3, &out)));
+	assert_false(
+		pass(tb, "server", "client",
+		     testbed_icmp_error("server", "client", "10.0.0.2", "10.0.0.1", 3, 3, &other)));
+	assert_int_equal(testbed_drop(tb), DROP_ICMP_UNRELATED);
+	testbed_free(tb);
+}
+
+static void fragments_pass_in_any_order_under_a_port_rule(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp 2-2\n");
+	struct frame whole = c2s(UDP(1, 2, 64)), f[3], got;
+
+	(void)state;
+	f[0] = testbed_fragment(&whole, 77, 0, 24);
+	f[1] = testbed_fragment(&whole, 77, 24, 24);
+	f[2] = testbed_fragment(&whole, 77, 48, 24);
+	testbed_send(tb, "client", &f[2]);
+	assert_false(testbed_receive(tb, "server", &got));
+	testbed_send(tb, "client", &f[0]);
+	assert_true(testbed_receive(tb, "server", &got));
+	assert_memory_equal(got.b, f[0].b, f[0].len);
+	assert_true(testbed_receive(tb, "server", &got));
+	assert_memory_equal(got.b, f[2].b, f[2].len);
+	assert_true(testbed_passes(tb, "client", "server", &f[1]));
+	testbed_free(tb);
+}
+
+static void fragments_of_a_forbidden_packet_are_dropped(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp 3-3\n");
+	struct frame whole = c2s(UDP(1, 2, 64)), f[2];
+
+	(void)state;
+	f[0] = testbed_fragment(&whole, 78, 0, 24);
+	f[1] = testbed_fragment(&whole, 78, 24, 48);
+	assert_false(testbed_passes(tb, "client", "server", &f[0]));
+	assert_false(testbed_passes(tb, "client", "server", &f[1]));
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	testbed_free(tb);
+}
+
+// ---- Anti-spoofing, services, switching ------------------------------------------------------------
+
+static void foreign_addresses_are_dropped(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f = testbed_frame("client", "server", "10.0.0.9", "10.0.0.2", UDP(1, 2, 8));
+
+	(void)state;
+	assert_false(testbed_passes(tb, "client", "server", &f));
+	assert_int_equal(testbed_drop(tb), DROP_SPOOF_IP);
+	f = testbed_frame("somebody", "server", "10.0.0.1", "10.0.0.2", UDP(1, 2, 8));
+	assert_false(testbed_passes(tb, "client", "server", &f));
+	assert_int_equal(testbed_drop(tb), DROP_SPOOF_MAC);
+	f = testbed_arp("client", "10.0.0.9", "10.0.0.2");
+	assert_false(testbed_passes(tb, "client", "server", &f));
+	assert_int_equal(testbed_drop(tb), DROP_SPOOF_ARP);
+	testbed_free(tb);
+}
+
+static void pair_removed_cuts_its_flows(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f = testbed_frame("client", "server", "10.0.0.77", "10.0.0.2", UDP(1, 2, 8));
+	struct frame back =
+		testbed_frame("server", "client", "10.0.0.2", "10.0.0.77", UDP(2, 1, 8));
+
+	(void)state;
+	testbed_port_with(tb, "client", "n1", "10.0.0.1", "out", "-|10.0.0.64/26", true);
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "client", "server", &f));
+	assert_true(testbed_passes(tb, "server", "client", &back));
+	testbed_port(tb, "client", "n1", "10.0.0.1", "out");
+	testbed_commit(tb);
+	assert_false(testbed_passes(tb, "server", "client", &back));
+	assert_false(testbed_passes(tb, "client", "server", &f));
+	assert_int_equal(testbed_drop(tb), DROP_SPOOF_IP);
+	testbed_free(tb);
+}
+
+static void arp_for_a_known_address_is_answered_and_not_flooded(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame ask = testbed_arp("client", "10.0.0.1", "10.0.0.2"), got;
+	struct mac_addr server = testbed_mac("server");
+
+	(void)state;
+	testbed_send(tb, "client", &ask);
+	assert_true(testbed_receive(tb, "client", &got));
+	assert_memory_equal(got.b + 22, server.b, 6);
+	assert_false(testbed_receive(tb, "server", &got));
+	ask = testbed_arp("client", "10.0.0.1", "10.0.0.50");
+	testbed_send(tb, "client", &ask);
+	assert_int_equal(testbed_drop(tb), DROP_ARP_UNKNOWN);
+	testbed_free(tb);
+}
+
+static void arp_for_a_shared_address_reaches_its_owners_only(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame ask = testbed_arp("client", "10.0.0.1", "10.0.0.100");
+
+	(void)state;
+	testbed_port_with(tb, "server", "n1", "10.0.0.2", "srv", "-|10.0.0.100", true);
+	testbed_port(tb, "third", "n1", "10.0.0.3", "out");
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "client", "server", &ask));
+	testbed_free(tb);
+}
+
+static void unknown_unicast_is_not_flooded(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f = testbed_frame("client", "nobody", "10.0.0.1", "10.0.0.2", UDP(1, 2, 8)),
+		     got;
+
+	(void)state;
+	testbed_send(tb, "client", &f);
+	assert_false(testbed_receive(tb, "server", &got));
+	assert_int_equal(testbed_drop(tb), DROP_UNKNOWN_DESTINATION);
+	testbed_free(tb);
+}
+
+static void equal_addresses_on_two_networks_are_isolated(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f = c2s(UDP(1, 2, 8)), got;
+
+	(void)state;
+	testbed_network(tb, "n2", 1500);
+	testbed_port(tb, "other", "n2", "10.0.0.2", "srv");
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "client", "server", &f));
+	f = testbed_frame("client", "other", "10.0.0.1", "10.0.0.2", UDP(1, 2, 8));
+	testbed_send(tb, "client", &f);
+	assert_false(testbed_receive(tb, "other", &got));
+	assert_int_equal(testbed_drop(tb), DROP_UNKNOWN_DESTINATION);
+	testbed_free(tb);
+}
+
+static void broadcast_meets_each_receivers_rules(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp 5-5\n");
+	struct frame f =
+		testbed_frame("client", "broadcast", "10.0.0.1", "10.0.0.255", UDP(1, 5, 8));
+
+	(void)state;
+	testbed_port(tb, "third", "n1", "10.0.0.3", "out");
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "client", "server", &f)); // and not "third"
+	f = testbed_frame("client", "broadcast", "10.0.0.1", "10.0.0.255", UDP(1, 6, 8));
+	assert_false(testbed_passes(tb, "client", "server", &f));
+	testbed_free(tb);
+}
+
+static void longer_than_the_mtu_is_dropped(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f = c2s(UDP(1, 2, 1300));
+
+	(void)state;
+	testbed_network(tb, "n1", 1280);
+	testbed_commit(tb);
+	assert_false(testbed_passes(tb, "client", "server", &f));
+	assert_int_equal(testbed_drop(tb), DROP_OVERSIZE);
+	testbed_free(tb);
+}
+
+static void port_that_is_down_passes_nothing_either_way(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	testbed_port_with(tb, "server", "n1", "10.0.0.2", "srv", "", false);
+	testbed_commit(tb);
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	testbed_free(tb);
+}
+
+static void deleted_port_leaves_nothing_for_its_successor(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	testbed_del(tb, PLAN_PORT, "server", NULL);
+	testbed_commit(tb);
+	testbed_port(tb, "server", "n1", "10.0.0.2", "");
+	testbed_commit(tb);
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	testbed_free(tb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(permitted_flow_passes_both_ways_and_nothing_else),
+		cmocka_unit_test(rule_removed_cuts_the_flow_even_if_only_replies_flow),
+		cmocka_unit_test(rule_added_again_lets_the_connection_go_on),
+		cmocka_unit_test(removing_one_of_two_permitting_rules_cuts_nothing),
+		cmocka_unit_test(adding_rules_makes_no_session_stale),
+		cmocka_unit_test(port_taken_out_of_its_group_is_cut),
+		cmocka_unit_test(member_that_leaves_a_remote_group_is_cut_and_others_are_not),
+		cmocka_unit_test(stateless_group_needs_a_rule_for_each_direction),
+		cmocka_unit_test(reset_without_a_connection_is_dropped),
+		cmocka_unit_test(unfiltered_ports_are_not_asked_for_state),
+		cmocka_unit_test(ipv6_and_ipv4_rules_are_separate),
+		cmocka_unit_test(echo_reply_passes_only_after_its_request),
+		cmocka_unit_test(icmp_error_about_a_flow_passes_without_a_rule),
+		cmocka_unit_test(fragments_pass_in_any_order_under_a_port_rule),
+		cmocka_unit_test(fragments_of_a_forbidden_packet_are_dropped),
+		cmocka_unit_test(foreign_addresses_are_dropped),
+		cmocka_unit_test(pair_removed_cuts_its_flows),
+		cmocka_unit_test(arp_for_a_known_address_is_answered_and_not_flooded),
+		cmocka_unit_test(arp_for_a_shared_address_reaches_its_owners_only),
+		cmocka_unit_test(unknown_unicast_is_not_flooded),
+		cmocka_unit_test(equal_addresses_on_two_networks_are_isolated),
+		cmocka_unit_test(broadcast_meets_each_receivers_rules),
+		cmocka_unit_test(longer_than_the_mtu_is_dropped),
+		cmocka_unit_test(port_that_is_down_passes_nothing_either_way),
+		cmocka_unit_test(deleted_port_leaves_nothing_for_its_successor),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

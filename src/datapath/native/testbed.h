@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Testbed: the whole native datapath on one thread, with ports that are memory. For unit tests and
+// fuzzing: policy in as plan batches, frames in, frames and drop reasons out. No worker runs; the test is the worker.
+//
+// Names are used as ids ("net1", "a"); addresses are text. Failures of the testbed itself abort.
+#pragma once
+
+#include "datapath/native/native.h"
+#include "plan/plan.h"
+
+struct testbed {
+	struct native dp;
+	struct worker *w;
+	struct plan_batch batch; // what testbed_commit() applies
+};
+
+struct testbed *testbed_new(uint32_t sessions);
+void testbed_free(struct testbed *tb);
+
+// Each appends to the batch.
+void testbed_network(struct testbed *tb, const char *id, uint32_t mtu);
+void testbed_subnet(struct testbed *tb, const char *id, const char *network, const char *cidr,
+		    const char *gateway, bool dhcp);
+// Rules, one per line: "<ingress|egress> <4|6> <any|tcp|udp|icmp|number> [min-max|type/code] [prefix|@set]".
+void testbed_rule_set(struct testbed *tb, const char *id, bool stateful, const char *rules);
+void testbed_member(struct testbed *tb, enum plan_op op, const char *set, const char *prefix);
+// groups: names separated by spaces; "" = none; NULL = port security off. ips: separated by spaces, each in the subnet "<network>-4" or
+// "<network>-6" if there is one. The port's MAC is 02:00:00:00:00:<last byte of name's hash>; see testbed_mac. Also the neighbours.
+void testbed_port(struct testbed *tb, const char *id, const char *network, const char *ips,
+		  const char *groups);
+// The same with extra pairs "mac|prefix mac|prefix" ("-" as MAC: the port's own) and flags.
+void testbed_port_with(struct testbed *tb, const char *id, const char *network, const char *ips,
+		       const char *groups, const char *pairs, bool admin_up);
+void testbed_del(struct testbed *tb, enum plan_kind kind, const char *id, const char *network);
+void testbed_commit(struct testbed *tb);
+
+struct mac_addr testbed_mac(const char *port);
+
+// ---- Frames ----
+
+struct frame {
+	size_t len;
+	uint8_t b[2048];
+};
+
+struct l4 { // what goes on top
+	uint8_t proto;
+	uint16_t sport, dport; // ICMP: identifier, type << 8 | code
+	uint8_t tcp_flags;
+	size_t payload;
+};
+
+// An IPv4 or IPv6 packet between ports by their MACs; addresses as text.
+struct frame testbed_frame(const char *from, const char *to, const char *src, const char *dst,
+			   struct l4 l4);
+struct frame testbed_arp(const char *from, const char *sender_ip, const char *target_ip);
+// An ICMP error (type, code) from `src`, about `about` as it arrived.
+struct frame testbed_icmp_error(const char *from, const char *to, const char *src, const char *dst,
+				uint8_t type, uint8_t code, const struct frame *about);
+// The n-th fragment of an IPv4 frame: bytes [from, from + len) of its payload (multiples of 8 but for the last).
+struct frame testbed_fragment(const struct frame *f, uint16_t id, size_t from, size_t len);
+
+// ---- Running ----
+
+// Send one frame as the port's VM through the fast path and flush.
+void testbed_send(struct testbed *tb, const char *port, const struct frame *f);
+// Take the oldest frame that the port's VM was given; false = none.
+bool testbed_receive(struct testbed *tb, const char *port, struct frame *out);
+// Send; true if exactly `to` got exactly this frame's payload (other ports nothing).
+bool testbed_passes(struct testbed *tb, const char *from, const char *to, const struct frame *f);
+// The reason of the latest drop since the last call, DROP_NONE = nothing was dropped.
+enum drop testbed_drop(struct testbed *tb);
