@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP: one request to weftd, JSON in and out.
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+
+// GET path (below the API's URL), or POST when body is given (borrowed). *out: new reference. Errors: -ECONNREFUSED and the like when
+// nobody answers, -ENOENT, -EINVAL... by status, with the daemon's own sentence.
+int weft_http(const char *api, const char *path, const json_t *body, json_t **out, struct err *err);
+
+// Escape a path segment or query value; free with free().
+char *weft_http_escape(const char *text);

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each command of the table does. 0, or -errno with err set.
+#pragma once
+
+#include "cli/commands.h"
+
+int weft_run_show_ports(const struct invocation *in, struct err *err);
+int weft_run_show_port(const struct invocation *in, struct err *err);
+int weft_run_show_networks(const struct invocation *in, struct err *err);
+int weft_run_show_groups(const struct invocation *in, struct err *err);
+int weft_run_show_sessions(const struct invocation *in, struct err *err);
+int weft_run_show_drops(const struct invocation *in, struct err *err);
+int weft_run_show_workers(const struct invocation *in, struct err *err);
+int weft_run_trace(const struct invocation *in, struct err *err);
+int weft_run_explain(const struct invocation *in, struct err *err);
+int weft_run_watch_drops(const struct invocation *in, struct err *err);
+int weft_run_wait_ready(const struct invocation *in, struct err *err);
+int weft_run_completion(const struct invocation *in, struct err *err);
+int weft_run_man(const struct invocation *in, struct err *err);

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/http.h"
+#include "cli/table.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static void print_json(const json_t *j)
+{
+	json_dumpf(j, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
+static void print_text(struct text *t)
+{
+	if (t->s != NULL)
+		fputs(t->s, stdout);
+	weft_text_fini(t);
+}
+
+// GET, and either print the answer as it is or hand it back in *out.
+static int get(const struct invocation *in, const char *path, json_t **out, struct err *err)
+{
+	int ret = weft_http(in->api, path, NULL, out, err);
+
+	if (ret == 0 && in->json) {
+		print_json(*out);
+		json_decref(*out);
+		*out = NULL;
+	}
+	return ret;
+}
+
+static int show_list(const struct invocation *in, const char *path, const char *member,
+		     const struct column *columns, size_t n, struct err *err)
+{
+	struct text t = {0};
+	json_t *j = NULL;
+	int ret = get(in, path, &j, err);
+
+	if (ret == 0 && j != NULL)
+		weft_table(&t, json_object_get(j, member), columns, n);
+	print_text(&t);
+	json_decref(j);
+	return ret;
+}
+
+int weft_run_show_ports(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"PORT", "id", 11},
+		{"NAME", "name", 24},
+		{"STATUS", "status", 0},
+		{"ADDRESSES", "fixed_ips", 60},
+		{"INTERFACE", "interface", 0},
+		{"FROM VM", "counters.from_vm_packets", 0},
+		{"TO VM", "counters.to_vm_packets", 0},
+		{"DROPPED", "counters.dropped_from_vm", 0},
+		{"SESSIONS", "sessions", 0},
+		{"REASON", "reason", 0},
+	};
+
+	return show_list(in, "/weft/v1/ports", "ports", columns, COUNT(columns), err);
+}
+
+int weft_run_show_networks(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"NETWORK", "id", 0},
+		{"NAME", "name", 24},
+		{"MTU", "mtu", 0},
+		{"PORTS", "ports", 0},
+		{"WITHOUT PORT SECURITY", "unfiltered_ports", 0},
+	};
+
+	return show_list(in, "/weft/v1/networks", "networks", columns, COUNT(columns), err);
+}
+
+int weft_run_show_groups(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"GROUP", "id", 0},    {"NAME", "name", 24},  {"STATEFUL", "stateful", 0},
+		{"RULES", "rules", 0}, {"PORTS", "ports", 0},
+	};
+
+	return show_list(in, "/weft/v1/groups", "groups", columns, COUNT(columns), err);
+}
+
+int weft_run_show_workers(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"WORKER", "worker", 0},
+		{"CORE", "core", 0},
+		{"PORTS", "ports", 0},
+		{"PACKETS", "packets", 0},
+		{"FAST", "fast_share", 0},
+		{"CYCLES/PACKET", "cycles_per_packet", 0},
+		{"PACKETS/POLL", "packets_per_busy_poll", 0},
+		{"JUDGED", "judged", 0},
+		{"REJUDGED", "rejudged", 0},
+		{"REVOKED", "revoked", 0},
+		{"SLEEPS", "sleeps", 0},
+	};
+
+	return show_list(in, "/weft/v1/workers", "workers", columns, COUNT(columns), err);
+}
+
+// "/weft/v1/<what>/<port>"
+static int get_of_port(const struct invocation *in, const char *what, json_t **out, struct err *err)
+{
+	char *port = weft_http_escape(in->args[0]);
+	struct text path = {0};
+	int ret;
+
+	weft_text_add(&path, "/weft/v1/%s/%s", what, port);
+	ret = get(in, path.s, out, err);
+	weft_text_fini(&path);
+	free(port);
+	return ret;
+}
+
+int weft_run_show_port(const struct invocation *in, struct err *err)
+{
+	static const struct column facts[] = {
+		{"port", "id", 0},
+		{"name", "name", 0},
+		{"status", "status", 0},
+		{"reason", "reason", 0},
+		{"network", "network", 0},
+		{"mac", "mac", 0},
+		{"fixed ips", "fixed_ips", 0},
+		{"interface", "interface", 0},
+		{"admin up", "admin_up", 0},
+		{"port security", "port_security", 0},
+		{"trusted", "trusted", 0},
+		{"sessions", "sessions", 0},
+		{"from VM packets", "counters.from_vm_packets", 0},
+		{"from VM bytes", "counters.from_vm_bytes", 0},
+		{"to VM packets", "counters.to_vm_packets", 0},
+		{"to VM bytes", "counters.to_vm_bytes", 0},
+		{"dropped from VM", "counters.dropped_from_vm", 0},
+		{"dropped to VM", "counters.dropped_to_vm", 0},
+	};
+	struct text t = {0};
+	json_t *j = NULL, *count;
+	const char *reason;
+	int ret = get_of_port(in, "ports", &j, err);
+
+	if (ret == 0 && j != NULL) {
+		weft_facts(&t, j, facts, COUNT(facts));
+		json_object_foreach(json_object_get(j, "drops"), reason, count)
+			weft_text_add(&t, "dropped: %-22s %lld\n", reason,
+				      (long long)json_integer_value(count));
+	}
+	print_text(&t);
+	json_decref(j);
+	return ret;
+}
+
+int weft_run_show_sessions(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"FROM", "in_port", 11},	 {"TO", "out_port", 11},
+		{"PROTO", "protocol", 0},	 {"SOURCE", "src", 0},
+		{"PORT", "src_port", 0},	 {"DESTINATION", "dst", 0},
+		{"PORT", "dst_port", 0},	 {"STATE", "state", 0},
+		{"STALE", "stale", 0},		 {"PACKETS", "forward.packets", 0},
+		{"REPLIES", "reply.packets", 0}, {"IDLE ms", "idle_ms", 0},
+	};
+	char *port = weft_http_escape(in->options[0] == NULL ? "" : in->options[0]);
+	struct text path = {0};
+	int ret;
+
+	weft_text_add(&path, "/weft/v1/sessions?limit=%s",
+		      in->options[1] == NULL ? "100" : in->options[1]);
+	if (in->options[0] != NULL)
+		weft_text_add(&path, "&port=%s", port);
+	ret = show_list(in, path.s, "sessions", columns, COUNT(columns), err);
+	weft_text_fini(&path);
+	free(port);
+	return ret;
+}
+
+int weft_run_show_drops(const struct invocation *in, struct err *err)
+{
+	static const struct column latest[] = {{"AGO ms", "ago_ms", 0},
+					       {"PORT", "port", 11},
+					       {"REASON", "reason", 0},
+					       {"PACKET", "packet", 0}};
+	struct text t = {0};
+	const json_t *d;
+	json_t *j = NULL;
+	size_t i;
+	int ret = get(in, "/weft/v1/drops?limit=10", &j, err);
+
+	if (ret != 0 || j == NULL)
+		return ret;
+	weft_text_add(&t, "%12s  %-22s %s\n", "PACKETS", "REASON", "");
+	json_array_foreach(json_object_get(j, "drops"), i, d) {
+		json_int_t n = json_integer_value(json_object_get(d, "packets"));
+
+		if (n > 0 || in->options[0] != NULL)
+			weft_text_add(&t, "%12lld  %-22s %s\n", (long long)n,
+				      json_string_value(json_object_get(d, "reason")),
+				      json_string_value(json_object_get(d, "sentence")));
+	}
+	if (json_array_size(json_object_get(j, "samples")) > 0) {
+		weft_text_add(&t, "\nThe latest:\n");
+		weft_table(&t, json_object_get(j, "samples"), latest, COUNT(latest));
+	}
+	print_text(&t);
+	json_decref(j);
+	return 0;
+}
+
+static void rule_line(struct text *t, const json_t *r)
+{
+	static const char *const keys[] = {"protocol",	"port_min",	 "port_max",  "icmp_type",
+					   "icmp_code", "remote_prefix", "remote_set"};
+
+	weft_text_add(t, "    %-7s IPv%lld", json_string_value(json_object_get(r, "direction")),
+		      (long long)json_integer_value(json_object_get(r, "family")));
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		const json_t *v = json_object_get(r, keys[i]);
+
+		if (v == NULL || (i == 0 && json_integer_value(v) < 0))
+			continue;
+		weft_text_add(t, " %s=", keys[i]);
+		weft_value_text(t, v);
+	}
+	weft_text_add(t, "  rule %s\n", json_string_value(json_object_get(r, "id")));
+}
+
+int weft_run_explain(const struct invocation *in, struct err *err)
+{
+	static const struct column facts[] = {
+		{"port", "id", 0},
+		{"name", "name", 0},
+		{"network", "network", 0},
+		{"admin up", "admin_up", 0},
+		{"port security", "port_security", 0},
+		{"trusted", "trusted", 0},
+	};
+	const json_t *g, *r, *p;
+	struct text t = {0};
+	json_t *j = NULL;
+	size_t i, k;
+	int ret = get_of_port(in, "explain", &j, err);
+
+	if (ret != 0 || j == NULL)
+		return ret;
+	weft_facts(&t, j, facts, COUNT(facts));
+	weft_text_add(&t, "may send as\n");
+	json_array_foreach(json_object_get(j, "allowed_sources"), i, p)
+		weft_text_add(&t, "    %s %s\n", json_string_value(json_object_get(p, "mac")),
+			      json_string_value(json_object_get(p, "prefix")));
+	json_array_foreach(json_object_get(j, "groups"), i, g) {
+		const char *name = json_string_value(json_object_get(g, "name"));
+
+		weft_text_add(&t, "group %s %s(%s)\n", json_string_value(json_object_get(g, "id")),
+			      name == NULL ? "" : name,
+			      json_is_true(json_object_get(g, "stateful")) ? "stateful"
+									   : "stateless");
+		json_array_foreach(json_object_get(g, "rules"), k, r)
+			rule_line(&t, r);
+	}
+	print_text(&t);
+	json_decref(j);
+	return 0;
+}
+
+static json_t *trace_body(const struct invocation *in)
+{
+	if (strncmp(in->args[1], "hex:", 4) == 0)
+		return json_pack("{s:s,s:s}", "port", in->args[0], "frame", in->args[1] + 4);
+	return json_pack("{s:s,s:s}", "port", in->args[0], "packet", in->args[1]);
+}
+
+int weft_run_trace(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"STAGE", "stage", 0}, {"VERDICT", "verdict", 0}, {"DETAIL", "detail", 0}};
+	struct text t = {0};
+	json_t *body = trace_body(in), *j = NULL;
+	const char *sentence;
+	int ret = weft_http(in->api, "/weft/v1/trace", body, &j, err);
+
+	json_decref(body);
+	if (ret != 0)
+		return ret;
+	if (in->json) {
+		print_json(j);
+		json_decref(j);
+		return 0;
+	}
+	weft_text_add(&t, "%s\n", json_string_value(json_object_get(j, "packet")));
+	weft_table(&t, json_object_get(j, "stages"), columns, COUNT(columns));
+	weft_text_add(&t, "=> %s", json_string_value(json_object_get(j, "verdict")));
+	sentence = json_string_value(json_object_get(j, "sentence"));
+	if (sentence != NULL)
+		weft_text_add(&t, ": %s (%s)", json_string_value(json_object_get(j, "reason")),
+			      sentence);
+	if (json_array_size(json_object_get(j, "out_ports")) > 0) {
+		weft_text_add(&t, " to ");
+		weft_value_text(&t, json_object_get(j, "out_ports"));
+	}
+	weft_text_add(&t, "\n");
+	print_text(&t);
+	json_decref(j);
+	return 0;
+}

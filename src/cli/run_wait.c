@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands that wait: wait-ready, watch drops; and those that print what the table says.
+#include "cli/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/http.h"
+
+static int number(const char *option, const char *text, double least, double *out, struct err *err)
+{
+	char *end;
+
+	if (text == NULL)
+		return 0;
+	*out = strtod(text, &end);
+	if (end == text || *end != '\0' || *out < least)
+		return weft_fail(err, -EDOM, "--%s %s: a number of at least %g is wanted", option,
+				 text, least);
+	return 0;
+}
+
+static void sleep_s(double s)
+{
+	struct timespec t = {.tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9)};
+
+	nanosleep(&t, NULL);
+}
+
+int weft_run_wait_ready(const struct invocation *in, struct err *err)
+{
+	double timeout = 30;
+	uint64_t end;
+	json_t *j = NULL;
+	int ret = number("timeout", in->options[0], 0, &timeout, err);
+
+	if (ret != 0)
+		return ret;
+	end = weft_now_ms() + (uint64_t)(timeout * 1000);
+	while ((ret = weft_http(in->api, "/weft/v1/ready", NULL, &j, err)) != 0) {
+		if (weft_now_ms() >= end) {
+			char cause[WEFT_ERR_MAX];
+
+			snprintf(cause, sizeof(cause), "%s", err->msg);
+			return weft_fail(err, -ETIMEDOUT, "not ready after %g s: %.900s", timeout,
+					 cause);
+		}
+		sleep_s(0.05);
+	}
+	if (in->json) {
+		json_dumpf(j, stdout, JSON_INDENT(2));
+		putchar('\n');
+	}
+	json_decref(j);
+	return 0;
+}
+
+static void print_sample(const struct invocation *in, const json_t *s)
+{
+	const char *port = json_string_value(json_object_get(s, "port"));
+
+	if (in->json) {
+		json_dumpf(s, stdout, JSON_COMPACT);
+		putchar('\n');
+		return;
+	}
+	printf("%-11.11s  %-22s %s\n", port == NULL ? "-" : port,
+	       json_string_value(json_object_get(s, "reason")),
+	       json_string_value(json_object_get(s, "packet")));
+}
+
+// What was sampled since the last look. The daemon tells how long ago each was; a little is seen twice rather
+// than missed at the edge, so the edge is kept in the daemon's own time.
+static void print_new(const struct invocation *in, const json_t *samples, uint64_t now,
+		      uint64_t *seen_until)
+{
+	uint64_t newest = *seen_until;
+
+	for (size_t i = json_array_size(samples); i > 0; i--) {
+		const json_t *s = json_array_get(samples, i - 1);
+		uint64_t at = now - (uint64_t)json_integer_value(json_object_get(s, "ago_ms"));
+
+		if (at <= *seen_until)
+			continue;
+		print_sample(in, s);
+		if (at > newest)
+			newest = at;
+	}
+	fflush(stdout);
+	*seen_until = newest;
+}
+
+int weft_run_watch_drops(const struct invocation *in, struct err *err)
+{
+	double interval = 1, count = 0;
+	uint64_t seen_until = weft_now_ms();
+	int ret = number("interval", in->options[0], 0.05, &interval, err);
+
+	if (ret == 0)
+		ret = number("count", in->options[1], 1, &count, err);
+	for (double i = 0; ret == 0 && (count == 0 || i < count); i++) {
+		json_t *j = NULL;
+
+		sleep_s(interval);
+		ret = weft_http(in->api, "/weft/v1/drops?limit=256", NULL, &j, err);
+		if (ret == 0)
+			print_new(in, json_object_get(j, "samples"), weft_now_ms(), &seen_until);
+		json_decref(j);
+	}
+	return ret;
+}
+
+int weft_run_completion(const struct invocation *in, struct err *err)
+{
+	struct text t = {0};
+
+	(void)in;
+	(void)err;
+	weft_cli_completion(&t);
+	fputs(t.s, stdout);
+	weft_text_fini(&t);
+	return 0;
+}
+
+int weft_run_man(const struct invocation *in, struct err *err)
+{
+	struct text t = {0};
+
+	(void)in;
+	(void)err;
+	weft_cli_man(&t);
+	fputs(t.s, stdout);
+	weft_text_fini(&t);
+	return 0;
+}
