@@ -14,7 +14,7 @@
 // Nothing listens at port 9 of loopback, so a command that is understood fails with 1.
 static int run(const char *line)
 {
-	char *copy = strdup(line), *save = NULL, *argv[16] = {"weft"};
+	char *copy = strdup(line), *save = NULL, name[] = "weft", *argv[16] = {name};
 	int argc = 1, status, out = dup(1), err = dup(2), null = open("/dev/null", O_WRONLY);
 
 	for (char *w = strtok_r(copy, "|", &save); w != NULL; w = strtok_r(NULL, "|", &save))
