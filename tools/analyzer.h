@@ -2,9 +2,10 @@
 // What clang's analyzer cannot see across files; lint.sh includes it before everything else.
 //
 // weft_fail() returns the code that it was given, so a caller that got 0 has its results. What is
-// taken out of a uthash is in none of its lists any more, so freeing it is safe.
+// taken out of a uthash or a TAILQ is in none of its lists any more, so freeing it is safe.
 #pragma once
 
+#include <sys/queue.h>
 #include <uthash.h>
 
 #include "base/err.h"
@@ -17,3 +18,7 @@
 #define HASH_DEL(head, e) ((void)(head), (void)(e))
 #undef HASH_DELETE
 #define HASH_DELETE(hh, head, e) ((void)(head), (void)(e))
+
+void *weft_analyzer_unknown(void);
+#undef TAILQ_REMOVE
+#define TAILQ_REMOVE(head, e, field) ((void)(e), (head)->tqh_first = weft_analyzer_unknown())
