@@ -413,7 +413,7 @@ static void address_group_takes_and_gives_back_addresses(void **state)
 	create(f, "address-groups", "address_group", "{'name': 'g', 'addresses': ['10.0.0.1/32']}",
 	       id);
 	assert_int_equal(ask_about(f, "PUT", "/v2.0/address-groups/%s/add_addresses", id,
-				   "{'address_group': {'addresses': ['10.0.0.2/32']}}"),
+				   "{'addresses': ['10.0.0.2/32']}"),
 			 200);
 	assert_int_equal(json_array_size(json_object_get(inner(f, "address_group"), "addresses")),
 			 2);

@@ -197,19 +197,18 @@ int weft_handle_delete(struct api_call *c, struct err *err)
 	return ret;
 }
 
+// The body is {"addresses": [...]}, as clients send it, or the same within "address_group".
 static int change_addresses(struct api_call *c, bool add, struct err *err)
 {
 	const struct object *o;
-	const json_t *item;
 
 	c->type = RES_ADDRESS_GROUP;
 	int ret = weft_call_get(c, c->type, CALL_ID(c), &o, err);
-	if (ret == 0)
-		ret = need_inner(c, "address_group", &item, err);
 	if (ret < 0)
 		return ret;
-	const json_t *addresses = json_object_get(item, "addresses");
-	if (!json_is_array(addresses))
+	const json_t *group = json_object_get(c->body, "address_group");
+	const json_t *addresses = weft_json_array(group ? group : c->body, "addresses");
+	if (addresses == NULL)
 		return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
 				    "Unable to find 'addresses' (a list) in request body");
 
