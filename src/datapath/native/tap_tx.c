@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/tap_io.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "datapath/native/tap_vnet.h"
+
+#define MESSAGES_MAX 64
+#define IOV_MAX_SUM  512 // on the stack; a 64 KB packet takes 34
+
+struct batch {
+	struct mmsghdr msgs[MESSAGES_MAX];
+	struct virtio_net_hdr vnet[MESSAGES_MAX];
+	struct iovec iov[IOV_MAX_SUM];
+};
+
+// How many of the packets fit: at least one.
+static unsigned int prepare(struct batch *b, struct rte_mbuf **pkts, uint16_t n)
+{
+	unsigned int i, used = 0;
+
+	for (i = 0; i < n && i < MESSAGES_MAX; i++) {
+		struct iovec *iov = b->iov + used;
+
+		if (used + 1 + pkts[i]->nb_segs > IOV_MAX_SUM)
+			break;
+		weft_vnet_out(pkts[i], &b->vnet[i]);
+		b->iov[used++] = (struct iovec) {.iov_base = &b->vnet[i], .iov_len = TAP_VNET_LEN};
+		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next)
+			b->iov[used++] = (struct iovec) {.iov_base = rte_pktmbuf_mtod(m, void *),
+							 .iov_len = m->data_len};
+		b->msgs[i] = (struct mmsghdr) {
+			.msg_hdr = {.msg_iov = iov, .msg_iovlen = pkts[i]->nb_segs + 1u}};
+	}
+	return i;
+}
+
+static void refuse(struct tap_io *t, struct rte_mbuf **pkts, uint16_t n)
+{
+	__atomic_fetch_add(&t->tx_refused, n, __ATOMIC_RELAXED);
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+static bool is_full(int error)
+{
+	return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
+}
+
+static bool is_gone(int error)
+{
+	return error == ENXIO || error == ENODEV || error == ENETDOWN || error == EBADF;
+}
+
+uint16_t weft_tap_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct tap_io *t = (struct tap_io *)io;
+	struct batch b;
+	uint16_t done = 0;
+
+	while (done < n) {
+		unsigned int ready = prepare(&b, pkts + done, n - done);
+		int sent = ready > 0 ? sendmmsg(t->fd, b.msgs, ready, MSG_DONTWAIT) : -1;
+
+		if (sent > 0) {
+			rte_pktmbuf_free_bulk(pkts + done, (unsigned int)sent);
+			done += (uint16_t)sent;
+		} else if (ready == 0) {
+			refuse(t, pkts + done, 1); // more segments than any packet has
+			done++;
+		} else if (is_full(errno)) {
+			break;
+		} else if (is_gone(errno)) {
+			refuse(t, pkts + done, n - done);
+			return n;
+		} else if (errno != EINTR) {
+			refuse(t, pkts + done,
+			       1); // this one: too long, or its header is impossible
+			done++;
+		}
+	}
+	return done;
+}
