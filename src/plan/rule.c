@@ -1,46 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/rule.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan/attr.h"
-
-static const struct {
-	const char *name;
-	int16_t number;
-} protocols[] = {
-	{"any", -1},	   {"ip", -1},	      {"hopopt", 0},	  {"icmp", 1},
-	{"igmp", 2},	   {"ipip", 4},	      {"tcp", 6},	  {"egp", 8},
-	{"udp", 17},	   {"dccp", 33},      {"ipv6-encap", 41}, {"ipv6-route", 43},
-	{"ipv6-frag", 44}, {"rsvp", 46},      {"gre", 47},	  {"esp", 50},
-	{"ah", 51},	   {"ipv6-icmp", 58}, {"icmpv6", 58},	  {"ipv6-nonxt", 59},
-	{"ipv6-opts", 60}, {"ospf", 89},      {"vrrp", 112},	  {"pgm", 113},
-	{"sctp", 132},	   {"udplite", 136},
-};
-
-int weft_plan_protocol(const char *text, int16_t *out)
-{
-	char *end;
-	long v;
-
-	for (size_t i = 0; i < sizeof(protocols) / sizeof(*protocols); i++) {
-		if (strcasecmp(protocols[i].name, text) == 0) {
-			*out = protocols[i].number;
-			return 0;
-		}
-	}
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	v = strtol(text, &end, 10);
-	if (*end != '\0' || v > 255)
-		return -EINVAL;
-	*out = v == 0 ? -1 : v;
-	return 0;
-}
 
 static bool proto_has_ports(int16_t proto)
 {
@@ -51,21 +18,23 @@ static bool proto_has_ports(int16_t proto)
 static int rule_proto(const struct object *o, struct plan_rule *r, struct err *err)
 {
 	const json_t *v = json_object_get(o->attr, "protocol");
+	const char *text = json_string_value(v);
+	char number[24];
+	int proto;
 
 	r->proto = -1;
 	if (json_is_integer(v)) {
-		json_int_t n = json_integer_value(v);
-
-		if (n < 0 || n > 255)
-			return weft_fail(err, -EINVAL, "security group rule %s: protocol %lld",
-					 o->id, (long long)n);
-		r->proto = n == 0 ? -1 : n;
-	} else if (json_is_string(v) && weft_plan_protocol(json_string_value(v), &r->proto) != 0) {
-		return weft_fail(err, -EINVAL, "security group rule %s: protocol \"%s\" is unknown",
-				 o->id, json_string_value(v));
+		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+		text = number;
 	}
-	if (r->family == 6 && r->proto == IPPROTO_ICMP)
-		r->proto = IPPROTO_ICMPV6;
+	if (text == NULL || strcmp(text, "any") == 0)
+		return 0;
+	proto = weft_protocol_number(text, r->family);
+	if (proto == -EINVAL)
+		return weft_fail(err, -EINVAL, "security group rule %s: protocol \"%s\" is unknown",
+				 o->id, text);
+	if (proto > 0 || strcmp(text, "hopopt") == 0)
+		r->proto = proto;
 	return 0;
 }
 

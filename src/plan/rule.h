@@ -16,6 +16,3 @@
 
 // -EINVAL: the stored object is not one that the API would have taken.
 int weft_plan_rule(const struct object *o, struct plan_rule *out, struct err *err);
-
-// Protocol name (Neutron's list) or number -> number, -1 = any; -EINVAL.
-int weft_plan_protocol(const char *text, int16_t *out);
