@@ -77,7 +77,7 @@ fuzz: ## every fuzz target for SECS=60 seconds
 
 install: ## programs, unit, configuration, man pages [DESTDIR=] [PREFIX=/usr/local]
 	$(call deps,build)
-	@tools/build.sh build -Dprefix=$(PREFIX)
+	@tools/build.sh build -Dprefix=$(PREFIX) -Dsysconfdir=/etc
 	DESTDIR=$(DESTDIR) meson install -C build --no-rebuild
 
 deb: ## the Debian package, in build-deb/
