@@ -127,15 +127,14 @@ bool weft_dhcp_put(struct dhcp_writer *w, uint8_t code, const void *value, size_
 	size_t pieces = len == 0 ? 1 : (len + 254) / 255;
 	if (w->len + len + 2 * pieces + 1 > w->cap)
 		return false;
-	for (; pieces > 0; pieces--) {
-		size_t n = len < 255 ? len : 255;
-		w->at[w->len] = code;
-		w->at[w->len + 1] = (uint8_t)n;
-		if (n > 0)
-			memcpy(w->at + w->len + 2, v, n);
-		w->len += n + 2;
-		v += n;
-		len -= n;
+	for (size_t done = 0; pieces > 0; pieces--) {
+		size_t n = len - done < 255 ? len - done : 255;
+		w->at[w->len++] = code;
+		w->at[w->len++] = (uint8_t)n;
+		if (n > 0) // an empty option may have no value to point to
+			memcpy(w->at + w->len, v + done, n);
+		w->len += n;
+		done += n;
 	}
 	return true;
 }

@@ -380,10 +380,11 @@ static void a_ports_own_options_win(void **state)
 		{CODE_SERVER_ID, 4, (const uint8_t *)"\x0a\0\0\x07"},
 		{CODE_TFTP_SERVER, 8, (const uint8_t *)"10.0.0.8"},
 		{CODE_BOOT_FILE, 8, (const uint8_t *)"boot.ipx"},
+		{CODE_HOSTNAME, 0, NULL},
 	};
 	struct dhcp_lease l = lease();
 	l.extra = extra;
-	l.n_extra = 7;
+	l.n_extra = 8;
 	struct frame f = question("350101 3701 1a");
 	assert_int_equal(answer(&f, &l), DHCP_ANSWERED);
 	assert_option(&f, CODE_MTU, "2328");
@@ -391,6 +392,7 @@ static void a_ports_own_options_win(void **state)
 	assert_option(&f, CODE_T1, "0000012c");
 	assert_option(&f, CODE_T2, "0000020d");
 	assert_option(&f, 42, "0a000007"); // not asked for: somebody wanted it all the same
+	assert_option(&f, CODE_HOSTNAME, "");
 	assert_option(&f, CODE_TYPE, "02");
 	assert_option(&f, CODE_SERVER_ID, "0a000001");
 	assert_memory_equal(f.b + BOOTP + BOOTP_SIADDR, "\x0a\0\0\x08", 4);
