@@ -108,16 +108,18 @@ static json_t *item_json(struct api_call *c, const json_t *attr)
 static int answer_page(struct listing *l, const char *plural, const json_t *marker)
 {
 	struct api_call *c = l->call;
-	struct page p = weft_page_cut(&l->options, l->items, l->n, marker);
+	const json_t *none = NULL;
+	const json_t **items = l->n > 0 ? l->items : &none; // an empty list has an address too
+	struct page p = weft_page_cut(&l->options, items, l->n, marker);
 	json_t *list = json_array();
 	struct text base = {0};
 
 	for (size_t i = 0; i < p.n; i++)
-		json_array_append_new(list, item_json(c, l->items[p.start + i]));
+		json_array_append_new(list, item_json(c, items[p.start + i]));
 	weft_call_answer(c, 200, plural, list);
 
 	weft_call_base_url(c, &base);
-	json_t *links = weft_page_links(&l->options, &c->target, base.s, l->items + p.start, p.n);
+	json_t *links = weft_page_links(&l->options, &c->target, base.s, items + p.start, p.n);
 	weft_text_fini(&base);
 	if (links) {
 		char key[64];
