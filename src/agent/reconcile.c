@@ -24,8 +24,9 @@ int weft_reconcile_start(const struct reconcile *r, size_t *n_changes, struct er
 	return ret;
 }
 
-// The store could not be written: the datapath goes back to the plan in force.
-static void go_back(const struct reconcile *r)
+// The store could not be written: the datapath goes back to the plan in force. Ports that the batch had deleted come back
+// without their interfaces, so they are attached again.
+static void go_back(const struct reconcile *r, const struct plan_batch *batch)
 {
 	struct plan_batch inverse = {0};
 	struct err err = {0};
@@ -40,6 +41,12 @@ static void go_back(const struct reconcile *r)
 			       "weftd ends, a restart begins from what is stored",
 			       err.msg);
 		abort();
+	}
+	for (size_t i = 0; i < batch->n; i++) {
+		const struct plan_change *c = &batch->changes[i];
+
+		if (c->op == PLAN_DEL && c->kind == PLAN_PORT)
+			weft_links_reattach(r->links, c->port->id);
 	}
 }
 
@@ -58,7 +65,7 @@ int weft_reconcile_commit(void *arg, struct txn *t, struct err *err)
 	if (ret == 0 && n > 0) {
 		ret = r->write(r->store, changes, n, err);
 		if (ret != 0)
-			go_back(r);
+			go_back(r, &batch);
 	}
 	if (ret == 0) {
 		weft_planner_commit(r->planner);
