@@ -133,6 +133,20 @@ static void set_lengths(struct rte_mbuf *m, const struct headers *h)
 	m->ol_flags |= h->proto == IPPROTO_TCP ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
 }
 
+// rte_hash_crc() wants aligned data.
+static uint32_t crc32c_bytes(const uint8_t *p, uint32_t len, uint32_t crc)
+{
+	uint64_t word;
+
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		crc = rte_hash_crc_8byte(word, crc);
+	}
+	for (; len > 0; len--)
+		crc = rte_hash_crc_1byte(*p++, crc);
+	return crc;
+}
+
 static uint32_t crc32c(const struct rte_mbuf *m, uint32_t offset)
 {
 	uint32_t crc = UINT32_MAX;
@@ -142,7 +156,7 @@ static uint32_t crc32c(const struct rte_mbuf *m, uint32_t offset)
 			offset -= m->data_len;
 			continue;
 		}
-		crc = rte_hash_crc(rte_pktmbuf_mtod_offset(m, const void *, offset),
+		crc = crc32c_bytes(rte_pktmbuf_mtod_offset(m, const uint8_t *, offset),
 				   m->data_len - offset, crc);
 		offset = 0;
 	}
@@ -158,16 +172,35 @@ static void fill_sctp(struct rte_mbuf *m, uint32_t start)
 	sctp->cksum = rte_cpu_to_le_32(crc32c(m, start));
 }
 
+// The sum from an offset to the end (RFC 1071): rte_raw_cksum_mbuf() is wrong behind a segment of odd length.
+static uint16_t sum_from(const struct rte_mbuf *m, uint32_t offset)
+{
+	uint32_t sum = 0, done = 0;
+
+	for (; m != NULL; m = m->next) {
+		if (offset >= m->data_len) {
+			offset -= m->data_len;
+			continue;
+		}
+		uint32_t len = m->data_len - offset;
+		uint16_t part =
+			rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, offset), len);
+
+		sum += done % 2 == 0 ? part : rte_bswap16(part);
+		done += len;
+		offset = 0;
+	}
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
 // The rule of NEEDS_CSUM for whatever lies there: the sum from csum_start to the end, over what stands in the field.
 static int fill_checksum(struct rte_mbuf *m, uint32_t start, uint32_t offset)
 {
-	uint16_t sum;
+	if (at(m, start + offset, sizeof(uint16_t)) == NULL)
+		return -EINVAL;
 
-	if (at(m, start + offset, sizeof(sum)) == NULL)
-		return -EINVAL;
-	if (rte_raw_cksum_mbuf(m, start, m->pkt_len - start, &sum) < 0)
-		return -EINVAL;
-	sum = (uint16_t)~sum;
+	uint16_t sum = (uint16_t)~sum_from(m, start);
 	if (sum == 0)
 		sum = UINT16_MAX; // zero would say "none" in UDP, and both mean the same elsewhere
 	memcpy(rte_pktmbuf_mtod_offset(m, char *, start + offset), &sum, sizeof(sum));
