@@ -289,6 +289,7 @@ static size_t dhcp(const struct judge *j, uint8_t *buf, size_t len, size_t cap, 
 	if (s == NULL || net == NULL)
 		return 0;
 	lease = (struct dhcp_lease) {
+		.client = port->mac,
 		.ip = j->dhcp_for->ip,
 		.server = s->plan->gateway,
 		.gateway = s->plan->gateway,
