@@ -218,22 +218,11 @@ int weft_run_show_drops(const struct invocation *in, struct err *err)
 	return 0;
 }
 
-static void rule_line(struct text *t, const json_t *r)
+static const char *string_at(const json_t *o, const char *key)
 {
-	static const char *const keys[] = {"protocol",	"port_min",	 "port_max",  "icmp_type",
-					   "icmp_code", "remote_prefix", "remote_set"};
+	const char *s = json_string_value(json_object_get(o, key));
 
-	weft_text_add(t, "    %-7s IPv%lld", json_string_value(json_object_get(r, "direction")),
-		      (long long)json_integer_value(json_object_get(r, "family")));
-	for (size_t i = 0; i < COUNT(keys); i++) {
-		const json_t *v = json_object_get(r, keys[i]);
-
-		if (v == NULL || (i == 0 && json_integer_value(v) < 0))
-			continue;
-		weft_text_add(t, " %s=", keys[i]);
-		weft_value_text(t, v);
-	}
-	weft_text_add(t, "  rule %s\n", json_string_value(json_object_get(r, "id")));
+	return s == NULL ? "" : s;
 }
 
 int weft_run_explain(const struct invocation *in, struct err *err)
@@ -246,7 +235,7 @@ int weft_run_explain(const struct invocation *in, struct err *err)
 		{"port security", "port_security", 0},
 		{"trusted", "trusted", 0},
 	};
-	const json_t *g, *r, *p;
+	const json_t *policy, *g, *r, *p;
 	struct text t = {0};
 	json_t *j = NULL;
 	size_t i, k;
@@ -255,19 +244,16 @@ int weft_run_explain(const struct invocation *in, struct err *err)
 	if (ret != 0 || j == NULL)
 		return ret;
 	weft_facts(&t, j, facts, COUNT(facts));
+	policy = json_object_get(j, "policy");
 	weft_text_add(&t, "may send as\n");
-	json_array_foreach(json_object_get(j, "allowed_sources"), i, p)
-		weft_text_add(&t, "    %s %s\n", json_string_value(json_object_get(p, "mac")),
-			      json_string_value(json_object_get(p, "prefix")));
-	json_array_foreach(json_object_get(j, "groups"), i, g) {
-		const char *name = json_string_value(json_object_get(g, "name"));
-
-		weft_text_add(&t, "group %s %s(%s)\n", json_string_value(json_object_get(g, "id")),
-			      name == NULL ? "" : name,
+	json_array_foreach(json_object_get(policy, "allowed_sources"), i, p)
+		weft_text_add(&t, "    %s %s\n", string_at(p, "mac"), string_at(p, "prefix"));
+	json_array_foreach(json_object_get(policy, "groups"), i, g) {
+		weft_text_add(&t, "group %s %s (%s)\n", string_at(g, "id"), string_at(g, "name"),
 			      json_is_true(json_object_get(g, "stateful")) ? "stateful"
 									   : "stateless");
 		json_array_foreach(json_object_get(g, "rules"), k, r)
-			rule_line(&t, r);
+			weft_text_add(&t, "    %s  %s\n", string_at(r, "id"), string_at(r, "text"));
 	}
 	print_text(&t);
 	json_decref(j);
@@ -284,7 +270,11 @@ static json_t *trace_body(const struct invocation *in)
 int weft_run_trace(const struct invocation *in, struct err *err)
 {
 	static const struct column columns[] = {
-		{"STAGE", "stage", 0}, {"VERDICT", "verdict", 0}, {"DETAIL", "detail", 0}};
+		{"STAGE", "stage", 0},
+		{"VERDICT", "verdict", 0},
+		{"DETAIL", "detail", 0},
+		{"RULE", "rule_text", 0},
+	};
 	struct text t = {0};
 	json_t *body = trace_body(in), *j = NULL;
 	const char *sentence;
