@@ -20,7 +20,7 @@
 // Pairs that the session table's clock hand looks at in one turn.
 #define EXPIRE_BUDGET	   8
 // The same in a turn without packets, when there is time.
-#define EXPIRE_BUDGET_IDLE 256
+#define EXPIRE_BUDGET_IDLE 64
 
 // ---- Packets out -----------------------------------------------------------------------------------
 
