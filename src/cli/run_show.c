@@ -228,12 +228,13 @@ static const char *string_at(const json_t *o, const char *key)
 int weft_run_explain(const struct invocation *in, struct err *err)
 {
 	static const struct column facts[] = {
-		{"port", "id", 0},
-		{"name", "name", 0},
-		{"network", "network", 0},
-		{"admin up", "admin_up", 0},
-		{"port security", "port_security", 0},
-		{"trusted", "trusted", 0},
+		{"port", "port.id", 0},
+		{"name", "port.name", 0},
+		{"status", "port.status", 0},
+		{"network", "port.network_name", 0},
+		{"admin up", "policy.admin_up", 0},
+		{"port security", "policy.port_security", 0},
+		{"trusted", "policy.trusted", 0},
 	};
 	const json_t *policy, *g, *r, *p;
 	struct text t = {0};

@@ -108,11 +108,11 @@ static void rule_added_again_lets_the_connection_go_on(void **state)
 
 static void removing_one_of_two_permitting_rules_cuts_nothing(void **state)
 {
-	struct testbed *tb = two_ports("ingress 4 tcp 22-22\ningress 4 tcp 1-100\n");
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\ningress 4 tcp 1-100 10.0.0.0/24\n");
 
 	(void)state;
 	open_tcp(tb);
-	testbed_rule_set(tb, "srv", true, "ingress 4 tcp 1-100\n");
+	testbed_rule_set(tb, "srv", true, "ingress 4 tcp 1-100 10.0.0.0/24\n");
 	testbed_commit(tb);
 	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
 	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));

@@ -18,7 +18,7 @@
 // Turns without a packet before the worker begins to sleep.
 #define EMPTY_BEFORE_SLEEP 256
 // Pairs that the session table's clock hand looks at in one turn.
-#define EXPIRE_BUDGET	   8
+#define EXPIRE_BUDGET	   32
 // The same in a turn without packets, when there is time.
 #define EXPIRE_BUDGET_IDLE 64
 
