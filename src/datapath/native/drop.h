@@ -47,6 +47,8 @@
 	     "The session table is full of established flows; a new one found no place.")          \
 	DROP(PORT_SESSIONS, "port-sessions",                                                       \
 	     "The port has used up its share of the session table.")                               \
+	DROP(SESSION_CLASH, "session-clash",                                                       \
+	     "The translated address and port of a new flow are in use by another.")               \
 	DROP(FRAG_OVERLAP, "fragment-overlap",                                                     \
 	     "A fragment that would overwrite the transport header.")                              \
 	DROP(FRAG_TINY, "fragment-tiny", "A first fragment too short for its transport header.")   \

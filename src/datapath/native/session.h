@@ -35,6 +35,7 @@ enum session_state { // of the connection; kept in the original direction's line
 	SESSION_NEW,	     // unanswered: nothing came back yet
 	SESSION_ESTABLISHED, // answered; TCP: handshake complete
 	SESSION_CLOSING,     // TCP: FIN both ways, or RST
+	SESSION_GONE, // removed; found its way to no free list yet (the table's own business)
 };
 
 enum session_flag {
@@ -65,8 +66,8 @@ struct session { // one direction
 	uint32_t packets;
 	uint32_t bytes_low; // 48-bit byte counter
 	uint16_t bytes_high;
-	uint8_t state;	   // enum session_state, valid in the original direction
-	uint8_t tcp_flags; // TCP flags seen in this direction, or'ed
+	uint8_t state; // enum session_state of the connection; in the reply direction a copy that may lag
+	uint8_t tcp_flags; // FIN, SYN, RST and ACK seen in this direction, or'ed; see session_tcp.c
 };
 
 struct session6 {
@@ -104,6 +105,10 @@ struct session *weft_session_get(const struct session_table *t, const struct flo
 void weft_session_get_bulk(const struct session_table *t, const struct flow_key *keys,
 			   const uint32_t *hashes, uint16_t n, uint64_t skip, struct session **out);
 
+// Fetch ahead where the index has this key: call it for the reply's key as soon as that is known, some 100 ns before
+// add, and add does not wait for memory.
+void weft_session_prefetch(const struct session_table *t, const struct flow_key *key);
+
 static inline struct session *weft_session_peer(struct session *s)
 {
 	size_t step = s->key.family == 6 ? sizeof(struct session6) : sizeof(struct session);
@@ -131,7 +136,10 @@ struct session_new {
 };
 
 // Make both directions and publish them. NULL with *why = DROP_SESSIONS_FULL or DROP_PORT_SESSIONS when nothing may make
-// room. If the original key exists already (another worker was faster), that session is returned.
+// room. If the original key exists already (another worker was faster), that session is returned. A connection counts for
+// the port of its original direction. If the reply's key exists already in another connection, that one is outdated
+// (the same addresses now enter at another port) and is removed; but a translated one (SESSION_NAT) keeps its binding, and
+// the new one fails with DROP_SESSION_CLASH. DROP_INTERNAL: the keys cannot be a pair.
 struct session *weft_session_add(struct session_worker *w, const struct session_new *n,
 				 uint32_t now_ms, enum drop *why);
 // The whole connection, from either direction.
@@ -140,7 +148,9 @@ void weft_session_remove(struct session_worker *w, struct session *s);
 // What a packet of an existing session does to its state. TCP: flags as in the header. Returns DROP_NONE, or
 // DROP_TCP_FLAGS / DROP_TCP_STATE for a packet that cannot belong (e.g. SYN+FIN). Called for every packet that is not a plain
 // ACK of an established connection; cheap enough for all. A SYN that reopens a closing connection resets it to NEW (and *reopened
-// = true: the caller judges the flow again).
+// = true: the caller judges the flow again). If s is the reply direction, that SYN opens a new connection the other way: *reopened
+// is true, nothing is changed, and the caller removes the session and judges the packet as one of no session. Doing that in both
+// cases is right, too; it only gives up a NAT binding.
 enum drop weft_session_update(struct session_table *t, struct session *s, uint8_t tcp_flags,
 			      bool *reopened);
 
@@ -148,16 +158,20 @@ enum drop weft_session_update(struct session_table *t, struct session *s, uint8_
 enum drop weft_tcp_may_open(uint8_t tcp_flags, bool loose);
 
 // The slow clock hand: look at up to `budget` pairs and forget idle ones. Returns how many were removed. Call every burst or so with a
-// small budget; a full turn is made about every ten seconds at the rates it is called with (see the .c).
+// budget of 32 to 64: it paces itself by the time that has passed since the worker's last call, so that a full turn takes
+// ten seconds (less in a small table), and costs next to nothing within the same millisecond.
 uint32_t weft_session_expire(struct session_worker *w, uint32_t now_ms, uint32_t budget);
 
 // Milliseconds of idle time after which this connection expires, by protocol and state.
 uint32_t weft_session_timeout_ms(const struct session_table *t, const struct session *original);
 
 uint32_t weft_session_count(const struct session_table *t);
-uint32_t weft_session_capacity(const struct session_table *t);
+uint32_t weft_session_capacity(const struct session_table *t); // of each address family
 uint32_t weft_session_port_count(const struct session_table *t, uint16_t port);
-size_t weft_session_memory(const struct session_table *t); // bytes reserved
+uint32_t weft_session_port_unanswered(const struct session_table *t,
+				      uint16_t port);			      // of these, NEW
+size_t weft_session_memory(const struct session_table *t);		      // bytes reserved
+size_t weft_session_memory_of(const struct session_table *t, uint8_t family); // for one family
 
 // Original directions, in table order, possibly changing meanwhile: copies. visit returns false to stop.
 struct session_copy {

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adding and removing connections: the index's writers.
+#include <netinet/in.h>
+
+#include "datapath/native/session_table.h"
+
+#define TCP_SYN	    0x02
+#define FIRST_FILL  6 // words in the first bucket from which on the emptier of the two is taken
+#define CLASHES_MAX 4 // outdated connections that an add removes before it gives up
+
+enum placed { PLACED, PLACE_TAKEN, PLACE_NONE };
+
+// An empty place for a word of this hash; NULL: both buckets are full. Most words sit in their first bucket, so
+// most look-ups fetch only one; but not so many that it overflows.
+static uint64_t *find_place(const struct session_family *f, uint32_t hash)
+{
+	struct session_bucket *first = bucket_first(f, hash), *b = first;
+	uint32_t empty = bucket_match(first, 0);
+
+	if (__builtin_popcount(empty) <= BUCKET_WORDS - FIRST_FILL) {
+		struct session_bucket *second = bucket_second(f, hash);
+		uint32_t empty2 = bucket_match(second, 0);
+		if (__builtin_popcount(empty2) > __builtin_popcount(empty)) {
+			b = second;
+			empty = empty2;
+		}
+	}
+	return empty == 0 ? NULL : &b->word[__builtin_ctz(empty)];
+}
+
+// Publish a line under its key. PLACE_TAKEN: the key is there already, *found.
+static enum placed place_word(struct session_worker *w, struct session_family *f,
+			      const struct flow_key *key, uint32_t hash, uint32_t line,
+			      uint32_t now_ms, struct session **found)
+{
+	struct session_table *t = w->t;
+	uint32_t *stripe = &t->stripe[(hash >> 6) % SESSION_STRIPES];
+	uint64_t word = word_make(hash, line);
+
+	for (;;) {
+		uint32_t before = __atomic_load_n(stripe, __ATOMIC_ACQUIRE);
+		*found = weft_session_get(t, key, hash);
+		if (*found != NULL)
+			return PLACE_TAKEN;
+
+		uint64_t *place = find_place(f, hash), empty = 0;
+		if (unlikely(place == NULL)) {
+			if (!weft_session_evict_bucket(w, f, hash, now_ms))
+				return PLACE_NONE;
+			continue;
+		}
+		if (!__atomic_compare_exchange_n(place, &empty, word, false, __ATOMIC_SEQ_CST,
+						 __ATOMIC_RELAXED))
+			continue;
+		if (likely(__atomic_compare_exchange_n(stripe, &before, before + 1, false,
+						       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)))
+			return PLACED;
+		// Someone else placed a word meanwhile; it may have been for the same key.
+		__atomic_store_n(place, 0, __ATOMIC_RELEASE);
+	}
+}
+
+static void withdraw_word(const struct session_family *f, uint32_t hash, uint32_t line)
+{
+	struct session_bucket *b = bucket_first(f, hash);
+	uint64_t word = word_make(hash, line);
+
+	for (int i = 0; i < 2; i++, b = bucket_second(f, hash)) {
+		for (uint32_t hits = bucket_match(b, word_tag(hash)); hits != 0; hits &= hits - 1) {
+			uint64_t *place = &b->word[__builtin_ctz(hits)];
+			if (__atomic_load_n(place, __ATOMIC_RELAXED) == word) {
+				__atomic_store_n(place, 0, __ATOMIC_RELEASE);
+				return;
+			}
+		}
+	}
+}
+
+static void fill_line(struct session *s, const struct session_direction *d,
+		      const struct session_new *n, uint16_t flags, uint32_t now_ms)
+{
+	struct session line = {
+		.out_port = d->out_port,
+		.flags = d->flags | flags,
+		.gen = n->gen,
+		.seen_ms = now_ms,
+		.state = SESSION_FREE, // until both words are published
+	};
+
+	memcpy(&line.key, &d->key, d->key.family == 6 ? 8 : FLOW_KEY4_LEN);
+	memcpy(line.eth_in, d->eth_in, sizeof(line.eth_in));
+	memcpy(line.eth_out, d->eth_out, sizeof(line.eth_out));
+	*s = line;
+	if (d->key.family == 6)
+		memcpy(((struct session6 *)s)->src6, d->key.src6, 32);
+}
+
+static void fill_pair(struct session *s, const struct session_new *n, uint32_t now_ms)
+{
+	struct session *reply;
+	uint16_t flags = 0;
+
+	if (n->original.key.proto == IPPROTO_TCP && !(n->tcp_flags & TCP_SYN))
+		flags = SESSION_PICKED_UP;
+	fill_line(s, &n->original, n, flags, now_ms);
+	s->packets = 1;
+	s->bytes_low = n->bytes;
+	s->tcp_flags = n->tcp_flags & 0x17;
+	reply = (struct session *)((char *)s + (n->original.key.family == 6
+							? sizeof(struct session6)
+							: sizeof(struct session)));
+	fill_line(reply, &n->reply, n, flags | SESSION_REPLY, now_ms);
+	reply->state = SESSION_NEW;
+}
+
+// The lower key comes first, whichever direction it is.
+static bool reply_first(const struct session_new *n, uint32_t hash, uint32_t reply_hash)
+{
+	if (hash != reply_hash)
+		return reply_hash < hash;
+	return memcmp(&n->reply.key, &n->original.key,
+		      n->original.key.family == 6 ? FLOW_KEY6_LEN : FLOW_KEY4_LEN) < 0;
+}
+
+struct publication { // of one pair, on its way into the index
+	const struct session_new *n;
+	struct session_family *f;
+	uint32_t hash[2]; // original, reply
+	uint32_t pair;
+};
+
+static enum placed publish(struct session_worker *w, const struct publication *p, uint32_t now_ms,
+			   struct session **found)
+{
+	int first = reply_first(p->n, p->hash[0], p->hash[1]);
+	const struct flow_key *key[2] = {&p->n->original.key, &p->n->reply.key};
+	enum placed placed;
+
+	for (int i = 0, d = first; i < 2; i++, d = !first) {
+		placed = place_word(w, p->f, key[d], p->hash[d], p->pair << 1 | (uint32_t)d, now_ms,
+				    found);
+		if (placed != PLACED) {
+			if (i == 1)
+				withdraw_word(p->f, p->hash[first], p->pair << 1 | (uint32_t)first);
+			return placed;
+		}
+	}
+	return PLACED;
+}
+
+// Someone has one of the keys. Its direction that is our original, or NULL with *why; DROP_NONE: try again.
+static struct session *settle_clash(struct session_worker *w, const struct session_new *n,
+				    struct session *found, enum drop *why)
+{
+	struct session *peer = weft_session_peer(found);
+
+	if (session_has_key(found, &n->original.key))
+		return found;
+	if (session_has_key(peer, &n->original.key))
+		return peer;
+	if ((n->original.flags | n->reply.flags) & SESSION_NAT) {
+		*why = DROP_SESSION_CLASH;
+		return NULL;
+	}
+	weft_session_remove(w, found);
+	*why = DROP_NONE;
+	return NULL;
+}
+
+static struct session *publish_or_find(struct session_worker *w, const struct publication *p,
+				       uint32_t now_ms, enum drop *why)
+{
+	struct session *ours = family_pair(p->f, p->pair), *found;
+
+	for (int i = 0; i < CLASHES_MAX; i++) {
+		switch (publish(w, p, now_ms, &found)) {
+		case PLACED:
+			return ours;
+		case PLACE_NONE:
+			*why = DROP_SESSIONS_FULL;
+			return NULL;
+		case PLACE_TAKEN:
+			found = settle_clash(w, p->n, found, why);
+			if (found != NULL || *why != DROP_NONE)
+				return found;
+		}
+	}
+	*why = DROP_SESSIONS_FULL;
+	return NULL;
+}
+
+// Count the connection for its port. False: the port has its share, and nothing of it may make room.
+static bool charge(struct session_worker *w, struct session_family *f, uint16_t port,
+		   uint32_t now_ms)
+{
+	struct session_table *t = w->t;
+
+	if (likely(port_all(port_charge(t, port, 1, 1)) < t->port_share))
+		return true;
+	struct session_family *other = &t->family[f == &t->family[0]];
+	if (weft_session_evict(w, f, port, now_ms) || weft_session_evict(w, other, port, now_ms))
+		return true;
+	port_charge(t, port, -1, -1);
+	return false;
+}
+
+static bool is_pair(const struct session_table *t, const struct session_new *n)
+{
+	const struct flow_key *o = &n->original.key, *r = &n->reply.key;
+
+	return o->in_port < t->max_ports && o->family == r->family &&
+	       (o->family == 4 || o->family == 6) && !weft_flow_equal(o, r);
+}
+
+struct session *weft_session_add(struct session_worker *w, const struct session_new *n,
+				 uint32_t now_ms, enum drop *why)
+{
+	struct session_table *t = w->t;
+	struct publication p = {.n = n, .f = family_of(t, n->original.key.family)};
+	uint16_t port = n->original.key.in_port;
+
+	*why = DROP_NONE;
+	if (unlikely(!is_pair(t, n))) {
+		*why = DROP_INTERNAL;
+		return NULL;
+	}
+	p.hash[0] = weft_flow_hash(&n->original.key);
+	p.hash[1] = weft_flow_hash(&n->reply.key);
+	struct session *s = weft_session_get(t, &n->original.key, p.hash[0]);
+	if (s != NULL)
+		return s;
+
+	if (!charge(w, p.f, port, now_ms)) {
+		*why = DROP_PORT_SESSIONS;
+		return NULL;
+	}
+	p.pair = weft_session_pair_take(w, p.f, now_ms);
+	if (p.pair == PAIR_NONE) {
+		port_charge(t, port, -1, -1);
+		*why = DROP_SESSIONS_FULL;
+		return NULL;
+	}
+
+	struct session *ours = family_pair(p.f, p.pair);
+	fill_pair(ours, n, now_ms);
+	s = publish_or_find(w, &p, now_ms, why);
+	if (unlikely(s != ours)) {
+		// One of its words may have been seen for a moment.
+		weft_session_pair_limbo(w, p.f, p.pair);
+		port_charge(t, port, -1, -1);
+		return s;
+	}
+	__atomic_store_n(&w->count, w->count + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&ours->state, SESSION_NEW, __ATOMIC_RELEASE);
+	return ours;
+}
+
+bool weft_session_cut(struct session_worker *w, struct session *original, unsigned states)
+{
+	struct session_family *f = family_of(w->t, original->key.family);
+	uint8_t state = session_state_get(original);
+	uint32_t line = line_of(f, original);
+	struct flow_key key;
+
+	do {
+		if (!(states >> state & 1))
+			return false;
+	} while (!__atomic_compare_exchange_n(&original->state, &state, SESSION_FREE, false,
+					      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+
+	weft_session_key(original, &key);
+	withdraw_word(f, weft_flow_hash(&key), line);
+	weft_session_key(weft_session_peer(original), &key);
+	withdraw_word(f, weft_flow_hash(&key), line + 1);
+	port_charge(w->t, original->key.in_port, -1, state == SESSION_NEW ? -1 : 0);
+	__atomic_store_n(&w->count, w->count - 1, __ATOMIC_RELAXED);
+	weft_session_pair_limbo(w, f, line >> 1);
+	return true;
+}
+
+void weft_session_remove(struct session_worker *w, struct session *s)
+{
+	weft_session_cut(w, weft_session_original(s), STATES_ALL);
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// What packets do to the state of their connection.
+//
+// Without ports' sequence numbers, from the flags that each direction has shown (RFC 9293):
+//
+//   NEW          a SYN, or in loose mode an ACK in the middle of a connection (picked up). It becomes established when both
+//                directions have shown SYN and ACK, in whatever order (so also by a simultaneous open); a connection
+//                picked up, when the other side acknowledges.
+//   ESTABLISHED  a FIN in both directions closes it, and so does a RST. A SYN changes nothing: the endpoints
+//                settle it by a challenge ACK (RFC 5961).
+//   CLOSING      goes after a short timeout. A SYN opens it again as a new connection, to be judged anew.
+//
+// A RST may be forged by someone who does not see the connection, and without sequence numbers it is believed. So it
+// only lowers the state: packets of the connection still pass, and when afterwards *both* directions acknowledge
+// without RST or FIN (a receiver of a genuine RST sends nothing more), it is established again.
+//
+// Other protocols are established by the first answer.
+//
+// tcp_flags of a direction: FIN, SYN, RST and ACK, and ALIVE in the bit of CWR. Each direction's packets are handled by one
+// worker, but both workers may clear bits, so they change atomically; most packets change none.
+#include <netinet/in.h>
+
+#include "datapath/native/session_table.h"
+
+#define FIN	  0x01
+#define SYN	  0x02
+#define RST	  0x04
+#define ACK	  0x10
+#define URG	  0x20
+#define ALIVE	  0x80 // acknowledged something since the RST
+#define HANDSHAKE (SYN | ACK)
+#define KEPT	  (FIN | SYN | RST | ACK)
+
+// The combinations that a stack sends; PSH, ECE and CWR say nothing. Indexed by URG ACK RST SYN FIN.
+#define COMBINATION(flags) (((flags)&0x30) >> 1 | ((flags)&0x07))
+#define VALID(flags)	   (1u << COMBINATION(flags))
+#define VALID_COMBINATIONS                                                                  \
+	(VALID(SYN) | VALID(SYN | URG) | VALID(SYN | ACK) | VALID(RST) | VALID(RST | ACK) | \
+	 VALID(FIN | ACK) | VALID(FIN | ACK | URG) | VALID(ACK) | VALID(ACK | URG))
+
+static bool is_valid(uint8_t flags)
+{
+	return VALID_COMBINATIONS >> COMBINATION(flags) & 1;
+}
+
+enum drop weft_tcp_may_open(uint8_t tcp_flags, bool loose)
+{
+	if (!is_valid(tcp_flags))
+		return DROP_TCP_FLAGS;
+	switch (tcp_flags & KEPT) {
+	case SYN:
+		return DROP_NONE;
+	case ACK:
+		return loose ? DROP_NONE : DROP_TCP_STATE;
+	default:
+		return DROP_TCP_STATE;
+	}
+}
+
+static uint8_t seen(const struct session *s)
+{
+	return __atomic_load_n(&s->tcp_flags, __ATOMIC_RELAXED);
+}
+
+static void note(struct session *s, uint8_t flags)
+{
+	if ((seen(s) & flags) != flags)
+		__atomic_fetch_or(&s->tcp_flags, flags, __ATOMIC_RELAXED);
+}
+
+static void forget(struct session *s, uint8_t flags)
+{
+	if (seen(s) & flags)
+		__atomic_fetch_and(&s->tcp_flags, (uint8_t)~flags, __ATOMIC_RELAXED);
+}
+
+static bool is_picked_up(const struct session *s)
+{
+	return __atomic_load_n(&s->flags, __ATOMIC_RELAXED) & SESSION_PICKED_UP;
+}
+
+static void set_normal(struct session *s)
+{
+	if (is_picked_up(s))
+		__atomic_fetch_and(&s->flags, (uint16_t)~SESSION_PICKED_UP, __ATOMIC_RELAXED);
+}
+
+struct tcp { // a packet and its connection
+	struct session_table *t;
+	struct session *s, *peer; // the packet's direction and the other
+	struct session *original;
+	uint8_t flags;
+};
+
+static bool is_complete(const struct tcp *c)
+{
+	return (seen(c->s) & seen(c->peer) & HANDSHAKE) == HANDSHAKE;
+}
+
+static void close_if_both_finished(const struct tcp *c)
+{
+	if (seen(c->s) & seen(c->peer) & FIN)
+		weft_session_state_change(c->t, c->original, SESSION_ESTABLISHED, SESSION_CLOSING);
+}
+
+static void reset(const struct tcp *c, uint8_t state)
+{
+	note(c->s, RST | (c->flags & ACK));
+	forget(c->s, ALIVE);
+	forget(c->peer, ALIVE);
+	weft_session_state_change(c->t, c->original, state, SESSION_CLOSING);
+}
+
+static enum drop opening(const struct tcp *c)
+{
+	bool is_reply = c->s != c->original;
+
+	if (c->flags & RST) {
+		reset(c, SESSION_NEW);
+		return DROP_NONE;
+	}
+	if (!is_reply && (c->flags & ACK) && !is_picked_up(c->s) && !(seen(c->peer) & SYN)) {
+		// It acknowledges what was never sent. Loose: the answers may have gone another way.
+		if (!c->t->tcp_loose || (c->flags & SYN))
+			return DROP_TCP_STATE;
+	}
+	// The picked-up packet was a stray one; here the real connection begins.
+	if (!is_reply && (c->flags & HANDSHAKE) == SYN) {
+		set_normal(c->s);
+		set_normal(c->peer);
+	}
+	note(c->s, c->flags & KEPT);
+	if (is_picked_up(c->s) ? is_reply && (c->flags & ACK) : is_complete(c)) {
+		weft_session_state_change(c->t, c->original, SESSION_NEW, SESSION_ESTABLISHED);
+		close_if_both_finished(c);
+	}
+	return DROP_NONE;
+}
+
+static enum drop established(const struct tcp *c)
+{
+	if (c->flags & RST) {
+		reset(c, SESSION_ESTABLISHED);
+	} else if (!(c->flags & SYN)) {
+		note(c->s, c->flags & KEPT);
+		close_if_both_finished(c);
+	}
+	return DROP_NONE;
+}
+
+static enum drop closing(const struct tcp *c, bool *reopened)
+{
+	if ((c->flags & HANDSHAKE) == SYN) {
+		*reopened = true;
+		if (c->s != c->original)
+			return DROP_NONE; // a connection the other way: not ours to make
+		__atomic_store_n(&c->peer->tcp_flags, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&c->s->tcp_flags, SYN, __ATOMIC_RELAXED);
+		set_normal(c->s);
+		set_normal(c->peer);
+		weft_session_state_change(c->t, c->original, SESSION_CLOSING, SESSION_NEW);
+		return DROP_NONE;
+	}
+	if (c->flags & RST) {
+		reset(c, SESSION_CLOSING);
+		return DROP_NONE;
+	}
+	note(c->s, c->flags & KEPT);
+	if (c->flags & FIN || !((seen(c->s) | seen(c->peer)) & RST) ||
+	    (seen(c->s) & seen(c->peer) & FIN))
+		return DROP_NONE;
+	note(c->s, ALIVE);
+	if ((seen(c->s) & seen(c->peer) & ALIVE) && (is_complete(c) || is_picked_up(c->s))) {
+		forget(c->s, RST | ALIVE);
+		forget(c->peer, RST | ALIVE);
+		weft_session_state_change(c->t, c->original, SESSION_CLOSING, SESSION_ESTABLISHED);
+	}
+	return DROP_NONE;
+}
+
+enum drop weft_session_update(struct session_table *t, struct session *s, uint8_t tcp_flags,
+			      bool *reopened)
+{
+	struct session *peer = weft_session_peer(s);
+	struct session *original = s->flags & SESSION_REPLY ? peer : s;
+	uint8_t state = session_state_get(original);
+
+	*reopened = false;
+	if (s->key.proto != IPPROTO_TCP) {
+		if (state == SESSION_NEW && s != original)
+			weft_session_state_change(t, original, SESSION_NEW, SESSION_ESTABLISHED);
+		return DROP_NONE;
+	}
+	if (unlikely(!is_valid(tcp_flags)))
+		return DROP_TCP_FLAGS;
+
+	const struct tcp c = {t, s, peer, original, tcp_flags};
+	switch (state) {
+	case SESSION_NEW:
+		return opening(&c);
+	case SESSION_ESTABLISHED:
+		return established(&c);
+	case SESSION_CLOSING:
+		return closing(&c, reopened);
+	default: // removed a moment ago by another worker, or just being added by it
+		return DROP_NONE;
+	}
+}
