@@ -5,8 +5,13 @@
 // prefixes that contain it (one binary search, then the enclosing prefixes), the sets that contain it (sets.h) and "any";
 // each of these has, per protocol, sorted disjoint port intervals. All is binary search in flat arrays.
 //
+// A rule without a port range or ICMP type also matches later fragments, whose transport header is elsewhere; a rule
+// with one does not. A port range is of the destination port. An ICMP type without a code stands for all its codes.
+// 0.0.0.0/0 and ::/0 are any address of the family; no rule of one family matches packets of the other.
+//
 // Threads    compile and free: control; permit: workers, no allocation
-// Ownership  compiled rules are immutable and own all they refer to (rule ids are copied)
+// Ownership  compiled rules are immutable and own all they refer to (rule ids are copied); they hold their sets' numbers,
+//            so they are freed before the sets
 #pragma once
 
 #include <stdbool.h>
@@ -34,6 +39,7 @@ int weft_rules_compile(const struct plan_rule_set *plan, struct sets *sets, stru
 void weft_rules_free(struct rules *r);
 
 bool weft_rules_stateful(const struct rules *r);
+size_t weft_rules_memory(const struct rules *r); // bytes
 // NULL, or the id of a rule that permits (stable text inside r).
 const char *weft_rules_permit(const struct rules *r, const struct sets *sets, uint64_t epoch,
 			      const struct rule_query *q);
