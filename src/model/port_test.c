@@ -133,6 +133,15 @@ static void fixed_ips_are_had_by_address_by_subnet_or_both(void **state)
 			    "'10.0.0.30'}]}",
 			    net->id, sub2->id),
 		       -EINVAL, "InvalidIpForSubnet");
+	// A refused request holds none of the addresses that it could have had.
+	assert_refused(post(m, &alice, RES_PORT, NULL,
+			    "{'network_id': '%s', 'fixed_ips': [{'ip_address': '10.0.0.30'}, "
+			    "{'ip_address': '192.0.2.1'}]}",
+			    net->id),
+		       -EINVAL, "InvalidIpForNetwork");
+	assert_done(post(m, &alice, RES_PORT, NULL,
+			 "{'network_id': '%s', 'fixed_ips': [{'ip_address': '10.0.0.30'}]}",
+			 net->id));
 	weft_model_free(m);
 }
 
