@@ -165,6 +165,22 @@ int weft_attr_texts(const struct attr *a, const json_t *in, json_t **out, struct
 	return 0;
 }
 
+// The texts of a list without repetitions, in their order.
+static json_t *each_once(const json_t *in)
+{
+	weft_auto(json) seen = json_object();
+	json_t *once = json_array();
+	size_t i;
+	json_t *v;
+	json_array_foreach((json_t *)in, i, v) {
+		if (json_object_get(seen, json_string_value(v)) != NULL)
+			continue;
+		json_object_set_new(seen, json_string_value(v), json_true());
+		json_array_append(once, v);
+	}
+	return once;
+}
+
 int weft_attr_uuids(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	char buf[128];
@@ -172,14 +188,11 @@ int weft_attr_uuids(const struct attr *a, const json_t *in, json_t **out, struct
 	json_t *v;
 	if (!json_is_array(in))
 		return weft_attr_bad(a, err, "'%s' is not a list", shown(in, buf));
-	weft_auto(json) once = json_array();
 	json_array_foreach((json_t *)in, i, v) {
 		if (!json_is_string(v) || weft_uuid_check(json_string_value(v)) < 0)
 			return weft_input_bad(err, "'%s' is not an integer or uuid", shown(v, buf));
-		if (!weft_json_has_text(once, json_string_value(v)))
-			json_array_append(once, v);
 	}
-	*out = weft_take(once);
+	*out = each_once(in);
 	return 0;
 }
 
@@ -190,16 +203,23 @@ int weft_attr_tags(const struct attr *a, const json_t *in, json_t **out, struct 
 	json_t *v;
 	if (!json_is_array(in))
 		return weft_attr_bad(a, err, "'%s' is not a list", shown(in, buf));
-	weft_auto(json) once = json_array();
 	json_array_foreach((json_t *)in, i, v) {
-		const char *tag = json_string_value(v);
-		if (tag == NULL || tag[0] == '\0' || json_string_length(v) > 255)
+		size_t len = json_string_length(v);
+		if (!json_is_string(v) || len == 0 || len > 255)
 			return weft_attr_bad(a, err, "'%s' is not a tag of 1 to 255 characters",
 					     shown(v, buf));
-		if (!weft_json_has_text(once, tag))
-			json_array_append(once, v);
 	}
-	*out = weft_take(once);
+	*out = each_once(in);
+	return 0;
+}
+
+int weft_attr_list(const struct attr *a, const json_t *in, size_t most, struct err *err)
+{
+	char buf[128];
+	if (!json_is_array(in))
+		return weft_attr_bad(a, err, "'%s' is not a list", shown(in, buf));
+	if (json_array_size(in) > most)
+		return weft_attr_bad(a, err, "a list of more than %zu is too long", most);
 	return 0;
 }
 

@@ -82,6 +82,8 @@ int weft_attr_bad(const struct attr *a, struct err *err, const char *fmt, ...)
 int weft_input_bad(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 // An integer, or a text that is one (command lines send those). False when it is neither.
 bool weft_attr_integer_of(const json_t *in, int64_t *out);
+// Refuse what is no list, or a longer one than anybody needs (members are compared with each other).
+int weft_attr_list(const struct attr *a, const json_t *in, size_t most, struct err *err);
 // Refuse the members of object `in` that are not among the NULL-terminated names.
 int weft_attr_known_keys(const struct attr *a, const json_t *in, const char *const *names,
 			 struct err *err);

@@ -15,6 +15,8 @@
 #include "model/resource.h"
 #include "model/subnet.h"
 
+enum { MAX_FIXED_IPS = 256 };
+
 struct fixed_ip {
 	const struct object *subnet;
 	struct ip_addr ip;
@@ -63,9 +65,9 @@ int weft_fixed_ips_read(const struct attr *a, const json_t *in, json_t **out, st
 	char buf[128], text[WEFT_IP_STRLEN];
 	size_t i;
 	json_t *v;
-	if (!json_is_array(in))
-		return weft_attr_bad(a, err, "Invalid data format for fixed IP: '%s'",
-				     weft_json_quote(in, buf, sizeof(buf)));
+	int ret = weft_attr_list(a, in, MAX_FIXED_IPS, err);
+	if (ret < 0)
+		return ret;
 	weft_auto(json) all = json_array();
 	weft_auto(json) seen = json_object();
 	json_array_foreach((json_t *)in, i, v) {
@@ -75,7 +77,7 @@ int weft_fixed_ips_read(const struct attr *a, const json_t *in, json_t **out, st
 		if (!json_is_object(v))
 			return weft_attr_bad(a, err, "Invalid data format for fixed IP: '%s'",
 					     weft_json_quote(v, buf, sizeof(buf)));
-		int ret = weft_attr_known_keys(a, v, keys, err);
+		ret = weft_attr_known_keys(a, v, keys, err);
 		if (ret < 0)
 			return ret;
 		json_t *one = json_object();

@@ -7,6 +7,8 @@
 
 #include "base/json.h"
 
+enum { MAX_POOLS = 256 };
+
 void weft_subnet_usable(const struct ip_prefix *cidr, struct ip_addr *first, struct ip_addr *last)
 {
 	*first = weft_prefix_first(cidr);
@@ -53,9 +55,9 @@ int weft_pools_read(const struct attr *a, const json_t *in, json_t **out, struct
 	char buf[128];
 	size_t i;
 	json_t *v;
-	if (!json_is_array(in))
-		return weft_attr_bad(a, err, "Invalid data format for IP pool: '%s'",
-				     weft_json_quote(in, buf, sizeof(buf)));
+	int ret = weft_attr_list(a, in, MAX_POOLS, err);
+	if (ret < 0)
+		return ret;
 	weft_auto(json) pools = json_array();
 	json_array_foreach((json_t *)in, i, v) {
 		struct ip_addr first, last;
@@ -63,7 +65,7 @@ int weft_pools_read(const struct attr *a, const json_t *in, json_t **out, struct
 		if (first.family == 0 || last.family == 0)
 			return weft_attr_bad(a, err, "Invalid data format for IP pool: '%s'",
 					     weft_json_quote(v, buf, sizeof(buf)));
-		int ret = weft_attr_known_keys(a, v, keys, err);
+		ret = weft_attr_known_keys(a, v, keys, err);
 		if (ret < 0)
 			return ret;
 		json_array_append_new(pools, pool_new(&first, &last));

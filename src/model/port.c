@@ -298,6 +298,14 @@ static int check_mac_change(const struct model *m, const struct object *old, con
 	return check_mac(m, obj, err);
 }
 
+// A service's port is never filtered, and does not look as if it were: one that becomes such a port leaves its groups.
+static void make_trusted(const struct object *old, const json_t *given, json_t *obj)
+{
+	json_object_set_new(obj, "port_security_enabled", json_false());
+	if (!weft_port_is_trusted(old->attr) && json_object_get(given, "security_groups") == NULL)
+		json_object_set_new(obj, "security_groups", json_array());
+}
+
 static int update(struct txn *t, const struct caller *who, const struct object *old,
 		  const json_t *given, json_t *obj, struct err *err)
 {
@@ -307,6 +315,8 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 	int ret = 0;
 	if (network != NULL)
 		ret = check_rights(who, network, "update", given, err);
+	if (weft_port_is_trusted(obj))
+		make_trusted(old, given, obj);
 	bool new_mac = !json_equal(json_object_get(obj, "mac_address"),
 				   json_object_get(old->attr, "mac_address"));
 	if (ret == 0 && new_mac)

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "model/port.h"
 
-enum { MAX_ADDRESS_PAIRS = 10, DNS_LABEL_MAX = 63 };
+enum { MAX_ADDRESS_PAIRS = 10, MAX_DHCP_OPTIONS = 256, DNS_LABEL_MAX = 63 };
 
 static int read_mac(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
@@ -134,16 +134,15 @@ static bool same_option(const json_t *a, const json_t *b)
 
 static int read_dhcp_options(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
-	char buf[128];
 	size_t i;
 	json_t *v;
-	if (!json_is_array(in))
-		return weft_attr_bad(a, err, "Invalid data format for extra dhcp options: '%s'",
-				     weft_json_quote(in, buf, sizeof(buf)));
+	int ret = weft_attr_list(a, in, MAX_DHCP_OPTIONS, err);
+	if (ret < 0)
+		return ret;
 	weft_auto(json) all = json_array();
 	json_array_foreach((json_t *)in, i, v) {
 		json_t *option = NULL;
-		int ret = read_dhcp_option(a, v, &option, err);
+		ret = read_dhcp_option(a, v, &option, err);
 		if (ret < 0)
 			return ret;
 		json_array_append_new(all, option);

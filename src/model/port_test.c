@@ -271,6 +271,31 @@ static void port_security_is_inherited_and_off_for_services(void **state)
 			 net->id));
 	assert_false(weft_json_bool(o->attr, "port_security_enabled", true));
 	assert_null(first_group(o));
+	// Becoming a service's port is leaving the filter, and nothing says otherwise afterwards.
+	const struct object *vm = port_new(m, alices_network(m));
+	assert_non_null(first_group(vm));
+	assert_done(put(m, &alice, RES_PORT, vm->id, &vm,
+			"{'device_owner': 'network:router_interface'}"));
+	assert_null(first_group(vm));
+	assert_false(weft_json_bool(vm->attr, "port_security_enabled", true));
+	assert_done(put(m, &alice, RES_PORT, vm->id, &vm, "{'port_security_enabled': true}"));
+	assert_false(weft_json_bool(vm->attr, "port_security_enabled", true));
+	weft_model_free(m);
+}
+
+static void lists_have_an_end(void **state)
+{
+	(void)state;
+	struct model *m = model_new();
+	const struct object *net = alices_network(m);
+	struct text many = {0};
+	for (int i = 0; i < 257; i++)
+		weft_text_add(&many, "%s{'ip_address': '10.0.%d.%d'}", i == 0 ? "" : ",", i / 250,
+			      i % 250);
+	assert_refused(post(m, &alice, RES_PORT, NULL, "{'network_id': '%s', 'fixed_ips': [%s]}",
+			    net->id, many.s),
+		       -EINVAL, "HTTPBadRequest");
+	weft_text_fini(&many);
 	weft_model_free(m);
 }
 
@@ -455,6 +480,7 @@ int main(void)
 		cmocka_unit_test(update_keeps_the_addresses_that_stay),
 		cmocka_unit_test(security_needs_the_filter_and_an_address),
 		cmocka_unit_test(port_security_is_inherited_and_off_for_services),
+		cmocka_unit_test(lists_have_an_end),
 		cmocka_unit_test(address_pairs_are_completed_and_limited),
 		cmocka_unit_test(binding_follows_host_profile_and_configuration),
 		cmocka_unit_test(dhcp_options_are_merged_and_null_removes),

@@ -15,7 +15,7 @@
 #include "model/subnet_attr.h"
 #include "model/txn.h"
 
-enum { MAX_NAMESERVERS = 5, MAX_HOST_ROUTES = 20, AUTOMATIC_PREFIX = 64 };
+enum { AUTOMATIC_PREFIX = 64 };
 
 struct ip_prefix weft_subnet_cidr(const json_t *subnet)
 {
@@ -164,18 +164,6 @@ static int check_services(const json_t *obj, struct err *err)
 	json_t *v;
 	json_t *servers = weft_json_array(obj, "dns_nameservers");
 	json_t *routes = weft_json_array(obj, "host_routes");
-	const char *id = weft_json_text(obj, "id");
-	if (json_array_size(servers) > MAX_NAMESERVERS)
-		return weft_fail_as(err, -EINVAL, "DNSNameServersExhausted",
-				    "Unable to complete operation for %s. The number of DNS "
-				    "nameservers exceeds the limit %d.",
-				    id, MAX_NAMESERVERS);
-	if (json_array_size(routes) > MAX_HOST_ROUTES)
-		return weft_fail_as(
-			err, -EINVAL, "HostRoutesExhausted",
-			"Unable to complete operation for %s. The number of host routes "
-			"exceeds the limit %d.",
-			id, MAX_HOST_ROUTES);
 	json_array_foreach(servers, i, v) {
 		struct ip_addr ip = {0};
 		weft_ip_parse(json_string_value(v), &ip);

@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "model/subnet.h"
 
+enum { MAX_NAMESERVERS = 5, MAX_HOST_ROUTES = 20 };
+
 static int read_cidr(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	struct ip_prefix cidr;
@@ -50,16 +52,20 @@ static int read_ip_version(const struct attr *a, const json_t *in, json_t **out,
 
 static int read_nameservers(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
-	char buf[128];
 	size_t i;
 	json_t *v;
-	if (!json_is_array(in))
-		return weft_attr_bad(a, err, "Invalid data format for nameserver: '%s'",
-				     weft_json_quote(in, buf, sizeof(buf)));
+	int ret = weft_attr_list(a, in, SIZE_MAX, err);
+	if (ret < 0)
+		return ret;
+	if (json_array_size(in) > MAX_NAMESERVERS)
+		return weft_fail_as(err, -EINVAL, "DNSNameServersExhausted",
+				    "Unable to complete operation. The number of DNS nameservers "
+				    "exceeds the limit %d.",
+				    MAX_NAMESERVERS);
 	weft_auto(json) all = json_array();
 	json_array_foreach((json_t *)in, i, v) {
 		json_t *ip;
-		int ret = read_ip(a, v, &ip, err);
+		ret = read_ip(a, v, &ip, err);
 		if (ret < 0)
 			return ret;
 		bool twice = weft_json_has_text(all, json_string_value(ip));
@@ -103,13 +109,19 @@ static int read_host_routes(const struct attr *a, const json_t *in, json_t **out
 	char buf[128];
 	size_t i;
 	json_t *v;
-	if (!json_is_array(in))
-		return weft_attr_bad(a, err, "Invalid data format for hostroute: '%s'",
-				     weft_json_quote(in, buf, sizeof(buf)));
+	int ret = weft_attr_list(a, in, SIZE_MAX, err);
+	if (ret < 0)
+		return ret;
+	if (json_array_size(in) > MAX_HOST_ROUTES)
+		return weft_fail_as(
+			err, -EINVAL, "HostRoutesExhausted",
+			"Unable to complete operation. The number of host routes exceeds "
+			"the limit %d.",
+			MAX_HOST_ROUTES);
 	weft_auto(json) all = json_array();
 	json_array_foreach((json_t *)in, i, v) {
 		json_t *route = NULL;
-		int ret = read_route(a, v, &route, err);
+		ret = read_route(a, v, &route, err);
 		if (ret < 0)
 			return ret;
 		json_array_append_new(all, route);

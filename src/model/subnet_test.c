@@ -115,6 +115,9 @@ static void impossible_subnets_are_refused(void **state)
 		 "HTTPBadRequest", -EINVAL},
 		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'dns_nameservers': ['2001:db8::1']",
 		 "InvalidInput", -EINVAL},
+		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'dns_nameservers': ['1.1.1.1', "
+		 "'1.1.1.2', '1.1.1.3', '1.1.1.4', '1.1.1.5', '1.1.1.6']",
+		 "DNSNameServersExhausted", -EINVAL},
 		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'host_routes': [{'nexthop': "
 		 "'10.0.0.1'}]",
 		 "HTTPBadRequest", -EINVAL},
