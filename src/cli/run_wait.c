@@ -40,7 +40,7 @@ int weft_run_wait_ready(const struct invocation *in, struct err *err)
 	if (ret != 0)
 		return ret;
 	end = weft_now_ms() + (uint64_t)(timeout * 1000);
-	while ((ret = weft_http(in->api, "/weft/v1/ready", NULL, &j, err)) != 0) {
+	while (weft_http(in->api, "/weft/v1/ready", NULL, &j, err) != 0) {
 		if (weft_now_ms() >= end) {
 			char cause[WEFT_ERR_MAX];
 
