@@ -14,6 +14,9 @@
 
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 5000
+// How long one turn of the loop may attach: an interface takes the kernel some 10 ms, and the API is not to wait
+// for hundreds of them.
+#define TURN_MS	     30
 
 struct link_port {
 	char id[WEFT_ID_LEN + 1];
@@ -29,11 +32,14 @@ struct links {
 	struct links_config config;
 	struct map *ports;	// by id: struct link_port
 	struct map *interfaces; // by name: its index, as a pointer
-	struct event *timer;
+	struct map *waiting;	// by id: ports whose turn to be attached is to come
+	struct event *timer;	// of attempts that failed
+	struct event *work;	// of the waiting ones
 	size_t n_attached;
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
+static void on_work(evutil_socket_t fd, short what, void *arg);
 
 int weft_links_new(const struct links_config *config, struct links **out, struct err *err)
 {
@@ -44,8 +50,10 @@ int weft_links_new(const struct links_config *config, struct links **out, struct
 	l->config = *config;
 	l->ports = weft_map_new();
 	l->interfaces = weft_map_new();
+	l->waiting = weft_map_new();
 	l->timer = evtimer_new(config->loop, on_timer, l);
-	if (l->timer == NULL) {
+	l->work = evtimer_new(config->loop, on_work, l);
+	if (l->timer == NULL || l->work == NULL) {
 		weft_links_free(l);
 		return weft_fail(err, -ENOMEM, "ports cannot be attached: no timer");
 	}
@@ -61,8 +69,11 @@ void weft_links_free(struct links *l)
 		free(weft_map_value(e));
 	weft_map_free(l->ports);
 	weft_map_free(l->interfaces);
+	weft_map_free(l->waiting);
 	if (l->timer != NULL)
 		event_free(l->timer);
+	if (l->work != NULL)
+		event_free(l->work);
 	free(l);
 }
 
@@ -137,6 +148,7 @@ static void forget(struct links *l, struct link_port *p)
 	// Its removal from the plan ended it in the datapath already; this is for the log and the status.
 	if (p->attached)
 		detach(l, p, "it is no longer a port of this node");
+	weft_map_del(l->waiting, p->id);
 	weft_map_del(l->ports, p->id);
 	free(p);
 }
@@ -160,6 +172,7 @@ void weft_links_port_changed(struct links *l, const char *port_id)
 {
 	const struct plan_port *port = weft_planner_port(l->config.planner, port_id);
 	struct link_port *p = weft_map_get(l->ports, port_id);
+	const struct timeval at_once = {0};
 	char why[128];
 	int ifindex;
 
@@ -177,6 +190,7 @@ void weft_links_port_changed(struct links *l, const char *port_id)
 	}
 	ifindex = interface_index(l, port->vif_name);
 	if (obstacle(port, ifindex, why, sizeof(why)) != NULL) {
+		weft_map_del(l->waiting, p->id);
 		if (p->attached || p->fell)
 			detach(l, p, why);
 		p->failures = 0;
@@ -186,8 +200,39 @@ void weft_links_port_changed(struct links *l, const char *port_id)
 	}
 	if (p->attached && p->ifindex != ifindex)
 		detach(l, p, "its interface was replaced");
-	if (!p->attached && weft_now_ms() >= p->next_ms)
-		attach(l, p, port, ifindex);
+	if (!p->attached && weft_now_ms() >= p->next_ms &&
+	    weft_map_put(l->waiting, p->id, p) == NULL) {
+		if (p->failures == 0)
+			snprintf(p->reason, sizeof(p->reason), "about to be attached");
+		evtimer_add(l->work, &at_once);
+	}
+}
+
+void weft_links_work(struct links *l, uint64_t budget_ms)
+{
+	const struct timeval at_once = {0};
+	uint64_t end_ms = weft_now_ms() + budget_ms;
+	struct map_entry *e;
+
+	while ((e = weft_map_first(l->waiting)) != NULL) {
+		struct link_port *p = weft_map_value(e);
+		// Nothing has changed that would not have been told to weft_links_port_changed.
+		const struct plan_port *port = weft_planner_port(l->config.planner, p->id);
+
+		weft_map_del(l->waiting, p->id);
+		attach(l, p, port, interface_index(l, port->vif_name));
+		if (weft_now_ms() >= end_ms)
+			break;
+	}
+	if (weft_map_count(l->waiting) > 0)
+		evtimer_add(l->work, &at_once);
+}
+
+static void on_work(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	weft_links_work(arg, TURN_MS);
 }
 
 void weft_links_plan_changed(struct links *l, const struct plan_batch *batch)

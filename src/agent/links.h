@@ -2,7 +2,8 @@
 // Links: ports of the plan meet the interfaces that exist.
 //
 // A port is attached when it is in the plan, administratively up and its interface is there; whichever comes last makes
-// it happen, and whichever goes first ends it. An attempt that fails is repeated, ever less often, up to every
+// it happen, and whichever goes first ends it. Attaching takes its time, so ports wait for their turn and the loop
+// goes on between. An attempt that fails is repeated, ever less often, up to every
 // five seconds. A port is ACTIVE in the model exactly while it is attached: the datapath filters from the first packet
 // on. Why a port is not is kept as a sentence.
 //
@@ -47,5 +48,7 @@ void weft_links_port_event(void *arg, const char *port_id, bool up, const char *
 bool weft_links_has_interface(const struct links *l, const char *name);
 // Why a port of the plan is not ACTIVE; NULL when it is, or is not in the plan.
 const char *weft_links_reason(const struct links *l, const char *port_id);
+// Attach waiting ports for about that long, without waiting for the loop to do it.
+void weft_links_work(struct links *l, uint64_t budget_ms);
 // How many ports are attached, and how many are in the plan.
 void weft_links_count(const struct links *l, size_t *attached, size_t *ports);

@@ -77,17 +77,20 @@ static void add_port(struct bench *b, const char *host)
 		add(b->c, RES_PORT, "{'network_id': '%s', 'binding:host_id': '%s'}", b->net, host);
 	snprintf(b->tap, sizeof(b->tap), "tap%.11s", b->port);
 	weft_links_plan_changed(b->links, &b->c->last);
+	event_base_loop(b->loop, EVLOOP_NONBLOCK);
 }
 
 static void change_port(struct bench *b, const char *body)
 {
 	set(b->c, RES_PORT, b->port, "%s", body);
 	weft_links_plan_changed(b->links, &b->c->last);
+	event_base_loop(b->loop, EVLOOP_NONBLOCK);
 }
 
 static void interface(struct bench *b, int ifindex)
 {
 	weft_links_interface_changed(b->links, b->tap, ifindex);
+	event_base_loop(b->loop, EVLOOP_NONBLOCK);
 }
 
 static bool is_attached(const struct bench *b)
@@ -238,6 +241,21 @@ static void a_port_that_the_datapath_lost_is_attached_again(void **state)
 	bench_free(b);
 }
 
+static void a_port_that_goes_while_it_waits_is_not_attached(void **state)
+{
+	struct bench *b = bench_new();
+
+	(void)state;
+	add_port(b, HOST);
+	weft_links_interface_changed(b->links, b->tap, 7);
+	assert_reason(b, "about to be attached");
+	del(b->c, RES_PORT, b->port);
+	weft_links_plan_changed(b->links, &b->c->last);
+	event_base_loop(b->loop, EVLOOP_NONBLOCK);
+	assert_int_equal(b->dp.attempts, 0);
+	bench_free(b);
+}
+
 static void only_names_of_a_taps_form_count(void **state)
 {
 	(void)state;
@@ -259,6 +277,7 @@ int main(void)
 		cmocka_unit_test(a_port_that_moves_to_another_host_is_down_here),
 		cmocka_unit_test(a_failed_attempt_is_repeated_until_it_succeeds),
 		cmocka_unit_test(a_port_that_the_datapath_lost_is_attached_again),
+		cmocka_unit_test(a_port_that_goes_while_it_waits_is_not_attached),
 		cmocka_unit_test(only_names_of_a_taps_form_count),
 	};
 

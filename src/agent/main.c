@@ -21,7 +21,8 @@
 #include "north/api/api.h"
 #include "north/store/store.h"
 
-#define TICK_MS 100
+#define TICK_MS	      100
+#define FIRST_TURN_MS 1000
 
 struct daemon {
 	struct config config;
@@ -233,8 +234,13 @@ static void stop_plan(struct daemon *d)
 
 static int start_watch(struct daemon *d, struct err *err)
 {
-	return weft_link_watch_start(d->loop, weft_links_interface_changed, d->links, &d->watch,
-				     err);
+	int ret = weft_link_watch_start(d->loop, weft_links_interface_changed, d->links, &d->watch,
+					err);
+
+	// After a restart VMs are waiting: most nodes have all their ports back before the API answers.
+	if (ret == 0)
+		weft_links_work(d->links, FIRST_TURN_MS);
+	return ret;
 }
 
 static void stop_watch(struct daemon *d)

@@ -206,10 +206,12 @@ static void a_deletion_that_is_not_stored_leaves_the_port_attached(void **state)
 	create_port(b);
 	snprintf(tap, sizeof(tap), "tap%.11s", b->port);
 	weft_links_interface_changed(b->links, tap, 7);
+	weft_links_work(b->links, 1000);
 	assert_non_null(weft_map_get(b->dp.attached, b->port));
 	b->store.refuse = true;
 	assert_int_equal(remove_object(b, RES_PORT, b->port), -ENOSPC);
 	assert_true(mirror_has(&b->dp.mirror, PLAN_PORT, b->port));
+	weft_links_work(b->links, 1000);
 	assert_non_null(weft_map_get(b->dp.attached, b->port));
 	assert_null(weft_links_reason(b->links, b->port));
 	b->store.refuse = false;

@@ -9,6 +9,9 @@
 #include "plan/attr.h"
 #include "plan/rule.h"
 
+// Neutron's own default, and what a port's dns_assignment says.
+#define DEFAULT_DOMAIN "openstacklocal"
+
 static void free_subnet(struct plan_subnet *s)
 {
 	weft_plan_object_free(PLAN_SUBNET, s);
@@ -109,9 +112,11 @@ int weft_plan_build_subnet(const struct object *o, const struct object *network,
 		return ret;
 	s->dhcp = json_is_true(json_object_get(o->attr, "enable_dhcp"));
 	s->lease_s = 86400;
-	if (network != NULL)
+	if (network != NULL && attr_text(network->attr, "dns_domain")[0] != '\0')
 		attr_copy(s->dns_domain, sizeof(s->dns_domain),
 			  attr_text(network->attr, "dns_domain"));
+	else
+		strcpy(s->dns_domain, DEFAULT_DOMAIN);
 	// Neutron stores it as a fully qualified name, DHCP clients expect none of the dot.
 	len = strlen(s->dns_domain);
 	if (len > 0 && s->dns_domain[len - 1] == '.')
