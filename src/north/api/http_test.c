@@ -108,6 +108,8 @@ static void run_loop(struct fixture *f)
 // Send all of it, letting the server read meanwhile; false when the server hung up.
 static bool send_all(struct fixture *f, int s, const char *data, size_t len)
 {
+	unsigned waited_ms = 0;
+
 	while (len > 0) {
 		ssize_t n = send(s, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN)
@@ -115,7 +117,10 @@ static bool send_all(struct fixture *f, int s, const char *data, size_t len)
 		if (n > 0) {
 			data += n;
 			len -= (size_t)n;
+			waited_ms = 0;
 		}
+		if (waited_ms++ > PATIENCE_MS)
+			fail_msg("the server does not read");
 		run_loop(f);
 	}
 	return true;

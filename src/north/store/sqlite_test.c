@@ -170,6 +170,32 @@ static void refused_write_leaves_nothing_and_the_next_one_works(void **state)
 	weft_model_free(m);
 }
 
+static void change_that_cannot_be_written_takes_its_transaction_along(void **state)
+{
+	(void)state;
+	struct object good = {.type = RES_NETWORK, .id = "11111111-1111-4111-8111-111111111111"};
+	struct object bad = {.type = RES_NETWORK, .id = "22222222-2222-4222-8222-222222222222"};
+	struct model_change changes[] = {{NULL, &good}, {NULL, &bad}};
+	struct model *m = new_model();
+	struct store *s = open_store();
+	struct err err;
+	good.attr = json_pack("{s:s}", "id", good.id);
+	bad.attr = json_string("no object"); // has no form as a text of its own
+	assert_true(weft_store_write(s, changes, 2, &err) < 0);
+	assert_non_null(strstr(err.msg, bad.id));
+	json_decref(good.attr);
+	json_decref(bad.attr);
+
+	assert_int_equal(create(m, s, RES_NETWORK, json_object(), NULL), 0);
+	size_t n = weft_model_count(m, RES_NETWORK) + weft_model_count(m, RES_SECURITY_GROUP) +
+		   weft_model_count(m, RES_SECURITY_GROUP_RULE);
+	weft_store_close(s);
+	struct model *again = new_model();
+	assert_int_equal(load(again), n);
+	weft_model_free(again);
+	weft_model_free(m);
+}
+
 static void killed_process_loses_nothing_it_was_told_is_stored(void **state)
 {
 	(void)state;
@@ -330,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_FILE(what_was_written_comes_back_and_what_was_deleted_does_not),
 		WITH_FILE(refused_write_leaves_nothing_and_the_next_one_works),
+		WITH_FILE(change_that_cannot_be_written_takes_its_transaction_along),
 		WITH_FILE(killed_process_loses_nothing_it_was_told_is_stored),
 		WITH_FILE(second_process_is_told_that_the_file_is_taken),
 		WITH_FILE(newer_and_foreign_files_are_refused),
