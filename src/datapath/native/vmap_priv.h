@@ -48,6 +48,7 @@ struct vstore {
 	_Atomic uint64_t epoch;
 	struct rte_rcu_qsbr *qsbr;
 	struct staged_list staged;
+	struct retired_list pending; // objects, until the commit
 	struct retired_list retired;
 	size_t n_retired;
 	bool reclaiming;

@@ -203,6 +203,40 @@ static void retired_object_is_freed_after_a_grace_period(void **state)
 	free(q);
 }
 
+static void object_retired_within_a_batch_waits_for_its_commit(void **state)
+{
+	(void)state;
+	struct rte_rcu_qsbr *q = qsbr_new(1);
+	struct vstore *vs = weft_vstore_new(q);
+	struct vmap *m = weft_vmap_new(vs, 4, NULL);
+	int value = 1;
+
+	rte_rcu_qsbr_thread_register(q, 0);
+	rte_rcu_qsbr_thread_online(q, 0);
+	for (int batch = 0; batch < 2; batch++) {
+		freed = 0;
+		weft_vmap_put(m, &batch, &value);
+		weft_vstore_retire(vs, number(1), count_free);
+		rte_rcu_qsbr_quiescent(q, 0); // and then looks at the old policy again
+		weft_vstore_reclaim(vs);
+		assert_int_equal(freed, 0);
+		if (batch == 0)
+			weft_vstore_commit(vs);
+		else
+			weft_vstore_abort(vs);
+		assert_int_equal(freed, 0);
+		rte_rcu_qsbr_quiescent(q, 0);
+		weft_vstore_reclaim(vs);
+		assert_int_equal(freed, 1);
+	}
+	weft_vmap_put(m, &value, &value);
+	weft_vstore_retire(vs, number(1), count_free);
+	weft_vmap_free(m);
+	weft_vstore_free(vs);
+	assert_int_equal(freed, 2);
+	free(q);
+}
+
 static void held_slot_outlives_its_key_and_its_map(void **state)
 {
 	(void)state;
@@ -456,6 +490,7 @@ int main(void)
 		cmocka_unit_test(abort_forgets_what_was_staged_and_keeps_what_was_there),
 		cmocka_unit_test(old_value_stays_until_every_reader_was_quiet),
 		cmocka_unit_test(retired_object_is_freed_after_a_grace_period),
+		cmocka_unit_test(object_retired_within_a_batch_waits_for_its_commit),
 		cmocka_unit_test(held_slot_outlives_its_key_and_its_map),
 		cmocka_unit_test(values_that_hold_slots_of_each_other_are_freed_in_any_order),
 		cmocka_unit_test(table_grows_and_shrinks_with_old_epochs_intact),

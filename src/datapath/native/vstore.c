@@ -109,13 +109,30 @@ static void object_done(struct retired *r)
 	free(o);
 }
 
+// With a batch under way readers may come by the object until it is committed, through what the batch replaces: only
+// then its grace period begins.
 void weft_vstore_retire(struct vstore *vs, void *object, void (*free_object)(void *))
 {
 	struct retired_object *o = weft_vmap_alloc(sizeof(*o));
 
 	o->object = object;
 	o->free_object = free_object;
-	weft_vstore_retire_node(vs, &o->retired, NULL, object_done);
+	if (TAILQ_EMPTY(&vs->staged)) {
+		weft_vstore_retire_node(vs, &o->retired, NULL, object_done);
+		return;
+	}
+	o->retired.done = object_done;
+	TAILQ_INSERT_TAIL(&vs->pending, &o->retired, link);
+}
+
+static void retire_pending(struct vstore *vs, uint64_t token)
+{
+	struct retired *r;
+
+	while ((r = TAILQ_FIRST(&vs->pending)) != NULL) {
+		TAILQ_REMOVE(&vs->pending, r, link);
+		retire(vs, r, NULL, r->done, token);
+	}
 }
 
 // ---- Slots and versions ----------------------------------------------------------------------------
@@ -252,6 +269,7 @@ struct vstore *weft_vstore_new(struct rte_rcu_qsbr *qsbr)
 
 	vs->qsbr = qsbr;
 	TAILQ_INIT(&vs->staged);
+	TAILQ_INIT(&vs->pending);
 	TAILQ_INIT(&vs->retired);
 	atomic_init(&vs->epoch, 1);
 	return vs;
@@ -262,6 +280,7 @@ void weft_vstore_free(struct vstore *vs)
 	if (vs == NULL)
 		return;
 	vs->qsbr = NULL;
+	retire_pending(vs, 0);
 	weft_vstore_reclaim(vs);
 	free(vs);
 }
@@ -296,6 +315,7 @@ uint64_t weft_vstore_commit(struct vstore *vs)
 			weft_vslot_drop_if_dead(s); // put and deleted in one batch
 		}
 	}
+	retire_pending(vs, token);
 	weft_vstore_reclaim(vs);
 	return epoch;
 }
@@ -316,5 +336,6 @@ void weft_vstore_abort(struct vstore *vs)
 		weft_vstore_retire_node(vs, &v->retired, s->map, aborted_done);
 		weft_vslot_release(s);
 	}
+	retire_pending(vs, token_now(vs));
 	weft_vstore_reclaim(vs);
 }
