@@ -28,6 +28,11 @@ static void policy_free(void *value)
 {
 	struct port_policy *p = value;
 
+	weft_vslot_release(p->network);
+	for (size_t i = 0; i < p->n_rule_sets; i++)
+		weft_vslot_release(p->rule_sets[i]);
+	for (size_t i = 0; i < p->n_fixed; i++)
+		weft_vslot_release(p->fixed[i].subnet);
 	weft_plan_object_free(PLAN_PORT, p->plan);
 	free(p->rule_sets);
 	free(p->fixed);
@@ -76,6 +81,7 @@ void weft_tables_free(struct tables *t)
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
 		struct port_ctl *c = weft_map_value(e);
 
+		weft_vslot_release(c->port->policy);
 		free(c->port);
 		free(c);
 	}

@@ -157,6 +157,7 @@ static void retired_free(void *object)
 	// Nobody can hold the index any more: it may name another port. Its generation goes on growing.
 	r->t->free_index[r->t->n_free++] = r->port->index;
 	r->t->n_retired--;
+	weft_vslot_release(r->port->policy);
 	free(r->port);
 	free(r);
 }
