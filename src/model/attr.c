@@ -263,6 +263,7 @@ json_t *weft_attr_defaults(const struct attr *attrs)
 static int check_unknown(const struct resource_ops *ops, const json_t *body, struct err *err)
 {
 	struct text unknown = {0};
+	size_t n = 0; // a name may be empty, so the text's length does not tell
 	const char *key;
 	json_t *v;
 	if (!json_is_object(body))
@@ -270,9 +271,9 @@ static int check_unknown(const struct resource_ops *ops, const json_t *body, str
 				    "Unable to find '%s' in request body", ops->name);
 	json_object_foreach((json_t *)body, key, v) {
 		if (weft_attr_find(ops->attrs, key) == NULL)
-			weft_text_add(&unknown, "%s%.64s", unknown.len == 0 ? "" : ", ", key);
+			weft_text_add(&unknown, "%s%.64s", n++ == 0 ? "" : ", ", key);
 	}
-	if (unknown.len == 0)
+	if (n == 0)
 		return 0;
 	int ret = weft_fail_as(err, -EINVAL, "HTTPBadRequest", "Unrecognized attribute(s) '%s'",
 			       unknown.s);

@@ -153,6 +153,7 @@ static void bodies_are_read_strictly(void **state)
 	assert_refused(post(m, &admin, RES_NETWORK, NULL, "{'a': 1, 'b': 2}"), -EINVAL,
 		       "HTTPBadRequest");
 	assert_string_equal(last_err.msg, "Unrecognized attribute(s) 'a, b'");
+	assert_refused(post(m, &admin, RES_NETWORK, NULL, "{'': 1}"), -EINVAL, "HTTPBadRequest");
 	char longest[300];
 	memset(longest, 'x', 255);
 	longest[255] = '\0';
