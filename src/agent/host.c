@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -56,24 +59,79 @@ int weft_host_directory(const char *key, const char *path, struct err *err)
 	return 0;
 }
 
+// A killed weftd takes a while to be gone: the kernel closes its interfaces one by one, and keeps the API's address as long.
+static bool is_ending(int pid)
+{
+	char path[64], text[512], state;
+	unsigned int flags;
+	struct dirent *e;
+	const char *after;
+	size_t tasks = 0;
+	ssize_t n;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	after = strrchr(text, ')'); // the name before it may have anything
+	if (after == NULL || strstr(text, "(weftd)") == NULL ||
+	    sscanf(after + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+		return false;
+	if (state != 'Z')
+		return (flags & 0x4) != 0; // PF_EXITING
+	// The first thread is done; the last one closes the files.
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir != NULL && (e = readdir(dir)) != NULL)
+		tasks += e->d_name[0] != '.';
+	if (dir != NULL)
+		closedir(dir);
+	return tasks > 1;
+}
+
+static int holder_of(int fd)
+{
+	char text[32];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return atoi(text);
+}
+
 int weft_host_lock(const char *state_dir, int *fd, struct err *err)
 {
-	char path[256 + 16], holder[32] = "";
-	ssize_t n;
+	const struct timespec pause = {.tv_nsec = 20000000};
+	char path[256 + 16];
+	bool waited = false;
 
 	snprintf(path, sizeof(path), "%s/weftd.lock", state_dir);
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (*fd < 0)
 		return weft_fail(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
-	if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
-		n = read(*fd, holder, sizeof(holder) - 1);
-		holder[n > 0 ? strcspn(holder, "\n") : 0] = '\0';
-		close(*fd);
-		*fd = -1;
-		return weft_fail(err, -EBUSY,
-				 "%s is in use by another weftd (process %s); stop it, or give "
-				 "this one a state_dir of its own",
-				 state_dir, holder);
+	for (;;) {
+		bool locked = flock(*fd, LOCK_EX | LOCK_NB) == 0;
+		int pid = holder_of(*fd);
+
+		if (!is_ending(pid)) {
+			// It may have ended between the two questions.
+			if (locked || flock(*fd, LOCK_EX | LOCK_NB) == 0)
+				break;
+			close(*fd);
+			*fd = -1;
+			return weft_fail(err, -EBUSY,
+					 "%s is in use by another weftd (process %d); stop it, or "
+					 "give this one a state_dir of its own",
+					 state_dir, pid);
+		}
+		if (!waited)
+			weft_log_info("waiting for the weftd before (process %d) to be gone", pid);
+		waited = true;
+		nanosleep(&pause, NULL);
 	}
 	if (ftruncate(*fd, 0) != 0 || dprintf(*fd, "%d\n", getpid()) < 0)
 		weft_log_warning("%s: %s", path, strerror(errno));

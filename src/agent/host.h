@@ -13,7 +13,8 @@ int weft_host_check_rights(struct err *err);
 // Make the directory, and those above it, if missing; it must be writable. `key` is the configuration's, for messages.
 int weft_host_directory(const char *key, const char *path, struct err *err);
 
-// One weftd a state directory: a lock that ends with the process. *fd is to be closed at the end.
+// One weftd a state directory: a lock that ends with the process. Waits for a predecessor that was killed and is about
+// to be gone. *fd is to be closed at the end.
 int weft_host_lock(const char *state_dir, int *fd, struct err *err);
 
 // Tell the service manager (sd_notify(3)); nothing happens without one.
