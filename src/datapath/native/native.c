@@ -244,6 +244,7 @@ static void tick(struct datapath *datapath)
 {
 	struct native *dp = native_of(datapath);
 
+	weft_tables_learn(dp->tables);
 	weft_vstore_reclaim(dp->vs);
 }
 

@@ -141,6 +141,13 @@ struct drop_sample {
 	uint8_t bytes[DROP_SAMPLE_LEN];
 };
 
+#define LEARN_RING 256 // power of two
+
+struct learned { // a MAC that a port without port security was seen to use
+	uint16_t port;
+	struct mac_addr mac;
+};
+
 struct worker_stats {
 	uint64_t polls, empty_polls;
 	uint64_t packets;     // handled in non-empty polls
@@ -173,6 +180,8 @@ struct worker {
 	uint32_t (*port_drops)[DROP_COUNT]; // by port index, of packets that the port sent
 	_Atomic uint32_t n_samples;	    // ever written
 	struct drop_sample samples[DROP_SAMPLES];
+	_Atomic uint32_t learn_head, learn_tail; // control takes at head, the worker puts at tail
+	struct learned learn[LEARN_RING];
 	pthread_t thread;
 	bool started;
 };

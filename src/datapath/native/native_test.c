@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "datapath/native/tables.h"
 #include "datapath/native/testbed.h"
 
 #define SYN 0x02
@@ -371,6 +372,38 @@ static void unknown_unicast_is_not_flooded(void **state)
 	testbed_free(tb);
 }
 
+static void other_macs_of_an_unfiltered_port_are_learned_but_never_a_known_one(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame to_inner =
+		testbed_frame("client", "inner", "10.0.0.1", "10.0.0.9", UDP(1, 2, 8));
+	struct frame f = testbed_frame("inner", "server", "10.0.0.9", "10.0.0.2", UDP(3, 4, 8)),
+		     got;
+
+	(void)state;
+	testbed_port(tb, "third", "n1", "10.0.0.3", NULL);
+	testbed_commit(tb);
+	testbed_send(tb, "client", &to_inner);
+	assert_int_equal(testbed_drop(tb), DROP_UNKNOWN_DESTINATION);
+	assert_true(testbed_passes(tb, "third", "server", &f)); // as "inner"
+	f = testbed_frame("client", "nobody", "10.0.0.1", "10.0.0.2", UDP(3, 4, 8));
+	testbed_send(tb, "third", &f); // as "client": its MAC stays where it is
+	weft_tables_learn(tb->dp.tables);
+	assert_true(testbed_passes(tb, "client", "third", &to_inner));
+	f = s2c(UDP(7, 8, 8));
+	testbed_rule_set(tb, "out", true, "egress 4 any\ningress 4 any\n");
+	testbed_rule_set(tb, "srv", true, "egress 4 any\ningress 4 any\n");
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "server", "client", &f));
+	testbed_port(tb, "inner", "n1", "10.0.0.9", "srv"); // the plan knows better
+	testbed_commit(tb);
+	to_inner = testbed_frame("client", "inner", "10.0.0.1", "10.0.0.9", UDP(5, 6, 8));
+	testbed_send(tb, "client", &to_inner);
+	assert_true(testbed_receive(tb, "inner", &got));
+	assert_false(testbed_receive(tb, "third", &got));
+	testbed_free(tb);
+}
+
 static void equal_addresses_on_two_networks_are_isolated(void **state)
 {
 	struct testbed *tb = two_ports("ingress 4 any\n");
@@ -467,6 +500,8 @@ int main(void)
 		cmocka_unit_test(arp_for_a_known_address_is_answered_and_not_flooded),
 		cmocka_unit_test(arp_for_a_shared_address_reaches_its_owners_only),
 		cmocka_unit_test(unknown_unicast_is_not_flooded),
+		cmocka_unit_test(
+			other_macs_of_an_unfiltered_port_are_learned_but_never_a_known_one),
 		cmocka_unit_test(equal_addresses_on_two_networks_are_isolated),
 		cmocka_unit_test(broadcast_meets_each_receivers_rules),
 		cmocka_unit_test(longer_than_the_mtu_is_dropped),

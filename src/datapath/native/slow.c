@@ -359,6 +359,22 @@ static void answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 
 // ---- The way in ------------------------------------------------------------------------------------
 
+// A port without port security may have MACs that the plan does not know; tell control.
+static void learn(struct worker *w, const struct judge *j)
+{
+	struct mac_key key = {.network = j->in->network_index};
+	uint32_t tail = atomic_load_explicit(&w->learn_tail, memory_order_relaxed);
+	struct learned *l = &w->learn[tail & (LEARN_RING - 1)];
+
+	memcpy(key.mac.b, j->eth + 6, 6);
+	if ((key.mac.b[0] & 1) != 0 || weft_vmap_get(w->dp->macs, &key, j->epoch) != NULL ||
+	    tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
+		return;
+	l->port = j->in->index;
+	l->mac = key.mac;
+	atomic_store_explicit(&w->learn_tail, tail + 1, memory_order_release);
+}
+
 static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet *p)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
@@ -378,6 +394,8 @@ static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet 
 		return;
 	}
 	w->stats.judged++;
+	if (!j.in->plan->filtered)
+		learn(w, &j);
 	weft_judge(&j);
 	switch (j.verdict) {
 	case VERDICT_FORWARD:

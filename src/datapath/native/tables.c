@@ -337,6 +337,17 @@ static void stage_del(struct tables *t, const struct plan_change *c)
 	}
 }
 
+void weft_tables_commit(struct tables *t)
+{
+	// First the new policy, then the generations: who sees a new generation also sees its policy.
+	weft_vstore_commit(t->dp->vs);
+	for (size_t i = 0; i < t->n_bumps; i++) {
+		weft_tables_bump(t->dp, t->bumps[i]);
+		t->bumped[t->bumps[i]] = false;
+	}
+	t->n_bumps = 0;
+}
+
 int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct err *err)
 {
 	struct rules **compiled = weft_tables_alloc((batch->n + 1) * sizeof(struct rules *));
@@ -356,13 +367,7 @@ int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct e
 			stage_del(t, &batch->changes[i]);
 	free(compiled);
 
-	// First the new policy, then the generations: who sees a new generation also sees its policy.
-	weft_vstore_commit(t->dp->vs);
-	for (size_t i = 0; i < t->n_bumps; i++) {
-		weft_tables_bump(t->dp, t->bumps[i]);
-		t->bumped[t->bumps[i]] = false;
-	}
-	t->n_bumps = 0;
+	weft_tables_commit(t);
 	return 0;
 }
 

@@ -19,7 +19,6 @@ int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct e
 // The port of an id, NULL = not in the plan.
 struct port *weft_tables_port(const struct tables *t, const char *id);
 const struct plan_port *weft_tables_plan(const struct tables *t, const char *id);
-// Is the port's network and everything else there that its filter needs?
 void weft_tables_each_port(const struct tables *t,
 			   void (*visit)(struct port *p, const struct plan_port *plan, void *arg),
 			   void *arg);
@@ -28,4 +27,7 @@ void weft_tables_each_rule_set(const struct tables *t,
 					     void *arg),
 			       void *arg);
 const struct plan_rule_set *weft_tables_rule_set(const struct tables *t, const char *id);
+// Take what the workers saw ports without port security use as their MACs, so that new flows reach them there; never a MAC that the
+// plan gives to some port. Called about ten times a second.
+void weft_tables_learn(struct tables *t);
 void weft_tables_bump(struct native *dp, uint16_t port);

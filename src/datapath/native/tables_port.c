@@ -39,8 +39,8 @@ static void flood_change(struct tables *t, uint32_t network, uint16_t port, bool
 
 // ---- Who has a MAC ---------------------------------------------------------------------------------
 
-static void owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
-			 uint16_t port, bool add)
+void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
+			      uint16_t port, bool add)
 {
 	struct mac_key key = {.network = network, .mac = *mac};
 	const struct mac_owners *old = weft_vmap_staged(t->dp->macs, &key);
@@ -81,16 +81,25 @@ static bool has_mac(const struct plan_port *p, const struct mac_addr *mac, size_
 	return false;
 }
 
+// The plan gives a MAC to a port: whoever was only seen to use it does not have it.
+static void planned_owner(struct tables *t, uint32_t network, const struct mac_addr *mac,
+			  uint16_t port, bool add)
+{
+	if (add)
+		weft_tables_unlearn(t, network, mac);
+	weft_tables_owner_change(t, network, mac, port, add);
+}
+
 // The MACs of `p` that `other` (may be NULL) does not have, each once.
 static void owners_change(struct tables *t, uint32_t network, const struct plan_port *p,
 			  const struct plan_port *other, uint16_t port, bool add)
 {
 	if (other == NULL || !has_mac(other, &p->mac, other->n_pairs))
-		owner_change(t, network, &p->mac, port, add);
+		planned_owner(t, network, &p->mac, port, add);
 	for (size_t i = 0; i < p->n_pairs; i++)
 		if (!has_mac(p, &p->pairs[i].mac, i) &&
 		    (other == NULL || !has_mac(other, &p->pairs[i].mac, other->n_pairs)))
-			owner_change(t, network, &p->pairs[i].mac, port, add);
+			planned_owner(t, network, &p->pairs[i].mac, port, add);
 }
 
 // ---- Who uses a rule set ---------------------------------------------------------------------------
@@ -256,6 +265,8 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan)
 			owners_change(t, network, old, plan, index, false);
 		owners_change(t, network, plan, old, index, true);
 	}
+	if (old != NULL && (plan->filtered || c->network_index != network))
+		weft_tables_forget_learned(t, c);
 	users_change(t, old, plan, index);
 	if (old == NULL || has_lost(old, plan))
 		weft_tables_mark(t, index);
@@ -274,6 +285,7 @@ void weft_tables_port_del(struct tables *t, const char *id)
 	if (c == NULL)
 		return;
 	flood_change(t, c->network_index, c->port->index, false, false);
+	weft_tables_forget_learned(t, c);
 	owners_change(t, c->network_index, c->plan, NULL, c->port->index, false);
 	users_change(t, c->plan, NULL, c->port->index);
 	weft_tables_mark(t, c->port->index);
@@ -339,9 +351,9 @@ void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n)
 	e->from_pair = n->from_pair;
 	memcpy(e->port_id, n->port_id, sizeof(e->port_id));
 	if (was_remote && p != NULL)
-		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, false);
+		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, false);
 	else if (!was_remote && p == NULL)
-		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, true);
+		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, true);
 	weft_vmap_put(t->dp->neighbours, &key, list);
 }
 
@@ -354,7 +366,7 @@ void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n)
 	neighbour_key(t, n, &key);
 	list = without(weft_vmap_staged(t->dp->neighbours, &key), n, &was_remote);
 	if (was_remote)
-		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, false);
+		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, false);
 	if (list->n > 0) {
 		weft_vmap_put(t->dp->neighbours, &key, list);
 		return;

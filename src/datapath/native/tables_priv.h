@@ -10,10 +10,15 @@ struct rule_set_ctl {
 	uint16_t *users; // port indexes
 };
 
+// MACs beside its own that a port without port security may be reached at.
+#define LEARNED_MAX 64
+
 struct port_ctl {
 	struct port *port;
 	struct plan_port *plan; // the present policy's (owned by it)
 	uint32_t network_index;
+	size_t n_learned;
+	struct mac_addr learned[LEARNED_MAX]; // oldest first
 };
 
 struct tables {
@@ -36,9 +41,14 @@ struct tables {
 void *weft_tables_alloc(size_t size); // zeroed; out of memory aborts (control plane)
 uint32_t weft_tables_network_index(struct tables *t, const char *id);
 struct rule_set_ctl *weft_tables_rule_set_ctl(struct tables *t, const char *id); // made if missing
+void weft_tables_commit(struct tables *t); // what is staged, then the marked ports' generations
 void weft_tables_mark(struct tables *t, uint16_t port); // bump after the commit
 
 void weft_tables_port_put(struct tables *t, const struct plan_port *plan);
 void weft_tables_port_del(struct tables *t, const char *id);
+void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
+			      uint16_t port, bool add);
+void weft_tables_forget_learned(struct tables *t, struct port_ctl *c);
+void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_addr *mac);
 void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n);
 void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n);

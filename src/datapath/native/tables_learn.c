@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Learned MACs: a port without port security may be a bridge or a router of its own, with MACs that no plan knows.
+// Workers report those that they see as sources; new flows then reach them without any flooding.
+#include "datapath/native/tables_priv.h"
+
+#include <string.h>
+
+static void forget_one(struct tables *t, struct port_ctl *c, size_t i)
+{
+	weft_tables_owner_change(t, c->network_index, &c->learned[i], c->port->index, false);
+	memmove(&c->learned[i], &c->learned[i + 1], (c->n_learned - i - 1) * sizeof(c->learned[0]));
+	c->n_learned--;
+}
+
+void weft_tables_forget_learned(struct tables *t, struct port_ctl *c)
+{
+	while (c->n_learned > 0)
+		forget_one(t, c, c->n_learned - 1);
+}
+
+static bool unlearn_from(struct tables *t, struct port_ctl *c, const struct mac_addr *mac)
+{
+	for (size_t i = 0; i < c->n_learned; i++)
+		if (weft_mac_equal(&c->learned[i], mac)) {
+			forget_one(t, c, i);
+			return true;
+		}
+	return false;
+}
+
+void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_addr *mac)
+{
+	struct mac_key key = {.network = network, .mac = *mac};
+	const struct mac_owners *owners = weft_vmap_staged(t->dp->macs, &key);
+
+	// A learned MAC has one owner; forgetting it replaces the list, so look no further.
+	for (size_t i = 0; owners != NULL && i < owners->n; i++) {
+		const struct port *p = native_port(t->dp, owners->ports[i]);
+		struct port_ctl *c = p == NULL ? NULL : weft_map_get(t->ports, p->id);
+
+		if (c != NULL && unlearn_from(t, c, mac))
+			return;
+	}
+}
+
+static bool take(struct tables *t, const struct learned *l)
+{
+	const struct port *p = native_port(t->dp, l->port);
+	struct port_ctl *c = p == NULL ? NULL : weft_map_get(t->ports, p->id);
+	struct mac_key key = {.mac = l->mac};
+
+	if (c == NULL || c->plan->filtered)
+		return false;
+	key.network = c->network_index;
+	if (weft_vmap_staged(t->dp->macs, &key) != NULL) // the plan's, or learned before
+		return false;
+	if (c->n_learned == LEARNED_MAX)
+		forget_one(t, c, 0);
+	c->learned[c->n_learned++] = l->mac;
+	weft_tables_owner_change(t, c->network_index, &l->mac, c->port->index, true);
+	return true;
+}
+
+void weft_tables_learn(struct tables *t)
+{
+	bool changed = false;
+
+	for (uint16_t i = 0; i < t->dp->n_workers; i++) {
+		struct worker *w = t->dp->workers[i];
+		uint32_t head = atomic_load_explicit(&w->learn_head, memory_order_relaxed);
+		uint32_t tail = atomic_load_explicit(&w->learn_tail, memory_order_acquire);
+
+		for (; head != tail; head++)
+			changed = take(t, &w->learn[head & (LEARN_RING - 1)]) || changed;
+		atomic_store_explicit(&w->learn_head, head, memory_order_release);
+	}
+	if (changed)
+		weft_tables_commit(t);
+}
