@@ -15,7 +15,7 @@
 
 #include "datapath/native/rules.h"
 
-enum { TCP = 6, UDP = 17, QUERIES = 4096, MEMBERS = 16 };
+enum { TCP = 6, UDP = 17, QUERIES = 16384, MEMBERS = 16 };
 
 struct query {
 	struct rule_query q;
