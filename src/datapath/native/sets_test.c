@@ -2,8 +2,11 @@
 #include "datapath/native/sets.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,6 +326,88 @@ static void matches_agree_with_a_plain_list_while_members_come_and_go(void **sta
 	}
 }
 
+// ---- With readers ----------------------------------------------------------------------------------
+
+struct race {
+	struct rte_rcu_qsbr *qsbr;
+	struct fixture f;
+	uint32_t number; // of the set that always has one of two members
+	atomic_bool stop;
+	atomic_int ready;
+	long wrong, looks;
+};
+
+static void *look_for_either(void *arg)
+{
+	struct race *r = arg;
+	struct ip_addr one, other;
+
+	weft_ip_parse("10.0.0.1", &one);
+	weft_ip_parse("10.7.0.1", &other);
+	rte_rcu_qsbr_thread_register(r->qsbr, 0);
+	rte_rcu_qsbr_thread_online(r->qsbr, 0);
+	atomic_store(&r->ready, 1);
+	while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
+		uint64_t epoch = weft_vstore_epoch(r->f.vs);
+		bool a = match_at(&r->f, epoch, &one, &r->number, 1) != 0;
+		bool b = match_at(&r->f, epoch, &other, &r->number, 1) != 0;
+
+		r->wrong += a == b;
+		r->looks++;
+		rte_rcu_qsbr_quiescent(r->qsbr, 0);
+	}
+	rte_rcu_qsbr_thread_offline(r->qsbr, 0);
+	rte_rcu_qsbr_thread_unregister(r->qsbr, 0);
+	return NULL;
+}
+
+// The two have different prefix lengths, and other sets come and go with their numbers.
+static void swap_members(struct race *r, int n)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "s%d", n % 5);
+	if (n % 2) {
+		del(&r->f, "always", "10.0.0.1/32");
+		add(&r->f, "always", "10.7.0.0/16");
+		add(&r->f, id, "10.7.0.0/16");
+	} else {
+		add(&r->f, "always", "10.0.0.1/32");
+		del(&r->f, "always", "10.7.0.0/16");
+		add(&r->f, id, "10.0.0.1/32");
+	}
+	snprintf(id, sizeof(id), "s%d", (n + 1) % 5);
+	del(&r->f, id, n % 3 ? "10.7.0.0/16" : "10.0.0.1/32");
+	weft_vstore_commit(r->f.vs);
+}
+
+static void reader_sees_exactly_one_of_two_members_that_take_turns(void **state)
+{
+	(void)state;
+	size_t size = rte_rcu_qsbr_get_memsize(1);
+	struct race r = {.qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, size)};
+	pthread_t thread;
+
+	assert_int_equal(rte_rcu_qsbr_init(r.qsbr, 1), 0);
+	r.f.vs = weft_vstore_new(r.qsbr);
+	r.f.sets = weft_sets_new(r.f.vs);
+	add(&r.f, "always", "10.0.0.1/32");
+	weft_vstore_commit(r.f.vs);
+	r.number = weft_sets_number(r.f.sets, "always");
+	assert_int_equal(pthread_create(&thread, NULL, look_for_either, &r), 0);
+	while (atomic_load(&r.ready) == 0)
+		sched_yield();
+	for (int n = 1; n < 20000; n++)
+		swap_members(&r, n);
+	atomic_store(&r.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(r.wrong, 0);
+	assert_true(r.looks > 0);
+	weft_sets_free(r.f.sets);
+	weft_vstore_free(r.f.vs);
+	free(r.qsbr);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -335,6 +420,7 @@ int main(void)
 		TEST(number_stays_while_it_is_held_or_has_members_and_is_reused_after),
 		TEST(visit_that_is_content_ends_the_walk),
 		TEST(matches_agree_with_a_plain_list_while_members_come_and_go),
+		cmocka_unit_test(reader_sees_exactly_one_of_two_members_that_take_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

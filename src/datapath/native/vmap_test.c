@@ -2,6 +2,7 @@
 #include "datapath/native/vmap.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
