@@ -101,14 +101,15 @@ static double run(struct testbed *tb, unsigned n_rules)
 	return (double)cycles / FLOWS;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	int rounds = argc > 1 ? atoi(argv[1]) : ROUNDS;
 	static const unsigned counts[] = {10, 100, 1000, 10000};
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		double best = 0;
 
-		for (int round = 0; round < ROUNDS; round++) {
+		for (int round = 0; round < rounds; round++) {
 			struct testbed *tb = bed(counts[i]);
 			double c = run(tb, counts[i]);
 			uint32_t made = weft_session_count(tb->dp.sessions);

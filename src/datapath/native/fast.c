@@ -54,29 +54,30 @@ struct fast {
 };
 
 // Transport part of a plain packet: ports, or an echo's identifier. False: not plain.
-static inline bool parse_l4(const struct rte_mbuf *m, uint16_t l4, rte_be16_t sport,
-			    rte_be16_t dport, struct flow_key *k, uint8_t *tcp_flags)
+static inline bool parse_l4(const struct rte_mbuf *m, uint32_t l3_end, uint16_t l4,
+			    rte_be16_t sport, rte_be16_t dport, struct flow_key *k,
+			    uint8_t *tcp_flags)
 {
 	const uint8_t *p = rte_pktmbuf_mtod_offset(m, const uint8_t *, l4);
-	uint16_t len = rte_pktmbuf_data_len(m);
+	uint32_t len = RTE_MIN((uint32_t)rte_pktmbuf_data_len(m), l3_end);
 
 	*tcp_flags = 0;
 	k->sport = sport;
 	k->dport = dport;
 	switch (k->proto) {
 	case PROTO_TCP:
-		if (unlikely(len < l4 + 20))
+		if (unlikely(len < l4 + 20u))
 			return false;
 		*tcp_flags = p[13];
 		return true;
 	case PROTO_UDP:
-		return likely(len >= l4 + 8);
+		return likely(len >= l4 + 8u);
 	case PROTO_ICMP:
-		if (len < l4 + 8 || (p[0] != 8 && p[0] != 0))
+		if (len < l4 + 8u || (p[0] != 8 && p[0] != 0))
 			return false;
 		break;
 	case PROTO_ICMPV6:
-		if (len < l4 + 8 || (p[0] != 128 && p[0] != 129))
+		if (len < l4 + 8u || (p[0] != 128 && p[0] != 129))
 			return false;
 		break;
 	default:
@@ -90,34 +91,34 @@ static inline bool parse_l4(const struct rte_mbuf *m, uint16_t l4, rte_be16_t sp
 static inline bool parse4(const struct rte_mbuf *m, struct flow_key *k, uint8_t *tcp_flags)
 {
 	const struct frame4 *f = rte_pktmbuf_mtod(m, const struct frame4 *);
+	uint32_t l3_end = RTE_ETHER_HDR_LEN + (uint32_t)rte_be_to_cpu_16(f->total_len);
 
 	// No options, no fragments, whole.
 	if (unlikely(f->version_ihl != 0x45 || (f->frag & RTE_BE16(0x3fff)) != 0 ||
-		     (uint32_t)rte_be_to_cpu_16(f->total_len) + RTE_ETHER_HDR_LEN >
-			     rte_pktmbuf_pkt_len(m) ||
-		     rte_be_to_cpu_16(f->total_len) < 28))
+		     l3_end > rte_pktmbuf_pkt_len(m)))
 		return false;
 	k->family = 4;
 	k->proto = f->proto;
 	k->src4 = f->src;
 	k->dst4 = f->dst;
-	return parse_l4(m, L4_OFFSET4, f->sport, f->dport, k, tcp_flags);
+	return parse_l4(m, l3_end, L4_OFFSET4, f->sport, f->dport, k, tcp_flags);
 }
 
 static inline bool parse6(const struct rte_mbuf *m, struct flow_key *k, uint8_t *tcp_flags)
 {
 	const struct frame6 *f = rte_pktmbuf_mtod(m, const struct frame6 *);
+	uint32_t l3_end;
 
 	if (unlikely(rte_pktmbuf_data_len(m) < L4_OFFSET6 + 8 ||
-		     (f->version_flow & RTE_BE32(0xf0000000)) != RTE_BE32(0x60000000) ||
-		     (uint32_t)rte_be_to_cpu_16(f->payload_len) + L4_OFFSET6 >
-			     rte_pktmbuf_pkt_len(m) ||
-		     rte_be_to_cpu_16(f->payload_len) < 8))
+		     (f->version_flow & RTE_BE32(0xf0000000)) != RTE_BE32(0x60000000)))
+		return false;
+	l3_end = L4_OFFSET6 + (uint32_t)rte_be_to_cpu_16(f->payload_len);
+	if (unlikely(l3_end > rte_pktmbuf_pkt_len(m)))
 		return false;
 	k->family = 6;
 	k->proto = f->next;
 	memcpy(k->src6, f->src, 32);
-	return parse_l4(m, L4_OFFSET6, f->sport, f->dport, k, tcp_flags);
+	return parse_l4(m, l3_end, L4_OFFSET6, f->sport, f->dport, k, tcp_flags);
 }
 
 // The key of a plain packet: Ethernet, IPv4 or IPv6 without options or fragments, TCP, UDP or echo.
