@@ -81,6 +81,15 @@ static void frames_go_out_in_order_and_do_not_come_back(void **state)
 	}
 	assert_int_equal(take(vm2.io, LAB_ETHERTYPE, pkts, 1, 50), 0);
 	close(fd);
+
+	// Nor is what the host sends a frame of the VM's.
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+				 .sll_ifindex = (int)if_nametoindex(vm2.tap)};
+	size_t len = lab_frame(f, 1, 100);
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	assert_int_equal(sendto(fd, f, len, 0, (struct sockaddr *)&to, sizeof(to)), len);
+	assert_int_equal(take(vm2.io, LAB_ETHERTYPE, pkts, 1, 50), 0);
+	close(fd);
 }
 
 static void what_the_ring_cannot_hold_is_counted(void **state)
