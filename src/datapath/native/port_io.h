@@ -3,9 +3,13 @@
 // and a vhost-user socket.
 //
 // Offloads travel on the mbuf as DPDK's transmit flags, in both directions: a packet whose transport checksum
-// is still to be filled in has RTE_MBUF_F_TX_{TCP,UDP}_CKSUM with l2_len, l3_len, l4_len and the pseudo-header sum in place; a packet that is
-// to be segmented has RTE_MBUF_F_TX_TCP_SEG (or _UDP_SEG) and tso_segsz. A checksum kind that cannot be expressed this way (SCTP)
-// is filled in on reception. tx gives the receiver what it can take.
+// is still to be filled in has RTE_MBUF_F_TX_{TCP,UDP}_CKSUM and _IPV4 or _IPV6, with l2_len, l3_len (extension headers
+// included), l4_len and the pseudo-header sum in place; a packet that is to be segmented has RTE_MBUF_F_TX_TCP_SEG or _UDP_SEG
+// (into datagrams, not into fragments) and tso_segsz as well. The pseudo-header sum is virtio's: with the whole packet's length, not
+// inverted; who changes an address or a port updates it as such. A checksum kind that cannot be expressed this way (SCTP, a
+// fragment, inside a tunnel) is filled in on reception. tx gives the receiver what it can take.
+//
+// The headers up to the transport header are in the first segment when a flag is set.
 //
 // Threads    rx: one worker at a time; tx: any worker; close: control thread, after a grace period
 // Ownership  rx: the caller owns the mbufs; tx: takes those it accepts (returns how many, always the first ones)
@@ -19,7 +23,7 @@
 struct port_io;
 
 struct port_io_stats {	       // what the kernel interface itself lost, since attach
-	uint64_t rx_lost;      // the ring was full
+	uint64_t rx_lost;      // the ring was full, or no buffer was free for a large packet
 	uint64_t rx_malformed; // an impossible virtio-net header or length
 	uint64_t tx_refused;   // the kernel refused a packet (errors other than "full")
 };
@@ -36,8 +40,10 @@ struct port_io { // embedded first in each kind's own struct
 	const struct port_io_ops *ops;
 };
 
-// Attach to a kernel interface of this network namespace. Takes it out of the host's own stack first (frames from the VM are dropped
-// at the interface's ingress after our tap on them, IPv6 is off), sets it up with at least `mtu`. Nothing is left behind by close but
-// the interface, up. Errors name the interface: -ENODEV gone, -EPERM capability missing, -ENOTSUP the kernel lacks what is needed.
+// Attach to a kernel interface of this network namespace. Takes it out of the host's own stack first (frames from the VM are
+// dropped at the interface's ingress after our tap on them, IPv6 is off), then sets it up with at least `mtu`. close leaves it
+// like that: a VM that runs on while weftd is away must not meet the host instead; `tc qdisc del dev NAME clsact` gives it
+// back. May be called by several threads. Errors name the interface: -ENODEV gone, -EPERM capability missing, -ENOTSUP the
+// kernel lacks what is needed.
 int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, struct port_io **out,
 		  struct err *err);
