@@ -95,7 +95,7 @@ class VM:
                     "env > " + self.lab.dir + "/lease-$interface-$$ 2>/dev/null\n"
                     "[ \"$1\" = bound ] || [ \"$1\" = renew ] || exit 0\n"
                     f"env > {self.lab.dir}/lease-{self.netns.name}\n"
-                    "ip addr flush dev $interface scope global\n"
+                    "ip -4 addr flush dev $interface scope global\n"
                     "ip addr add $ip/$mask dev $interface\n"
                     "[ -n \"$mtu\" ] && ip link set $interface mtu $mtu\n"
                     "[ -n \"$router\" ] && ip route replace default via $router || true\n")
