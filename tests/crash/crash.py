@@ -382,7 +382,7 @@ def main():
             for w in writers:
                 w.start()
             for i in range(kills):
-                load(writers, chance.uniform(0.01, 0.25))
+                load(writers, chance.uniform(0.01, 0.15))
                 daemon.kill()
                 settle(writers)
                 daemon.start()
