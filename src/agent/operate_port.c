@@ -9,7 +9,7 @@
 #include "agent/describe.h"
 #include "base/auto.h"
 #include "base/json.h"
-#include "plan/dhcp_option.h"
+#include "plan/build.h"
 
 static const char *text_or(const json_t *o, const char *key, const char *otherwise)
 {
@@ -43,27 +43,16 @@ static json_t *groups_of(const struct operate *op, const struct object *port)
 	return list;
 }
 
-// What of the port is stored but has no effect.
+static void add_note(void *list, const char *text)
+{
+	json_array_append_new(list, json_string(text));
+}
+
 static json_t *notes_of(const struct object *port)
 {
-	json_t *list = json_array(), *v;
-	size_t i;
+	json_t *list = json_array();
 
-	json_array_foreach(weft_json_array(port->attr, "extra_dhcp_opts"), i, v) {
-		const char *name = text_or(v, "opt_name", ""), *value = text_or(v, "opt_value", "");
-		struct plan_dhcp_option option;
-		struct err err = {0};
-
-		if (weft_json_int(v, "ip_version", 4) == 6)
-			json_array_append_new(
-				list, json_sprintf("DHCP option %s: DHCPv6 is not answered in this "
-						   "version; the option is left out",
-						   name));
-		else if (value[0] != '\0' &&
-			 weft_dhcp_option_encode(name, value, &option, &err) != 0)
-			json_array_append_new(list,
-					      json_sprintf("%s; the option is left out", err.msg));
-	}
+	weft_plan_port_notes(port, add_note, list);
 	return list;
 }
 

@@ -30,6 +30,9 @@ int weft_plan_build_subnet(const struct object *o, const struct object *network,
 int weft_plan_build_rule_set(const struct model *m, const struct object *group,
 			     struct plan_rule_set **out, struct err *err);
 int weft_plan_build_port(const struct object *o, struct plan_port **out, struct err *err);
+// What of the port is stored but has no effect here: a sentence for each.
+void weft_plan_port_notes(const struct object *o, void (*note)(void *arg, const char *text),
+			  void *arg);
 
 // The addresses by which the port is found on its network: fixed IPs, host-sized allowed pairs and the IPv6 link-local
 // address of every allowed MAC; each (address, MAC) once. A port that is bound to no host has none: nothing could be

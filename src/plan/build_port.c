@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/auto.h"
-#include "base/log.h"
 #include "plan/attr.h"
 #include "plan/dhcp_option.h"
 
@@ -133,6 +132,21 @@ static void port_rule_sets(const struct object *o, struct plan_port *p)
 	qsort(p->rule_sets, p->n_rule_sets, sizeof(*p->rule_sets), compare_ids);
 }
 
+// One of the extra_dhcp_opts into wire format: 0, or the sentence why it has no effect. An empty value asks for nothing
+// and gets *out with code 0.
+static int port_option(const json_t *v, struct plan_dhcp_option *out, struct err *err)
+{
+	const char *name = attr_text(v, "opt_name"), *value = attr_text(v, "opt_value");
+
+	*out = (struct plan_dhcp_option) {0};
+	if (value[0] == '\0')
+		return 0;
+	if (json_integer_value(json_object_get(v, "ip_version")) == 6)
+		return weft_fail(err, -ENOTSUP,
+				 "DHCP option %s: DHCPv6 is not answered in this version", name);
+	return weft_dhcp_option_encode(name, value, out, err);
+}
+
 static void port_options(const struct object *o, struct plan_port *p)
 {
 	const json_t *list = json_object_get(o->attr, "extra_dhcp_opts"), *v;
@@ -140,17 +154,24 @@ static void port_options(const struct object *o, struct plan_port *p)
 
 	p->options = plan_alloc(json_array_size(list), sizeof(*p->options));
 	json_array_foreach(list, i, v) {
-		const char *value = attr_text(v, "opt_value");
+		if (port_option(v, &p->options[p->n_options], NULL) == 0 &&
+		    p->options[p->n_options].code != 0)
+			p->n_options++;
+	}
+}
+
+void weft_plan_port_notes(const struct object *o, void (*note)(void *arg, const char *text),
+			  void *arg)
+{
+	const json_t *list = json_object_get(o->attr, "extra_dhcp_opts"), *v;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		struct plan_dhcp_option option;
 		struct err err = {0};
 
-		// DHCPv6 is not answered, so its options have nowhere to go.
-		if (value[0] == '\0' || json_integer_value(json_object_get(v, "ip_version")) == 6)
-			continue;
-		if (weft_dhcp_option_encode(attr_text(v, "opt_name"), value,
-					    &p->options[p->n_options], &err) == 0)
-			p->n_options++;
-		else
-			weft_log_warning("port %s: %s; the option is left out", o->id, err.msg);
+		if (port_option(v, &option, &err) != 0)
+			note(arg, err.msg);
 	}
 }
 

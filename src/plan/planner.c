@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "plan/attr.h"
 #include "plan/build.h"
 #include "plan/cells.h"
@@ -63,6 +64,11 @@ static void use_port(struct planner *p, const struct plan_port *port, int delta)
 		use(p, CELL_RULE_SET, port->rule_sets[i], delta);
 }
 
+static void log_note(void *port_id, const char *text)
+{
+	weft_log_warning("port %s: %s; it is left out", (const char *)port_id, text);
+}
+
 static int stage_port(struct planner *p, const struct object *before, const struct object *after,
 		      struct err *err)
 {
@@ -76,6 +82,9 @@ static int stage_port(struct planner *p, const struct object *before, const stru
 		if (ret != 0)
 			return ret;
 		cell = weft_cells_stage(&p->cells, &key, NULL);
+		if (before == NULL || !json_equal(json_object_get(before->attr, "extra_dhcp_opts"),
+						  json_object_get(after->attr, "extra_dhcp_opts")))
+			weft_plan_port_notes(after, log_note, key.id);
 	}
 	if (cell == NULL)
 		return 0;
