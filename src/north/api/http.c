@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -225,15 +226,38 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	return answer(r, connection, method);
 }
 
+// Ports need descriptors too: clients may not take more than a quarter of what this process can have.
+static unsigned connections_max(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur / 4 > CONNECTIONS_MAX)
+		return CONNECTIONS_MAX;
+	return (unsigned)(files.rlim_cur / 4);
+}
+
+static unsigned connections(const struct api *a)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
+
 // Let libmicrohttpd work, then ask when it wants to be called even if nothing arrives.
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct api *a = arg;
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
+	bool was_full = connections(a) >= connections_max();
 
 	(void)fd;
 	(void)what;
 	MHD_run(a->daemon);
+	// At its limit it no longer listens, and listens again only in the run after one that ended a
+	// connection; nothing but us would wake it for that.
+	if (was_full)
+		MHD_run(a->daemon);
 	if (MHD_get_timeout(a->daemon, &timeout_ms) == MHD_YES) {
 		struct timeval tv = {.tv_sec = (time_t)(timeout_ms / 1000),
 				     .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
@@ -302,7 +326,7 @@ static int start_daemon(struct api *a, int fd, const struct api_config *config, 
 				     MHD_OPTION_EXTERNAL_LOGGER, on_complaint, a,
 				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK,
 				     request_new, a, MHD_OPTION_NOTIFY_COMPLETED, request_done,
-				     NULL, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+				     NULL, MHD_OPTION_CONNECTION_LIMIT, connections_max(),
 				     MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
 				     MHD_OPTION_ARRAY, a->tls ? tls : none, MHD_OPTION_END);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -258,6 +259,34 @@ static void garbage_and_hang_ups_leave_the_server_alive(void **state)
 	close(s);
 }
 
+static void clients_cannot_take_every_descriptor(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit old, few;
+	int many[150];
+	getrlimit(RLIMIT_NOFILE, &old);
+	teardown(state);
+	few = (struct rlimit) {400, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	setup(state);
+	f = *state;
+	for (int i = 0; i < 150; i++) {
+		many[i] = dial(f);
+		run_loop(f);
+	}
+	// The clients are in this process too, with 150; the server stays below a quarter of 400.
+	int next = dup(0);
+	assert_in_range(next, 150, 280);
+	close(next);
+	for (int i = 0; i < 150; i++)
+		close(many[i]);
+	run_loop(f);
+	int s = dial(f);
+	assert_int_equal(exchange(f, s, "GET / HTTP/1.1\r\n" HOST "\r\n"), 200);
+	close(s);
+	setrlimit(RLIMIT_NOFILE, &old);
+}
+
 static void start_says_what_is_wrong_with_tls_files(void **state)
 {
 	struct fixture *f = *state;
@@ -290,6 +319,7 @@ int main(void)
 		WITH_API(body_that_announces_too_much_is_refused_before_it_comes),
 		WITH_API(body_that_turns_out_too_large_is_refused),
 		WITH_API(garbage_and_hang_ups_leave_the_server_alive),
+		WITH_API(clients_cannot_take_every_descriptor),
 		WITH_API(start_says_what_is_wrong_with_tls_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
