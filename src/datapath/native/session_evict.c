@@ -7,6 +7,8 @@
 #include "datapath/native/session_table.h"
 
 #define WINDOW	       32u   // pairs looked at for one eviction
+#define WINDOWS	       8u    // windows for one eviction, while nothing was found
+#define VAIN_WINDOWS   64u   // windows in vain in one millisecond
 #define EVICT_MANY     8u    // connections that one window frees at most
 #define AHEAD	       8u    // lines prefetched
 #define HAND_TURN_MS   10000 // the clock hand's full turn
@@ -95,32 +97,29 @@ static uint32_t evict_like(struct session_worker *w, const struct candidate *c, 
 	return done;
 }
 
-// A table full of established connections would be searched for every new flow: after a turn in vain, wait for the
-// next millisecond.
-static bool search_is_vain(struct session_worker *w, uint32_t port, uint32_t used, uint32_t now_ms)
+// A table full of established connections would be searched for every new flow: so much in vain is enough for a
+// millisecond.
+static bool search_is_vain(struct session_worker *w, uint32_t port, uint32_t now_ms)
 {
-	if (w->barren_port != port || w->barren_ms != now_ms) {
-		w->barren_port = port;
-		w->barren_ms = now_ms;
-		w->barren = 0;
+	if (w->vain_port != port || w->vain_ms != now_ms) {
+		w->vain_port = port;
+		w->vain_ms = now_ms;
+		w->vain = 0;
 	}
-	return w->barren >= FAMILIES * used;
+	return w->vain >= VAIN_WINDOWS;
 }
 
-bool weft_session_evict(struct session_worker *w, struct session_family *f, uint32_t port,
-			uint32_t now_ms)
+static bool evict_in_window(struct session_worker *w, struct session_family *f, uint32_t port,
+			    uint32_t now_ms)
 {
 	uint32_t used = family_used(f), n = 0, *cursor = &w->cursor[f - w->t->family];
-	uint32_t window = RTE_MIN(WINDOW, used);
 	struct candidate c[WINDOW], *best = NULL;
 
-	if (used == 0 || search_is_vain(w, port, used, now_ms))
-		return false;
 	if (*cursor >= used)
 		*cursor = 0;
-	for (uint32_t i = 0; i < RTE_MIN(AHEAD, window); i++)
+	for (uint32_t i = 0; i < AHEAD; i++)
 		rte_prefetch0(family_pair(f, (*cursor + i) % used));
-	for (uint32_t i = 0; i < window; i++) {
+	for (uint32_t i = 0; i < RTE_MIN(WINDOW, used); i++) {
 		rte_prefetch0(family_pair(f, (*cursor + AHEAD) % used));
 		classify(w->t, family_pair(f, *cursor), now_ms, &c[n]);
 		if (++*cursor == used)
@@ -131,12 +130,24 @@ bool weft_session_evict(struct session_worker *w, struct session_family *f, uint
 			best = &c[n];
 		n++;
 	}
-	if (best == NULL) {
-		w->barren += window;
-		return false;
+	return best != NULL && evict_like(w, c, n, best) > 0;
+}
+
+bool weft_session_evict(struct session_worker *w, struct session_family *f, uint32_t port,
+			uint32_t now_ms)
+{
+	uint32_t used = family_used(f);
+
+	for (uint32_t i = 0; i < WINDOWS && i * WINDOW < used; i++) {
+		if (search_is_vain(w, port, now_ms))
+			return false;
+		if (evict_in_window(w, f, port, now_ms)) {
+			w->vain = 0;
+			return true;
+		}
+		w->vain++;
 	}
-	w->barren = 0;
-	return evict_like(w, c, n, best) > 0;
+	return false;
 }
 
 bool weft_session_evict_bucket(struct session_worker *w, struct session_family *f, uint32_t hash,

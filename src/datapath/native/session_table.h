@@ -90,9 +90,9 @@ struct session_worker {
 	bool hand_started;	   // hand_ms is set
 	uint32_t debt[FAMILIES];   // pairs the clock hand should have looked at
 	uint32_t cursor[FAMILIES]; // where it looks next for a pair to evict
-	uint32_t barren;	   // pairs looked at in vain since something was found,
-	uint32_t barren_ms;	   // in this millisecond,
-	uint32_t barren_port;	   // for this port
+	uint32_t vain;		   // windows searched in vain since something was found,
+	uint32_t vain_ms;	   // in this millisecond,
+	uint32_t vain_port;	   // for this port
 	struct {
 		uint32_t n;
 		uint32_t pair[WORKER_FREE_PAIRS];

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who makes room, and who expires.
+#include "datapath/native/session.h"
+
+#include "datapath/native/session_fixture.h"
+
+struct fixture {
+	struct session_table *t;
+	struct session_worker *w;
+	uint32_t next; // number of the next connection
+};
+
+static struct fixture start(uint32_t connections, uint32_t share)
+{
+	struct fixture f = {.t = fixture_table(connections, share, NULL)};
+
+	f.w = weft_session_worker_new(f.t);
+	return f;
+}
+
+static void stop(struct fixture *f)
+{
+	weft_session_worker_free(f->w);
+	weft_sessions_free(f->t);
+}
+
+// One more UDP connection of a port.
+static struct session *more(struct fixture *f, uint16_t port, bool answered, uint32_t now_ms)
+{
+	struct session_new n = fixture_new(4, IPPROTO_UDP, port, 60, f->next++);
+	struct session *s = fixture_add(f->w, &n, now_ms);
+
+	if (s != NULL && answered)
+		fixture_answer(f->t, s);
+	return s;
+}
+
+static struct session *more_tcp(struct fixture *f, uint16_t port, uint32_t now_ms)
+{
+	struct session_new n = fixture_new(4, IPPROTO_TCP, port, 60, f->next++);
+
+	return fixture_add(f->w, &n, now_ms);
+}
+
+static void fill(struct fixture *f, uint16_t port, uint32_t n, bool answered, uint32_t now_ms)
+{
+	while (n-- > 0)
+		assert_non_null(more(f, port, answered, now_ms));
+}
+
+static uint32_t unanswered(struct fixture *f, uint16_t port)
+{
+	return weft_session_port_unanswered(f->t, port);
+}
+
+static void a_table_full_of_established_flows_refuses_new_ones(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	enum drop why;
+	fill(&f, 1, 16, true, 0);
+	for (int i = 0; i < 100; i++) {
+		struct session_new n = fixture_new(4, IPPROTO_UDP, 2, 60, f.next++);
+		assert_null(weft_session_add(f.w, &n, (uint32_t)i, &why));
+		assert_int_equal(why, DROP_SESSIONS_FULL);
+	}
+	assert_int_equal(weft_session_count(f.t), 16);
+	assert_int_equal(weft_session_port_count(f.t, 1), 16);
+	assert_int_equal(weft_session_port_count(f.t, 2), 0);
+	// The other family has room of its own.
+	struct session_new n = fixture_new(6, IPPROTO_UDP, 2, 60, 0);
+	assert_non_null(fixture_add(f.w, &n, 0));
+	stop(&f);
+}
+
+static void an_unanswered_flow_makes_room_and_established_ones_stay(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	fill(&f, 1, 15, true, 0);
+	for (int i = 0; i < 100; i++)
+		assert_non_null(more(&f, 2, false, 0));
+	assert_int_equal(weft_session_port_count(f.t, 1), 15);
+	assert_int_equal(weft_session_port_count(f.t, 2), 1);
+	stop(&f);
+}
+
+static void a_half_open_tcp_connection_makes_room(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	fill(&f, 1, 15, true, 0);
+	struct session *s = more_tcp(&f, 2, 0);
+	struct flow_key k;
+	weft_session_key(s, &k);
+	fixture_packet(f.t, weft_session_peer(s), 0x12); // SYN-ACK: not yet established
+	assert_non_null(more(&f, 3, false, 0));
+	assert_null(fixture_get(f.t, &k));
+	stop(&f);
+}
+
+static void expired_flows_go_before_unanswered_ones(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	fill(&f, 1, 8, true, 0); // answered, and idle for 181 s
+	fill(&f, 2, 8, false, 181000);
+	assert_non_null(more(&f, 3, false, 181000));
+	assert_int_equal(unanswered(&f, 2), 8);
+	assert_in_range(weft_session_port_count(f.t, 1), 0, 7);
+	stop(&f);
+}
+
+static void unanswered_flows_go_before_closing_ones(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	for (int i = 0; i < 8; i++)
+		fixture_packet(f.t, weft_session_peer(more_tcp(&f, 1, 0)), 0x14);
+	fill(&f, 2, 8, false, 0);
+	for (int i = 0; i < 50; i++)
+		assert_non_null(more(&f, 2, false, 0));
+	assert_int_equal(weft_session_port_count(f.t, 1), 8);
+	stop(&f);
+}
+
+static void closing_flows_go_last_and_established_ones_not(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	fill(&f, 1, 8, true, 0);
+	for (int i = 0; i < 8; i++)
+		fixture_packet(f.t, weft_session_peer(more_tcp(&f, 2, 0)), 0x14);
+	for (int i = 0; i < 8; i++)
+		assert_non_null(more(&f, 3, true, 0));
+	assert_int_equal(weft_session_port_count(f.t, 1), 8);
+	assert_int_equal(weft_session_port_count(f.t, 2), 0);
+	assert_int_equal(weft_session_port_count(f.t, 3), 8);
+	assert_null(more(&f, 4, false, 0));
+	stop(&f);
+}
+
+static void a_flood_takes_its_own_unanswered_flows_not_another_ports(void **state)
+{
+	(void)state;
+	struct fixture f = start(32, 100);
+	fill(&f, 1, 10, false, 0); // older, but fewer
+	fill(&f, 2, 22, false, 5);
+	for (int i = 0; i < 1000; i++)
+		assert_non_null(more(&f, 2, false, 10));
+	assert_int_equal(unanswered(&f, 1), 10);
+	// And a third port's flows find room, at the flood's expense.
+	fill(&f, 3, 5, false, 10);
+	assert_int_equal(unanswered(&f, 3), 5);
+	assert_int_equal(unanswered(&f, 1), 10);
+	stop(&f);
+}
+
+static void many_established_flows_do_not_make_a_ports_unanswered_ones_victims(void **state)
+{
+	(void)state;
+	struct fixture f = start(32, 100);
+	fill(&f, 1, 20, true, 0); // a busy server
+	fill(&f, 1, 2, false, 0);
+	fill(&f, 2, 10, false, 0);
+	for (int i = 0; i < 7; i++)
+		assert_non_null(more(&f, 3, true, 0));
+	assert_int_equal(unanswered(&f, 1), 2);
+	stop(&f);
+}
+
+static void of_one_ports_unanswered_flows_the_oldest_goes_first(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	struct flow_key oldest;
+	fill(&f, 1, 7, false, 20);
+	weft_session_key(more(&f, 1, false, 10), &oldest);
+	fill(&f, 1, 8, false, 20);
+	assert_non_null(more(&f, 1, false, 30));
+	assert_null(fixture_get(f.t, &oldest));
+	stop(&f);
+}
+
+static void a_port_is_held_to_its_share_by_its_own_flows(void **state)
+{
+	(void)state;
+	struct fixture f = start(256, 25);
+	enum drop why;
+	fill(&f, 2, 30, false, 0);
+	fill(&f, 1, 64, false, 0);
+	for (int i = 0; i < 500; i++) { // its own unanswered ones make room
+		assert_non_null(more(&f, 1, false, 0));
+		assert_in_range(weft_session_port_count(f.t, 1), 1, 64);
+	}
+	assert_int_equal(weft_session_port_count(f.t, 2), 30);
+	// Established ones do not, and the rest of the table is none of its business.
+	while (more(&f, 1, true, 0) != NULL)
+		assert_in_range(weft_session_port_count(f.t, 1), 1, 64);
+	struct session_new n = fixture_new(6, IPPROTO_UDP, 1, 60, f.next++); // nor with IPv6
+	for (int i = 0; i < 200; i++) {
+		assert_null(weft_session_add(f.w, &n, 0, &why));
+		assert_int_equal(why, DROP_PORT_SESSIONS);
+	}
+	assert_int_equal(weft_session_port_count(f.t, 1), 64);
+	assert_int_equal(unanswered(&f, 1), 0);
+	assert_int_equal(weft_session_port_count(f.t, 2), 30);
+	assert_non_null(more(&f, 3, false, 0));
+	stop(&f);
+}
+
+static void a_share_is_counted_over_both_families(void **state)
+{
+	(void)state;
+	struct fixture f = start(64, 25);
+	for (uint32_t i = 0; i < 16; i++) {
+		struct session_new n = fixture_new(i % 2 ? 4 : 6, IPPROTO_UDP, 1, 60, f.next++);
+		fixture_answer(f.t, fixture_add(f.w, &n, 0));
+	}
+	assert_null(more(&f, 1, false, 0));
+	assert_int_equal(weft_session_port_count(f.t, 1), 16);
+	// If all it has to give is of the other family, that goes.
+	fill(&f, 2, 0, false, 0);
+	struct session_new n = fixture_new(6, IPPROTO_UDP, 2, 60, f.next++);
+	for (uint32_t i = 0; i < 16; i++, n.original.key.sport++, n.reply.key.dport++)
+		assert_non_null(fixture_add(f.w, &n, 0));
+	assert_non_null(more(&f, 2, false, 0));
+	assert_in_range(weft_session_port_count(f.t, 2), 1, 16);
+	stop(&f);
+}
+
+// Connections whose original keys all lead to the same two buckets.
+static struct session_new colliding(struct fixture *f, const struct session_new *like)
+{
+	uint32_t hash = weft_flow_hash(&like->original.key);
+	const struct session_family *family = &f->t->family[0];
+
+	for (;;) {
+		struct session_new n =
+			fixture_new(4, IPPROTO_UDP, like->original.key.in_port, 60, f->next++);
+		uint32_t h = weft_flow_hash(&n.original.key);
+		if (bucket_first(family, h) == bucket_first(family, hash) &&
+		    bucket_second(family, h) == bucket_second(family, hash))
+			return n;
+	}
+}
+
+static void full_buckets_refuse_if_all_in_them_is_established(void **state)
+{
+	(void)state;
+	struct fixture f = start(1024, 100);
+	struct session_new n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++), extra;
+	enum drop why;
+	uint32_t added = 0;
+	do { // their replies are elsewhere
+		struct session *s = fixture_add(f.w, &n, 0);
+		if (s == NULL)
+			break;
+		added++;
+		fixture_answer(f.t, s);
+		extra = colliding(&f, &n);
+		n = extra;
+	} while (added < 100);
+	assert_in_range(added, 14, 16); // a reply's word may be there, too
+	assert_null(weft_session_add(f.w, &n, 0, &why));
+	assert_int_equal(why, DROP_SESSIONS_FULL);
+	assert_int_equal(weft_session_count(f.t), added);
+	assert_int_equal(weft_session_port_count(f.t, 1), added);
+	assert_non_null(more(&f, 1, false, 0)); // elsewhere there is room
+	stop(&f);
+}
+
+static void full_buckets_evict_the_lowest_class_in_them(void **state)
+{
+	(void)state;
+	struct fixture f = start(1024, 100);
+	struct session_new n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
+	struct flow_key victim = n.original.key;
+	fixture_add(f.w, &n, 0); // stays unanswered
+	for (uint32_t i = 0; i < 15; i++) {
+		n = colliding(&f, &n);
+		struct session *s = fixture_add(f.w, &n, 0);
+		assert_non_null(s);
+		if (fixture_get(f.t, &victim) == NULL)
+			break; // some replies were in these buckets
+		fixture_answer(f.t, s);
+	}
+	n = colliding(&f, &n);
+	if (fixture_get(f.t, &victim) != NULL)
+		assert_non_null(fixture_add(f.w, &n, 0));
+	assert_null(fixture_get(f.t, &victim));
+	stop(&f);
+}
+
+static bool expires_at(uint8_t proto, int step, uint32_t seconds, uint32_t start_ms)
+{
+	struct fixture f = {.t = fixture_table(64, 100, NULL)};
+	f.w = weft_session_worker_new(f.t);
+	struct session_new n = fixture_new(proto == IPPROTO_ICMPV6 ? 6 : 4, proto, 1, 2, 5);
+	struct session *s = fixture_add(f.w, &n, start_ms);
+	weft_session_expire(f.w, start_ms, 1000);
+	if (step > 0)
+		fixture_answer(f.t, s);
+	if (step > 1)
+		fixture_packet(f.t, s, 0x04);
+	uint32_t early = weft_session_expire(f.w, start_ms + seconds * 1000 - 1, 1000);
+	uint32_t due = weft_session_expire(f.w, start_ms + seconds * 1000, 1000);
+	assert_int_equal(weft_session_count(f.t), 1 - early - due);
+	assert_int_equal(weft_session_port_count(f.t, 1), 1 - early - due);
+	stop(&f);
+	return early == 0 && due == 1;
+}
+
+static void every_protocol_and_state_has_its_timeout(void **state)
+{
+	(void)state;
+	const uint32_t starts[] = {0, 1000, UINT32_MAX - 15000, INT32_MAX - 15000};
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) { // also as the clock wraps
+		assert_true(expires_at(IPPROTO_TCP, 0, 60, starts[i]));
+		assert_true(expires_at(IPPROTO_TCP, 1, 432000, starts[i]));
+		assert_true(expires_at(IPPROTO_TCP, 2, 20, starts[i]));
+		assert_true(expires_at(IPPROTO_UDP, 0, 30, starts[i]));
+		assert_true(expires_at(IPPROTO_UDP, 1, 180, starts[i]));
+		assert_true(expires_at(IPPROTO_ICMP, 0, 25, starts[i]));
+		assert_true(expires_at(IPPROTO_ICMP, 1, 25, starts[i]));
+		assert_true(expires_at(IPPROTO_ICMPV6, 1, 25, starts[i]));
+		assert_true(expires_at(IPPROTO_GRE, 0, 600, starts[i]));
+		assert_true(expires_at(IPPROTO_GRE, 1, 600, starts[i]));
+	}
+}
+
+static void a_timeout_longer_than_the_clock_can_tell_is_shortened(void **state)
+{
+	(void)state;
+	struct session_config config = {
+		.connections = 16, .max_ports = 8, .timeouts = fixture_timeouts};
+	config.timeouts.other = 10000000;
+	struct session_table *t;
+	struct err err;
+	assert_int_equal(weft_sessions_new(&config, &t, &err), 0);
+	struct session_worker *w = weft_session_worker_new(t);
+	struct session_new n = fixture_new(4, IPPROTO_GRE, 1, 2, 0);
+	struct session *s = fixture_add(w, &n, 0);
+	assert_in_range(weft_session_timeout_ms(t, s), 2000000000u, INT32_MAX);
+	weft_session_expire(w, 0, 100);
+	assert_int_equal(weft_session_expire(w, 2000000000u, 100), 0);
+	assert_int_equal(weft_session_expire(w, INT32_MAX, 100), 1);
+	weft_session_worker_free(w);
+	weft_sessions_free(t);
+}
+
+static void packets_of_either_direction_keep_a_connection(void **state)
+{
+	(void)state;
+	for (int side = 0; side < 2; side++) {
+		struct fixture f = start(64, 100);
+		struct session *s = more(&f, 1, true, 0);
+		for (uint32_t now = 0; now < 1000000; now += 100000) {
+			(side ? weft_session_peer(s) : s)->seen_ms = now;
+			assert_int_equal(weft_session_expire(f.w, now, 1000), 0);
+		}
+		assert_int_equal(weft_session_expire(f.w, 1080000, 1000), 1);
+		stop(&f);
+	}
+}
+
+static void a_packet_seen_by_a_clock_that_is_ahead_is_not_old(void **state)
+{
+	(void)state;
+	struct fixture f = start(64, 100);
+	more(&f, 1, false, 1005);
+	assert_int_equal(weft_session_expire(f.w, 1000, 1000), 0);
+	assert_int_equal(weft_session_count(f.t), 1);
+	stop(&f);
+}
+
+static void the_hand_turns_in_ten_seconds_whatever_it_is_called_with(void **state)
+{
+	(void)state;
+	struct fixture f = start(1 << 18, 100);
+	uint32_t n = 1 << 18, turns = 0;
+	fill(&f, 1, n, false, 0);
+	weft_session_expire(f.w, 0, 0);
+	f.w->debt[0] = 0;
+	// All are overdue; called a thousand times a millisecond the hand takes no more than its due.
+	for (uint32_t now = 100000; weft_session_count(f.t) > 0; now++, turns++) {
+		if (turns == 0)
+			f.w->hand_ms = now - 1;
+		for (int i = 0; i < 20; i++)
+			weft_session_expire(f.w, now, 32);
+	}
+	assert_in_range(turns, n / 64 - 1, 10001);
+	stop(&f);
+}
+
+static void a_budget_bounds_one_call(void **state)
+{
+	(void)state;
+	struct fixture f = start(1024, 100);
+	fill(&f, 1, 500, false, 0);
+	for (uint32_t i = 0; i < 500; i++) {
+		struct session_new n = fixture_new(6, IPPROTO_UDP, 2, 60, i);
+		assert_non_null(fixture_add(f.w, &n, 0));
+	}
+	assert_int_equal(weft_session_expire(f.w, 0, 1000), 0);
+	uint32_t left = 1000;
+	for (uint32_t now = 40000; left > 0 && now < 41000; now++) {
+		uint32_t removed = weft_session_expire(f.w, now, 10);
+		assert_in_range(removed, 0, 10);
+		left -= removed;
+		assert_int_equal(weft_session_count(f.t), left);
+	}
+	assert_int_equal(left, 0);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_table_full_of_established_flows_refuses_new_ones),
+		cmocka_unit_test(an_unanswered_flow_makes_room_and_established_ones_stay),
+		cmocka_unit_test(a_half_open_tcp_connection_makes_room),
+		cmocka_unit_test(expired_flows_go_before_unanswered_ones),
+		cmocka_unit_test(unanswered_flows_go_before_closing_ones),
+		cmocka_unit_test(closing_flows_go_last_and_established_ones_not),
+		cmocka_unit_test(a_flood_takes_its_own_unanswered_flows_not_another_ports),
+		cmocka_unit_test(
+			many_established_flows_do_not_make_a_ports_unanswered_ones_victims),
+		cmocka_unit_test(of_one_ports_unanswered_flows_the_oldest_goes_first),
+		cmocka_unit_test(a_port_is_held_to_its_share_by_its_own_flows),
+		cmocka_unit_test(a_share_is_counted_over_both_families),
+		cmocka_unit_test(full_buckets_refuse_if_all_in_them_is_established),
+		cmocka_unit_test(full_buckets_evict_the_lowest_class_in_them),
+		cmocka_unit_test(every_protocol_and_state_has_its_timeout),
+		cmocka_unit_test(a_timeout_longer_than_the_clock_can_tell_is_shortened),
+		cmocka_unit_test(packets_of_either_direction_keep_a_connection),
+		cmocka_unit_test(a_packet_seen_by_a_clock_that_is_ahead_is_not_old),
+		cmocka_unit_test(the_hand_turns_in_ten_seconds_whatever_it_is_called_with),
+		cmocka_unit_test(a_budget_bounds_one_call),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
