@@ -352,8 +352,13 @@ static int run(struct daemon *d)
 		event_base_dispatch(d->loop);
 	else
 		weft_log_error("%s", err.msg);
-	while (n-- > 0)
+	while (n-- > 0) {
+		uint64_t step_ms = weft_now_ms();
+
 		steps[n].stop(d);
+		weft_log_debug("stop: %s in %llu ms", steps[n].name,
+			       (unsigned long long)(weft_now_ms() - step_ms));
+	}
 	return ret == 0 ? 0 : 1;
 }
 

@@ -39,7 +39,9 @@ void weft_plan_port_notes(const struct object *o, void (*note)(void *arg, const 
 // delivered there, and the port that reserves a virtual address must not hide the ports that serve it.
 int weft_plan_build_neighbours(const struct object *port, const char *host,
 			       struct plan_neighbour **out, size_t *n, struct err *err);
-// What the port adds to the set of each of its groups: fixed IPs and allowed pairs, prefixes too; masked.
+// What the port adds to the set of each of its groups: fixed IPs and allowed pairs, prefixes too; masked. A pair of a
+// whole family (0.0.0.0/0, ::/0) is left out: by address alone it would make the whole world a member. Neutron's Open vSwitch
+// driver admits such sources with the pair's MAC only, which a set cannot say.
 int weft_plan_build_members(const struct object *port, struct plan_prefixes *out, struct err *err);
 // An address group's addresses [from, to) of its list; masked.
 int weft_plan_build_addresses(const struct object *group, size_t from, size_t to,

@@ -143,7 +143,9 @@ static int port_option(const json_t *v, struct plan_dhcp_option *out, struct err
 		return 0;
 	if (json_integer_value(json_object_get(v, "ip_version")) == 6)
 		return weft_fail(err, -ENOTSUP,
-				 "DHCP option %s: DHCPv6 is not answered in this version", name);
+				 "DHCP option %s: DHCPv6 is not answered in this version; it is "
+				 "left out",
+				 name);
 	return weft_dhcp_option_encode(name, value, out, err);
 }
 
@@ -297,7 +299,7 @@ int weft_plan_build_members(const struct object *port, struct plan_prefixes *out
 	json_array_foreach(list, i, v) {
 		struct ip_prefix prefix;
 
-		if (weft_prefix_parse(attr_text(v, "ip_address"), &prefix) == 0)
+		if (weft_prefix_parse(attr_text(v, "ip_address"), &prefix) == 0 && prefix.len > 0)
 			m.prefix[m.n++] = weft_prefix_masked(&prefix);
 	}
 	*out = m;

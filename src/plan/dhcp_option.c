@@ -289,14 +289,15 @@ int weft_dhcp_option_encode(const char *name, const char *value, struct plan_dhc
 		if (k == NULL)
 			return weft_fail(err, -EINVAL,
 					 "DHCP option %s: neither a known name nor a number from "
-					 "1 to 254",
+					 "1 to 254; it is left out",
 					 name);
 		o.code = k->code;
 	}
 	form = k == NULL ? FORM_GUESS : k->form;
 	if (!put_form(&o, form, value))
-		return weft_fail(err, -EINVAL, "DHCP option %s: \"%.200s\" is not %s", name, value,
-				 form_text(form));
+		return weft_fail(err, -EINVAL,
+				 "DHCP option %s: \"%.200s\" is not %s; it is left out", name,
+				 value, form_text(form));
 	*out = o;
 	return 0;
 }

@@ -66,7 +66,12 @@ static void use_port(struct planner *p, const struct plan_port *port, int delta)
 
 static void log_note(void *port_id, const char *text)
 {
-	weft_log_warning("port %s: %s; it is left out", (const char *)port_id, text);
+	weft_log_warning("port %s: %s", (const char *)port_id, text);
+}
+
+static bool same_attr(const struct object *a, const struct object *b, const char *key)
+{
+	return json_equal(json_object_get(a->attr, key), json_object_get(b->attr, key));
 }
 
 static int stage_port(struct planner *p, const struct object *before, const struct object *after,
@@ -82,8 +87,8 @@ static int stage_port(struct planner *p, const struct object *before, const stru
 		if (ret != 0)
 			return ret;
 		cell = weft_cells_stage(&p->cells, &key, NULL);
-		if (before == NULL || !json_equal(json_object_get(before->attr, "extra_dhcp_opts"),
-						  json_object_get(after->attr, "extra_dhcp_opts")))
+		if (before == NULL || !same_attr(before, after, "extra_dhcp_opts") ||
+		    !same_attr(before, after, "allowed_address_pairs"))
 			weft_plan_port_notes(after, log_note, key.id);
 	}
 	if (cell == NULL)

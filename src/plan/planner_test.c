@@ -165,6 +165,22 @@ static void a_member_that_several_contribute_goes_with_the_last_of_them(void **s
 	cloud_free(s.c);
 }
 
+static void a_pair_of_a_whole_family_makes_nobody_else_a_member(void **state)
+{
+	struct scene s = scene_new();
+	const char *port;
+
+	(void)state;
+	add(s.c, RES_SECURITY_GROUP_RULE,
+	    "{'security_group_id': '%s', 'direction': 'ingress', 'remote_group_id': '%s'}", s.group,
+	    s.group);
+	port = add_port(&s, HOST, "10.0.0.5", quoted(s.group));
+	set(s.c, RES_PORT, port, "{'allowed_address_pairs': [{'ip_address': '0.0.0.0/0'}]}");
+	assert_int_equal(s.c->last.n, 1); // the port: it may send with any address
+	assert_int_equal(s.c->last.changes[0].kind, PLAN_PORT);
+	cloud_free(s.c);
+}
+
 static void an_address_group_changes_by_what_changed(void **state)
 {
 	struct scene s = scene_new();
@@ -371,6 +387,7 @@ int main(void)
 		cmocka_unit_test(a_rule_costs_its_rule_set),
 		cmocka_unit_test(a_remote_group_is_a_set_whose_members_come_and_go_one_by_one),
 		cmocka_unit_test(a_member_that_several_contribute_goes_with_the_last_of_them),
+		cmocka_unit_test(a_pair_of_a_whole_family_makes_nobody_else_a_member),
 		cmocka_unit_test(an_address_group_changes_by_what_changed),
 		cmocka_unit_test(a_pair_makes_its_addresses_known_but_shared),
 		cmocka_unit_test(a_port_that_is_bound_nowhere_is_no_neighbour),
