@@ -189,6 +189,20 @@ static void a_server_off_the_subnet_gets_a_route_to_it(void **state)
 	assert_option(&f, CODE_ROUTES_MS, "20 a9fea9fe 00000000");
 }
 
+static void the_route_to_the_server_may_be_given(void **state)
+{
+	(void)state;
+	struct dhcp_route own = {.dst = {{4, {169, 254, 169, 254}}, 32}, .via = {4, {10, 0, 0, 9}}};
+	struct dhcp_lease l = lease();
+	assert_int_equal(weft_ip_parse(WEFT_SERVICE_IPV4, &l.server), 0);
+	l.gateway.family = 0;
+	l.routes = &own;
+	l.n_routes = 1;
+	struct frame f = question("350101 3701 79");
+	assert_int_equal(answer(&f, &l), DHCP_ANSWERED);
+	assert_option(&f, CODE_ROUTES, "20 a9fea9fe 0a000009");
+}
+
 static void a_default_among_the_host_routes_is_the_only_one(void **state)
 {
 	(void)state;
@@ -429,6 +443,42 @@ static void long_options_are_split_and_sizes_kept(void **state)
 	assert_no_option(&f, CODE_ROUTES);
 }
 
+static void an_answer_is_one_ethernet_frame_at_most(void **state)
+{
+	(void)state;
+	static const uint8_t value[255];
+	struct dhcp_option extra[20];
+	for (size_t i = 0; i < 20; i++)
+		extra[i] = (struct dhcp_option) {(uint8_t)(200 + i), 100, value};
+	struct dhcp_lease l = lease();
+	l.mtu = 9000;
+	l.extra = extra;
+	l.n_extra = 20;
+	struct frame f = question("350101 39022328");
+	struct packet p;
+	size_t len;
+	assert_int_equal(weft_packet_parse(f.b, f.len, f.len, 0, &p), DROP_NONE);
+	assert_int_equal(weft_dhcp_answer(f.b, f.len, sizeof(f.b), &p, &l, &len), DHCP_ANSWERED);
+	assert_in_range(len, 1400, 1514);
+}
+
+static void a_checksum_is_never_zero(void **state)
+{
+	(void)state;
+	struct dhcp_lease l = lease();
+	// Among all values of one word there is one for which the sum comes out as 0.
+	for (uint32_t xid = 0; xid <= UINT16_MAX; xid++) {
+		struct packet p;
+		size_t len;
+		struct frame f = question("350101");
+		f.b[BOOTP + BOOTP_XID] = (uint8_t)(xid >> 8);
+		f.b[BOOTP + BOOTP_XID + 1] = (uint8_t)xid;
+		weft_packet_parse(f.b, f.len, f.len, 0, &p);
+		weft_dhcp_answer(f.b, f.len, sizeof(f.b), &p, &l, &len);
+		assert_true(f.b[40] != 0 || f.b[41] != 0);
+	}
+}
+
 static void no_room_no_answer(void **state)
 {
 	(void)state;
@@ -450,6 +500,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_asked_for_is_not_sent),
 		cmocka_unit_test(a_lease_without_extras_has_no_empty_options),
 		cmocka_unit_test(a_server_off_the_subnet_gets_a_route_to_it),
+		cmocka_unit_test(the_route_to_the_server_may_be_given),
 		cmocka_unit_test(a_default_among_the_host_routes_is_the_only_one),
 		cmocka_unit_test(the_resolver_0_0_0_0_means_none),
 		cmocka_unit_test(a_request_for_the_lease_is_acknowledged),
@@ -462,6 +513,8 @@ int main(void)
 		cmocka_unit_test(options_overflow_into_file_and_sname),
 		cmocka_unit_test(a_ports_own_options_win),
 		cmocka_unit_test(long_options_are_split_and_sizes_kept),
+		cmocka_unit_test(an_answer_is_one_ethernet_frame_at_most),
+		cmocka_unit_test(a_checksum_is_never_zero),
 		cmocka_unit_test(no_room_no_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #define IP4_ADDRS	      "0a000005 0a000009 "
 #define IP6_ADDRS	      "20010db8000000000000000000000005 20010db8000000000000000000000009 "
 #define TCP_SYN		      "04d2 0016 00000000 00000000 5002 2000 76ed 0000 "
+#define ND(type)	      type " 00 0000 00000000 20010db8000000000000000000000009 "
 #define UDP_8		      "1388 0035 0008 0000 "
 #define ARP_FIXED	      "0806 0001 0800 06 04 "
 #define ARP_ADDRS	      "fa163e00000a 0a000005 000000000000 0a000001 "
@@ -100,10 +101,12 @@ static void other_protocols_have_no_ports(void **state)
 	assert_text(&f, &p, "gre 10.0.0.5 > 10.0.0.9 ttl 64");
 	// ICMP of the other family is no ICMP.
 	assert_int_equal(parse(IP4("001c", "0000", "3a") "8700 0000 00000000", &p, &f), DROP_NONE);
+	assert_int_equal(p.key.sport, 0);
 	assert_int_equal(p.key.dport, 0);
 	assert_null(p.nd_target);
 	assert_int_equal(parse(IP6("0008", "01") "0800 0000 00000000", &p, &f), DROP_NONE);
 	assert_false(p.icmp_query);
+	assert_int_equal(p.key.sport, 0);
 }
 
 static void padding_behind_the_packet_is_no_part_of_it(void **state)
@@ -119,7 +122,11 @@ static void padding_behind_the_packet_is_no_part_of_it(void **state)
 	assert_int_equal(p.l3_len, 28);
 	// The same padding does not complete a header that the IP length cuts.
 	assert_parse(IP4("0018", "0000", "11") UDP_8, DROP_TRUNCATED);
+	assert_parse(IP4("001c", "0000", "84") "1388 0035 00000000 00000000", DROP_TRUNCATED);
 	assert_parse(IP6("0004", "11") UDP_8, DROP_TRUNCATED);
+	assert_parse(IP6("0008", "84") "1388 0035 00000000 00000000", DROP_TRUNCATED);
+	assert_parse(IP6("0008", "3c") "2f01 0104 0000 0000 0104 0000 0000 0000", DROP_TRUNCATED);
+	assert_parse(IP6("0004", "2c") "1100 0000 00000001 " UDP_8, DROP_TRUNCATED);
 }
 
 static void only_the_first_segment_is_read(void **state)
@@ -138,7 +145,9 @@ static void every_shorter_frame_is_truncated(void **state)
 	(void)state;
 	static const char *const whole[] = {
 		IP4("0028", "0000", "06") TCP_SYN,
+		ETH "0800 4600 002c 0007 0000 4006 0000 " IP4_ADDRS "94040000 " TCP_SYN,
 		IP6("0014", "06") TCP_SYN,
+		IP6("0018", "3a") ND("87"),
 		IP6("0010", "3c") "1100 0104 00000000 " UDP_8,
 		ETH ARP_FIXED "0001 " ARP_ADDRS,
 	};
@@ -460,8 +469,6 @@ static void icmp6_error_quotes_through_extension_headers(void **state)
 		    "icmp6 2001:db8::5 > 2001:db8::9 packet too big code 0 about "
 		    "tcp [2001:db8::5]:80 > [2001:db8::9]:4000 ttl 64");
 }
-
-#define ND(type) type " 00 0000 00000000 20010db8000000000000000000000009 "
 
 static void neighbour_discovery_has_its_target(void **state)
 {

@@ -18,8 +18,8 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *l, const char
 	va_start(args, fmt);
 	int n = vsnprintf(l->s + l->len, l->size - l->len, fmt, args);
 	va_end(args);
-	if (n > 0)
-		l->len += (size_t)n < l->size - l->len ? (size_t)n : l->size - l->len - 1;
+	if (n > 0) // beyond size when it was cut: nothing is added behind it
+		l->len += (size_t)n;
 }
 
 static void add_mac(struct line *l, const uint8_t *mac)

@@ -82,7 +82,7 @@ static enum drop parse_udp(const uint8_t *h, uint32_t size, const struct packet 
 	return length > size && p->fragment == FRAGMENT_NONE ? DROP_TRUNCATED : DROP_NONE;
 }
 
-static enum drop parse_icmp(const uint8_t *frame, uint32_t seen, uint32_t size, struct packet *p)
+static enum drop parse_icmp(const uint8_t *frame, uint32_t seen, struct packet *p)
 {
 	const uint8_t *h = frame + p->l4;
 	p->icmp_type = h[0];
@@ -92,7 +92,7 @@ static enum drop parse_icmp(const uint8_t *frame, uint32_t seen, uint32_t size, 
 	if (p->icmp_error)
 		p->inner_ok = weft_packet_quoted(frame, seen, p);
 	if (p->key.family == 6 && (h[0] == ND_SOLICIT || h[0] == ND_ADVERT)) {
-		if (size < 24 || p->l4 + 24u > seen)
+		if (p->l4 + 24u > seen)
 			return DROP_TRUNCATED;
 		p->nd_target = h + 8;
 	}
@@ -118,7 +118,7 @@ enum drop weft_packet_transport(const uint8_t *frame, uint32_t seen, uint32_t en
 		return parse_udp(h, size, p);
 	case IP_ICMP:
 	case IP_ICMPV6:
-		return parse_icmp(frame, seen, size, p);
+		return parse_icmp(frame, seen, p);
 	default:
 		return DROP_NONE;
 	}
