@@ -47,3 +47,6 @@ struct port_io { // embedded first in each kind's own struct
 // kernel lacks what is needed.
 int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, struct port_io **out,
 		  struct err *err);
+
+// What close left to be done in the background is done: before the process ends.
+void weft_tap_finish(void);

@@ -8,19 +8,15 @@
 // the receiver still reads it.)
 #pragma once
 
-#include <linux/if_packet.h>
 #include <rte_mempool.h>
 
 #include "datapath/native/port_io.h"
-
-// The virtio-net header that the kernel puts in front of each packet, and wants there.
-#define TAP_VNET_LEN 10
+#include "datapath/native/tap_ring.h"
 
 // The largest packet: 64 KB of IP, Ethernet and two tags; and how many buffers of 2 KB that is.
 #define TAP_PACKET_MAX	 (65535 + 22)
 #define TAP_SEGMENTS_MAX 33
 
-// A place in the ring. Slots do not cross blocks.
 struct tap_cursor {
 	uint8_t *slot;
 	uint32_t frame, block;
@@ -28,14 +24,10 @@ struct tap_cursor {
 
 struct tap_io {
 	struct port_io io;
-	int fd;
 
 	// Receiving: one worker at a time.
 	struct tap_cursor next; // slot to read
-	uint8_t *ring;
-	size_t ring_len;
-	uint32_t block_size, frame_size;
-	uint32_t frames_per_block, blocks;
+	struct tap_ring ring;
 	struct rte_mempool *pool;
 	uint64_t rx_lost; // large packets that could not be fetched
 	uint64_t rx_malformed;

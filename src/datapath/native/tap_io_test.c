@@ -2,6 +2,7 @@
 #include "datapath/native/port_io.h"
 
 #include "datapath/native/tap_lab.h"
+#include "datapath/native/tap_ring.h"
 
 #include <netinet/if_ether.h>
 
@@ -240,7 +241,7 @@ static void the_host_is_deaf_to_the_vm_from_attach_on(void **state)
 	run("nsenter -t %d -n sh -c 'ip addr add 10.0.0.1/24 dev eth0 && "
 	    "ip addr add fd00::1/64 dev eth0 nodad && ip link set eth0 up'",
 	    vm1.pid);
-	usleep(100000);
+	peer_wait_carrier(&vm1);
 	assert_true(host_answers());
 	assert_true(host_answers_ping("10.0.0.254"));
 
@@ -272,7 +273,7 @@ static void an_interface_that_goes_away_is_silent(void **state)
 	assert_int_equal(vm1.io->ops->tx(vm1.io, &m, 1), 1);
 	assert_int_equal(stats_of(vm1.io).tx_refused, 1);
 	run("ip link set %s up", vm1.tap);
-	usleep(20000);
+	peer_wait_carrier(&vm1);
 	int fd = peer_packets(&vm1, 0);
 	send(fd, f, lab_frame(f, 2, 100), 0);
 	assert_int_equal(take(vm1.io, LAB_ETHERTYPE, &m, 1, 500), 1);
@@ -280,6 +281,7 @@ static void an_interface_that_goes_away_is_silent(void **state)
 	close(fd);
 
 	run("ip link del %s", vm1.tap);
+	assert_int_equal(take(vm1.io, LAB_ETHERTYPE, &m, 1, 20), 0); // and what came before
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(vm1.io->ops->rx(vm1.io, pkts, 3), 0);
 	for (uint32_t i = 0; i < 3; i++)
@@ -369,8 +371,39 @@ static void hundreds_of_interfaces_are_attached_at_once(void **state)
 	print_message("an idle port costs %.1f ns\n",
 		      ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
 			      (1000.0 * MANY));
+	t = weft_now_ms();
 	for (int i = 0; i < MANY; i++)
 		io[i]->ops->close(io[i]);
+	weft_tap_finish();
+	print_message("detached in %u ms\n", (unsigned int)(weft_now_ms() - t));
+	assert_int_equal(weft_tap_ring_stock(), 0);
+}
+
+static void rings_made_in_vain_go_away(void **state)
+{
+	(void)state;
+	needs_lab();
+	struct tap_ring r[3];
+	const char *what;
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(weft_tap_ring_get(1500, &r[i], &what), 0);
+	assert_true(weft_tap_ring_stock() > 0);
+	for (int i = 0; i < 3; i++)
+		weft_tap_ring_put(&r[i]);
+	for (int i = 0; i < 50 && weft_tap_ring_stock() > 0; i++)
+		usleep(100000);
+	assert_int_equal(weft_tap_ring_stock(), 0);
+
+	// A ring of another size is not taken from the stock.
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(weft_tap_ring_get(i == 1 ? 9000 : 1400, &r[i], &what), 0);
+		assert_true(r[i].frame_size > (i == 1 ? 9000 : 1500));
+	}
+	assert_true(r[0].frame_size < 2000);
+	for (int i = 0; i < 3; i++)
+		weft_tap_ring_put(&r[i]);
+	weft_tap_finish();
 }
 
 int main(void)
@@ -388,6 +421,7 @@ int main(void)
 		with_vms(errors_name_the_interface),
 		with_vms(the_mtu_is_raised_and_ipv6_is_off),
 		cmocka_unit_test(hundreds_of_interfaces_are_attached_at_once),
+		cmocka_unit_test(rings_made_in_vain_go_away),
 	};
 
 	return cmocka_run_group_tests(tests, lab_start, lab_stop);

@@ -76,6 +76,7 @@ static inline int lab_start(void **state)
 static inline int lab_stop(void **state)
 {
 	(void)state;
+	weft_tap_finish();
 	rte_mempool_free(lab_pool);
 	weft_eal_stop();
 	close(lab_host_ns);
@@ -134,14 +135,6 @@ static inline void peer_start(struct peer *p, int n)
 	    p->pid, n, n);
 }
 
-static inline void peer_attach(struct peer *p, uint32_t mtu)
-{
-	struct err err = {0};
-
-	if (weft_tap_open(p->tap, mtu, lab_pool, &p->io, &err) < 0)
-		fail_msg("%s", err.msg);
-}
-
 static inline void peer_stop(struct peer *p)
 {
 	if (p->io != NULL)
@@ -161,6 +154,36 @@ static inline int peer_socket(const struct peer *p, int family, int type, int pr
 	assert_int_equal(setns(lab_host_ns, CLONE_NEWNET), 0);
 	assert_true(fd >= 0);
 	return fd;
+}
+
+static inline bool is_running(int fd, const char *ifname)
+{
+	struct ifreq ifr = {0};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	return ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING) != 0;
+}
+
+// The kernel notices a carrier in the background, and drops what is sent before.
+static inline void peer_wait_carrier(const struct peer *p)
+{
+	int host = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int vm = peer_socket(p, AF_INET, SOCK_DGRAM, 0), tries = 0;
+
+	while (!(is_running(host, p->tap) && is_running(vm, "eth0")) && tries++ < 500)
+		usleep(10000);
+	usleep(5000);
+	close(host);
+	close(vm);
+}
+
+static inline void peer_attach(struct peer *p, uint32_t mtu)
+{
+	struct err err = {0};
+
+	if (weft_tap_open(p->tap, mtu, lab_pool, &p->io, &err) < 0)
+		fail_msg("%s", err.msg);
+	peer_wait_carrier(p);
 }
 
 // Frames of the peer's eth0; with a virtio-net header in front if asked.

@@ -2,6 +2,7 @@
 #include "datapath/native/tap_io.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,13 +46,13 @@ static bool is_copy(const struct tpacket2_hdr *h)
 
 static void advance(const struct tap_io *t, struct tap_cursor *c)
 {
-	c->slot += t->frame_size;
-	if (++c->frame < t->frames_per_block)
+	c->slot += t->ring.frame_size;
+	if (++c->frame < t->ring.frames_per_block)
 		return;
 	c->frame = 0;
-	if (++c->block == t->blocks)
+	if (++c->block == t->ring.blocks)
 		c->block = 0;
-	c->slot = t->ring + (size_t)c->block * t->block_size;
+	c->slot = t->ring.memory + (size_t)c->block * t->ring.block_size;
 }
 
 // First pass: which slots are there.
@@ -125,7 +126,7 @@ static void fetch_copies(struct tap_io *t, struct batch *b)
 		if (is_copy(b->slots[i]))
 			prepare_copy(t, b, done++, b->pkts[i], b->slots[i]->tp_len);
 	for (done = 0; done < b->copies && errors <= COPIES_MAX;) {
-		int got = recvmmsg(t->fd, b->msgs + done, b->copies - done,
+		int got = recvmmsg(t->ring.fd, b->msgs + done, b->copies - done,
 				   MSG_DONTWAIT | MSG_TRUNC, NULL);
 		if (got > 0) {
 			done += (uint16_t)got;

@@ -61,7 +61,7 @@ uint16_t weft_tap_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
 
 	while (done < n) {
 		unsigned int ready = prepare(&b, pkts + done, n - done);
-		int sent = ready > 0 ? sendmmsg(t->fd, b.msgs, ready, MSG_DONTWAIT) : -1;
+		int sent = ready > 0 ? sendmmsg(t->ring.fd, b.msgs, ready, MSG_DONTWAIT) : -1;
 
 		if (sent > 0) {
 			rte_pktmbuf_free_bulk(pkts + done, (unsigned int)sent);
