@@ -56,6 +56,7 @@ static void stop(struct datapath *datapath)
 	if (dp->sessions != NULL)
 		weft_sessions_free(dp->sessions);
 	free(dp->qsbr);
+	weft_tap_finish();
 	rte_mempool_free(dp->pool);
 	weft_eal_stop();
 	free(datapath);
