@@ -64,6 +64,11 @@ static bool take_fresh(struct session_worker *w, struct session_family *f, int f
 	return true;
 }
 
+static inline uint32_t low_mark(const struct session_family *f)
+{
+	return RTE_MIN(LOW_PAIRS, f->pairs / 16);
+}
+
 // Nothing is left to refill the stack with. What is removed becomes free only after the others' quiescent points, so
 // that is begun before the stack is empty.
 static void make_room(struct session_worker *w, struct session_family *f, int family,
@@ -71,7 +76,8 @@ static void make_room(struct session_worker *w, struct session_family *f, int fa
 {
 	if (w->t->qsbr != NULL) {
 		weft_session_reclaim(w);
-		if (w->limbo.end - w->limbo.begin >= LIMBO_ENOUGH)
+		if (w->free[family].n >= low_mark(f) ||
+		    w->limbo.end - w->limbo.begin >= RTE_MIN(LIMBO_ENOUGH, f->pairs / 16))
 			return;
 	} else if (w->free[family].n > 0) {
 		return;
@@ -84,7 +90,7 @@ uint32_t weft_session_pair_take(struct session_worker *w, struct session_family 
 	int family = (int)(f - w->t->family);
 	typeof(w->free[0]) *stack = &w->free[family];
 
-	if (unlikely(stack->n < RTE_MIN(LOW_PAIRS, f->pairs / 16)) && !spill_pop(w, f, family) &&
+	if (unlikely(stack->n < low_mark(f)) && !spill_pop(w, f, family) &&
 	    !take_fresh(w, f, family))
 		make_room(w, f, family, now_ms);
 	if (unlikely(stack->n == 0))

@@ -3,6 +3,7 @@
 #include "datapath/native/session.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -344,6 +345,85 @@ static void two_workers_in_a_full_table_keep_every_key_once_and_every_count_righ
 	race(64, 25, 100000);
 }
 
+// ---- Two workers that add the same connection at the same moment
+
+#define MEETINGS 20000
+
+struct meeting {
+	struct session_table *t;
+	struct rte_rcu_qsbr *q;
+	struct session *got[THREADS];
+	atomic_uint arrived; // counts up; each turn has two ends
+};
+
+struct guest {
+	struct meeting *meeting;
+	struct session_worker *w;
+	uint32_t id, split;
+};
+
+// Until both have come the n-th time.
+static void meet(struct meeting *m, uint32_t n)
+{
+	atomic_fetch_add(&m->arrived, 1);
+	for (uint32_t i = 0; atomic_load(&m->arrived) < n * THREADS; i++)
+		if (i > 1000)
+			sched_yield();
+}
+
+static void *meeting_run(void *arg)
+{
+	struct guest *g = arg;
+	struct meeting *m = g->meeting;
+
+	for (uint32_t i = 0; i < MEETINGS; i++) {
+		struct session_new n = fixture_new(4, IPPROTO_UDP, 1, 2, i);
+		if (g->id == 1 && i % 2) { // the other side begins
+			struct session_direction d = n.original;
+			n.original = n.reply;
+			n.reply = d;
+		}
+		meet(m, 3 * i + 1);
+		m->got[g->id] = fixture_add(g->w, &n, 0);
+		meet(m, 3 * i + 2);
+		if (g->id == 0) {
+			struct session *a = m->got[0], *b = m->got[1];
+			g->split += a == NULL || b == NULL ||
+				    weft_session_original(a) != weft_session_original(b) ||
+				    weft_session_count(m->t) != 1;
+			if (a != NULL)
+				weft_session_remove(g->w, a);
+		}
+		rte_rcu_qsbr_quiescent(m->q, g->id);
+		weft_session_reclaim(
+			g->w); // a table short of pairs would evict what was just added
+		meet(m, 3 * i + 3);
+	}
+	return NULL;
+}
+
+static void two_workers_that_add_one_connection_at_once_get_the_same_one(void **state)
+{
+	(void)state;
+	struct meeting m = {.q = qsbr_new(THREADS)};
+	struct guest g[THREADS];
+	pthread_t thread[THREADS];
+	m.t = fixture_table(1024, 100, m.q);
+	for (uint32_t i = 0; i < THREADS; i++)
+		g[i] = (struct guest) {.meeting = &m, .w = weft_session_worker_new(m.t), .id = i};
+	for (uint32_t i = 0; i < THREADS; i++)
+		pthread_create(&thread[i], NULL, meeting_run, &g[i]);
+	for (uint32_t i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(g[0].split, 0);
+	check_index(m.t);
+	assert_int_equal(weft_session_count(m.t), 0);
+	for (uint32_t i = 0; i < THREADS; i++)
+		weft_session_worker_free(g[i].w);
+	weft_sessions_free(m.t);
+	free(m.q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +431,7 @@ int main(void)
 		cmocka_unit_test(a_table_with_low_stock_evicts_ahead_of_need),
 		cmocka_unit_test(removals_while_someone_stalls_are_collected_later),
 		cmocka_unit_test(two_workers_with_room_keep_every_key_once_and_every_count_right),
+		cmocka_unit_test(two_workers_that_add_one_connection_at_once_get_the_same_one),
 		cmocka_unit_test(
 			two_workers_in_a_full_table_keep_every_key_once_and_every_count_right),
 	};

@@ -188,6 +188,20 @@ static void a_rst_after_each_acknowledgement_keeps_it_closed(void **state)
 	stop(f);
 }
 
+static void only_what_follows_the_latest_rst_revives(void **state)
+{
+	(void)state;
+	struct fixture f = start_established();
+	fixture_packet(f.t, f.o, RST);
+	fixture_packet(f.t, f.r, ACK);
+	fixture_packet(f.t, f.o, RST);
+	fixture_packet(f.t, f.o, ACK);
+	assert_int_equal(f.o->state, SESSION_CLOSING);
+	fixture_packet(f.t, f.r, ACK);
+	assert_int_equal(f.o->state, SESSION_ESTABLISHED);
+	stop(f);
+}
+
 static void a_rst_never_makes_a_half_open_connection_established(void **state)
 {
 	(void)state;
@@ -357,6 +371,7 @@ int main(void)
 		cmocka_unit_test(a_rst_closes_from_either_side),
 		cmocka_unit_test(a_forged_rst_does_not_end_a_connection_that_goes_on),
 		cmocka_unit_test(a_rst_after_each_acknowledgement_keeps_it_closed),
+		cmocka_unit_test(only_what_follows_the_latest_rst_revives),
 		cmocka_unit_test(a_rst_never_makes_a_half_open_connection_established),
 		cmocka_unit_test(a_syn_reopens_a_closing_connection_to_be_judged_anew),
 		cmocka_unit_test(a_syn_the_other_way_asks_for_a_new_connection_and_changes_nothing),
