@@ -11,6 +11,7 @@ static const size_t object_size[] = {
 	[PLAN_RULE_SET] = sizeof(struct plan_rule_set),
 	[PLAN_PORT] = sizeof(struct plan_port),
 	[PLAN_NEIGHBOUR] = sizeof(struct plan_neighbour),
+	[PLAN_ROUTER] = sizeof(struct plan_router),
 };
 
 // A NULL list of nothing stays NULL.
@@ -45,6 +46,13 @@ void weft_plan_object_free(enum plan_kind kind, void *object)
 		free(p->pairs);
 		free(p->rule_sets);
 		free(p->options);
+	} else if (kind == PLAN_ROUTER) {
+		struct plan_router *r = object;
+
+		for (size_t i = 0; i < r->n_interfaces; i++)
+			free(r->interfaces[i].addrs);
+		free(r->interfaces);
+		free(r->routes);
 	}
 	free(object);
 }
@@ -69,6 +77,15 @@ void *weft_plan_object_copy(enum plan_kind kind, const void *object)
 		p->pairs = dup_list(p->pairs, p->n_pairs, sizeof(*p->pairs));
 		p->rule_sets = dup_list(p->rule_sets, p->n_rule_sets, sizeof(*p->rule_sets));
 		p->options = dup_list(p->options, p->n_options, sizeof(*p->options));
+	} else if (kind == PLAN_ROUTER) {
+		struct plan_router *r = copy;
+
+		r->interfaces = dup_list(r->interfaces, r->n_interfaces, sizeof(*r->interfaces));
+		for (size_t i = 0; i < r->n_interfaces; i++)
+			r->interfaces[i].addrs = dup_list(r->interfaces[i].addrs,
+							  r->interfaces[i].n_addrs,
+							  sizeof(*r->interfaces[i].addrs));
+		r->routes = dup_list(r->routes, r->n_routes, sizeof(*r->routes));
 	}
 	return copy;
 }
@@ -86,6 +103,15 @@ static bool network_equal(const struct plan_network *a, const struct plan_networ
 	       strcmp(a->physical, b->physical) == 0;
 }
 
+static bool routes_equal(const struct plan_route *a, const struct plan_route *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!prefix_same(&a[i].dst, &b[i].dst) || !weft_ip_equal(&a[i].via, &b[i].via))
+			return false;
+	}
+	return true;
+}
+
 static bool subnet_equal(const struct plan_subnet *a, const struct plan_subnet *b)
 {
 	if (strcmp(a->id, b->id) != 0 || strcmp(a->network_id, b->network_id) != 0 ||
@@ -98,12 +124,7 @@ static bool subnet_equal(const struct plan_subnet *a, const struct plan_subnet *
 		if (!weft_ip_equal(&a->dns[i], &b->dns[i]))
 			return false;
 	}
-	for (size_t i = 0; i < a->n_routes; i++) {
-		if (!prefix_same(&a->routes[i].dst, &b->routes[i].dst) ||
-		    !weft_ip_equal(&a->routes[i].via, &b->routes[i].via))
-			return false;
-	}
-	return true;
+	return routes_equal(a->routes, b->routes, a->n_routes);
 }
 
 static bool member_equal(const struct plan_member *a, const struct plan_member *b)
@@ -178,6 +199,30 @@ static bool neighbour_equal(const struct plan_neighbour *a, const struct plan_ne
 	       a->local == b->local && a->from_pair == b->from_pair;
 }
 
+static bool interface_equal(const struct plan_interface *a, const struct plan_interface *b)
+{
+	if (strcmp(a->port_id, b->port_id) != 0 || strcmp(a->network_id, b->network_id) != 0 ||
+	    !weft_mac_equal(&a->mac, &b->mac) || a->n_addrs != b->n_addrs)
+		return false;
+	for (size_t i = 0; i < a->n_addrs; i++) {
+		if (!prefix_same(&a->addrs[i], &b->addrs[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool router_equal(const struct plan_router *a, const struct plan_router *b)
+{
+	if (strcmp(a->id, b->id) != 0 || a->admin_up != b->admin_up ||
+	    a->n_interfaces != b->n_interfaces || a->n_routes != b->n_routes)
+		return false;
+	for (size_t i = 0; i < a->n_interfaces; i++) {
+		if (!interface_equal(&a->interfaces[i], &b->interfaces[i]))
+			return false;
+	}
+	return routes_equal(a->routes, b->routes, a->n_routes);
+}
+
 bool weft_plan_object_equal(enum plan_kind kind, const void *a, const void *b)
 {
 	switch (kind) {
@@ -193,6 +238,8 @@ bool weft_plan_object_equal(enum plan_kind kind, const void *a, const void *b)
 		return port_equal(a, b);
 	case PLAN_NEIGHBOUR:
 		return neighbour_equal(a, b);
+	case PLAN_ROUTER:
+		return router_equal(a, b);
 	}
 	abort();
 }

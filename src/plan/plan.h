@@ -6,11 +6,12 @@
 // whole new object, except for address sets, whose members change one by one (a set may have 100,000s of members).
 //
 // Which objects are in the plan: the ports bound to this host; the networks, subnets and rule sets they use; the sets
-// those rule sets name; the neighbours (every known address) of those networks.
+// those rule sets name; the neighbours (every known address) of those networks. A network is also in use when a router joins it to
+// one that is.
 //
 // Ownership  a batch owns its objects; a datapath copies what it keeps
 // Threads    one (the control thread)
-// Order      within a batch: networks, subnets, set members, rule sets, ports, neighbours are put in this order and
+// Order      within a batch: networks, subnets, set members, rule sets, ports, neighbours, routers are put in this order and
 //            deleted in the reverse order, so that references always resolve
 #pragma once
 
@@ -28,6 +29,7 @@ enum plan_kind {
 	PLAN_RULE_SET,
 	PLAN_PORT,
 	PLAN_NEIGHBOUR,
+	PLAN_ROUTER,
 };
 
 enum plan_op { PLAN_PUT, PLAN_DEL };
@@ -138,6 +140,25 @@ struct plan_neighbour {
 			// datapath asks the owners instead of answering for them
 };
 
+// A router's interface: the gateway of a network's subnets.
+struct plan_interface {
+	char port_id[WEFT_ID_LEN + 1];
+	char network_id[WEFT_ID_LEN + 1];
+	struct mac_addr mac;
+	size_t n_addrs;
+	struct ip_prefix *addrs; // the interface's own addresses, each with its subnet's length
+};
+
+// A router that one of this node's ports can reach, with all its interfaces. Routes beside the connected subnets; the longest
+// prefix wins.
+struct plan_router {
+	char id[WEFT_ID_LEN + 1];
+	bool admin_up; // false: it answers and forwards nothing
+	size_t n_interfaces, n_routes;
+	struct plan_interface *interfaces;
+	struct plan_route *routes;
+};
+
 struct plan_change {
 	enum plan_op op;
 	enum plan_kind kind;
@@ -148,6 +169,7 @@ struct plan_change {
 		struct plan_rule_set *rule_set;	  // id
 		struct plan_port *port;		  // id
 		struct plan_neighbour *neighbour; // network_id, ip, mac, port_id
+		struct plan_router *router;	  // id
 		void *object;
 	};
 };
