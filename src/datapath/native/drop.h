@@ -5,57 +5,67 @@
 
 #include <stdint.h>
 
-#define WEFT_DROPS(DROP)                                                                           \
-	DROP(NONE, "none", "Not dropped.")                                                         \
-	DROP(TRUNCATED, "truncated", "The packet is shorter than its headers say.")                \
-	DROP(BAD_HEADER, "bad-header", "A header field is impossible (version, length, options).") \
-	DROP(ETHERTYPE, "ethertype", "Not IPv4, IPv6, ARP or RARP, and port security is on.")      \
-	DROP(VLAN, "vlan-tagged", "The VM sent a VLAN-tagged frame and the port is no trunk.")     \
-	DROP(OVERSIZE, "oversize", "Longer than the network's MTU allows.")                        \
-	DROP(PORT_DOWN, "port-down", "The port is administratively down.")                         \
-	DROP(SPOOF_MAC, "spoofed-mac", "The source MAC is not one of the port's.")                 \
-	DROP(SPOOF_IP, "spoofed-ip",                                                               \
-	     "The source address is not a fixed IP or allowed address pair of the port.")          \
-	DROP(SPOOF_ARP, "spoofed-arp",                                                             \
-	     "The ARP sender address is not a fixed IP or allowed address pair of the port.")      \
-	DROP(SPOOF_ND, "spoofed-nd",                                                               \
-	     "The neighbour advertisement is for an address that is not the port's.")              \
-	DROP(DHCP_SERVER, "dhcp-server", "A VM may not act as a DHCP server.")                     \
-	DROP(RA_SENDER, "router-advertisement", "A VM may not send router advertisements.")        \
-	DROP(EGRESS_RULES, "egress-rules",                                                         \
-	     "No egress rule of the sender's security groups permits it.")                         \
-	DROP(INGRESS_RULES, "ingress-rules",                                                       \
-	     "No ingress rule of the receiver's security groups permits it.")                      \
-	DROP(UNKNOWN_DESTINATION, "unknown-destination",                                           \
-	     "No port of the network has the destination MAC; unknown unicast is not flooded.")    \
-	DROP(NOT_LOCAL, "not-local",                                                               \
-	     "The destination port is on another node and no tunnel leads there.")                 \
-	DROP(SELF, "own-address", "The destination is the sending port itself.")                   \
-	DROP(PORT_DETACHED, "port-detached", "The destination port is not attached.")              \
-	DROP(PORT_FULL, "port-full", "The receiver's queue is full.")                              \
-	DROP(NO_BUFFER, "no-buffer", "No packet buffer was free.")                                 \
-	DROP(ARP_UNKNOWN, "arp-unknown", "ARP asks for an address that no port has.")              \
-	DROP(ND_UNKNOWN, "nd-unknown",                                                             \
-	     "Neighbour discovery asks for an address that no port has.")                          \
-	DROP(SERVICE_DONE, "service-done", "Consumed by a local service; no answer is due.")       \
-	DROP(DHCP_BAD, "dhcp-bad", "A malformed or unanswerable DHCP message.")                    \
-	DROP(TCP_FLAGS, "tcp-flags", "An impossible combination of TCP flags.")                    \
-	DROP(TCP_STATE, "tcp-state",                                                               \
-	     "A TCP packet that belongs to no connection and cannot open one.")                    \
-	DROP(ICMP_UNRELATED, "icmp-unrelated", "An ICMP error about no known flow.")               \
-	DROP(SESSIONS_FULL, "sessions-full",                                                       \
-	     "The session table is full of established flows; a new one found no place.")          \
-	DROP(PORT_SESSIONS, "port-sessions",                                                       \
-	     "The port has used up its share of the session table.")                               \
-	DROP(SESSION_CLASH, "session-clash",                                                       \
-	     "The translated address and port of a new flow are in use by another.")               \
-	DROP(FRAG_OVERLAP, "fragment-overlap",                                                     \
-	     "A fragment that would overwrite the transport header.")                              \
-	DROP(FRAG_TINY, "fragment-tiny", "A first fragment too short for its transport header.")   \
-	DROP(FRAG_TIMEOUT, "fragment-timeout", "A fragment whose first fragment never came.")      \
-	DROP(FRAG_FULL, "fragment-full", "Too many fragments are waiting for their first one.")    \
-	DROP(LINK_LOCAL_MULTICAST, "reserved-multicast",                                           \
-	     "A bridge control frame (01:80:c2:00:00:0X).")                                        \
+#define WEFT_DROPS(DROP)                                                                            \
+	DROP(NONE, "none", "Not dropped.")                                                          \
+	DROP(TRUNCATED, "truncated", "The packet is shorter than its headers say.")                 \
+	DROP(BAD_HEADER, "bad-header", "A header field is impossible (version, length, options).")  \
+	DROP(ETHERTYPE, "ethertype", "Not IPv4, IPv6, ARP or RARP, and port security is on.")       \
+	DROP(VLAN, "vlan-tagged", "The VM sent a VLAN-tagged frame and the port is no trunk.")      \
+	DROP(OVERSIZE, "oversize", "Longer than the network's MTU allows.")                         \
+	DROP(PORT_DOWN, "port-down", "The port is administratively down.")                          \
+	DROP(SPOOF_MAC, "spoofed-mac", "The source MAC is not one of the port's.")                  \
+	DROP(SPOOF_IP, "spoofed-ip",                                                                \
+	     "The source address is not a fixed IP or allowed address pair of the port.")           \
+	DROP(SPOOF_ARP, "spoofed-arp",                                                              \
+	     "The ARP sender address is not a fixed IP or allowed address pair of the port.")       \
+	DROP(SPOOF_ND, "spoofed-nd",                                                                \
+	     "The neighbour advertisement is for an address that is not the port's.")               \
+	DROP(DHCP_SERVER, "dhcp-server", "A VM may not act as a DHCP server.")                      \
+	DROP(RA_SENDER, "router-advertisement", "A VM may not send router advertisements.")         \
+	DROP(EGRESS_RULES, "egress-rules",                                                          \
+	     "No egress rule of the sender's security groups permits it.")                          \
+	DROP(INGRESS_RULES, "ingress-rules",                                                        \
+	     "No ingress rule of the receiver's security groups permits it.")                       \
+	DROP(UNKNOWN_DESTINATION, "unknown-destination",                                            \
+	     "No port of the network has the destination MAC; unknown unicast is not flooded.")     \
+	DROP(NOT_LOCAL, "not-local",                                                                \
+	     "The destination port is on another node and no tunnel leads there.")                  \
+	DROP(SELF, "own-address", "The destination is the sending port itself.")                    \
+	DROP(PORT_DETACHED, "port-detached", "The destination port is not attached.")               \
+	DROP(PORT_FULL, "port-full", "The receiver's queue is full.")                               \
+	DROP(NO_BUFFER, "no-buffer", "No packet buffer was free.")                                  \
+	DROP(ARP_UNKNOWN, "arp-unknown", "ARP asks for an address that no port has.")               \
+	DROP(ND_UNKNOWN, "nd-unknown",                                                              \
+	     "Neighbour discovery asks for an address that no port has.")                           \
+	DROP(SERVICE_DONE, "service-done", "Consumed by a local service; no answer is due.")        \
+	DROP(DHCP_BAD, "dhcp-bad", "A malformed or unanswerable DHCP message.")                     \
+	DROP(TCP_FLAGS, "tcp-flags", "An impossible combination of TCP flags.")                     \
+	DROP(TCP_STATE, "tcp-state",                                                                \
+	     "A TCP packet that belongs to no connection and cannot open one.")                     \
+	DROP(ICMP_UNRELATED, "icmp-unrelated", "An ICMP error about no known flow.")                \
+	DROP(SESSIONS_FULL, "sessions-full",                                                        \
+	     "The session table is full of established flows; a new one found no place.")           \
+	DROP(PORT_SESSIONS, "port-sessions",                                                        \
+	     "The port has used up its share of the session table.")                                \
+	DROP(SESSION_CLASH, "session-clash",                                                        \
+	     "The translated address and port of a new flow are in use by another.")                \
+	DROP(FRAG_OVERLAP, "fragment-overlap",                                                      \
+	     "A fragment that would overwrite the transport header.")                               \
+	DROP(FRAG_TINY, "fragment-tiny", "A first fragment too short for its transport header.")    \
+	DROP(FRAG_TIMEOUT, "fragment-timeout", "A fragment whose first fragment never came.")       \
+	DROP(FRAG_FULL, "fragment-full", "Too many fragments are waiting for their first one.")     \
+	DROP(LINK_LOCAL_MULTICAST, "reserved-multicast",                                            \
+	     "A bridge control frame (01:80:c2:00:00:0X).")                                         \
+	DROP(ROUTER_DOWN, "router-down", "The router is administratively down.")                    \
+	DROP(NO_ROUTE, "no-route", "The router has no route to the destination.")                   \
+	DROP(NO_NEIGHBOUR, "no-neighbour", "No port of the destination network has the address.")   \
+	DROP(TTL, "ttl-exceeded", "The time to live (hop limit) ran out at a router.")              \
+	DROP(TOO_BIG, "too-big", "Longer than the next network's MTU and not to be fragmented.")    \
+	DROP(NOT_ROUTABLE, "not-routable",                                                          \
+	     "A router does not forward these: link-local, multicast, loopback, reserved, not IP.") \
+	DROP(ROUTER_ADDRESS, "router-address",                                                      \
+	     "For the router itself, and nothing there takes it.")                                  \
+	DROP(ROUTE_LOOP, "route-loop", "The packet would pass more than 8 routers of this node.")   \
 	DROP(INTERNAL, "internal", "The datapath's own state was inconsistent; please report it.")
 
 enum drop {

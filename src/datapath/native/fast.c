@@ -146,6 +146,12 @@ static inline bool needs_update(const struct session *s, uint8_t tcp_flags)
 	       (s->key.proto == PROTO_TCP && tcp_flags == 0);
 }
 
+static inline uint8_t ttl_of(const struct rte_mbuf *m, const struct session *s)
+{
+	return s->key.family == 4 ? rte_pktmbuf_mtod(m, const struct frame4 *)->ttl
+				  : rte_pktmbuf_mtod(m, const struct frame6 *)->hops;
+}
+
 // True: carried or dropped here. False: the slow path's.
 static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s, uint8_t tcp_flags)
 {
@@ -154,6 +160,9 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 	if (unlikely(memcmp(rte_pktmbuf_mtod(m, const void *), s->eth_in, 12) != 0 ||
 		     s->gen != native_gen(w->dp, s->key.in_port, s->out_port) ||
 		     (s->flags & SESSION_SLOW) != 0))
+		return false;
+	if (s->flags >> SESSION_HOPS_SHIFT != 0 &&
+	    unlikely(!weft_session_fits(w, m, s, ttl_of(m, s))))
 		return false;
 	if (unlikely(needs_update(s, tcp_flags))) {
 		bool reopened = false;

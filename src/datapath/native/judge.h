@@ -5,6 +5,7 @@
 //   anti-spoof source MAC and IP, ARP, ND, DHCP server, RA                  stage_spoof.c
 //   service    ARP, ND, DHCP: answered here, or passed on where that is right  stage_service.c
 //   egress     the sender's security groups                                 stage_rules.c
+//   route      routers on the way: next network, next MAC, TTL             stage_route.c
 //   switch     the destination MAC                                          stage_switch.c
 //   ingress    the receiver's security groups                               stage_rules.c
 //
@@ -27,11 +28,18 @@ enum verdict {
 	VERDICT_DROP,
 };
 
-enum answer { ANSWER_ARP, ANSWER_ND, ANSWER_DHCP };
+enum answer { ANSWER_ARP, ANSWER_ND, ANSWER_DHCP, ANSWER_ECHO };
 
 enum stage_result {
 	STAGE_NEXT, // go on with the next stage
 	STAGE_DONE, // the verdict is final
+};
+
+// What a router tells a sender (RFC 792, 1191, 4443).
+struct icmp_error {
+	uint8_t type, code; // of the packet's family
+	uint32_t mtu;	    // fragmentation needed, packet too big
+	struct ip_addr from;
 };
 
 // Who gets a flooded packet.
@@ -47,9 +55,9 @@ struct judge {
 	uint64_t epoch;
 	const struct port_policy *in;
 	const struct packet *pkt;
-	const uint8_t *eth;   // destination and source MAC, 12 bytes
-	uint32_t frame_len;   // whole
-	bool segmented_later; // GSO: longer than the MTU, but its segments will not be
+	const uint8_t *eth; // destination and source MAC, 12 bytes
+	uint32_t frame_len; // of the longest frame it will be on a wire: GSO is counted by its segments
+	bool dont_fragment; // IPv4
 	bool rejudge; // a session's original direction, not a packet: no services, any TCP flags
 	uint16_t related_to; // an ICMP error about a live session: the port that session leads to; else NATIVE_NO_PORT
 	json_t *record; // trace: an array that each stage appends to; NULL = no trace
@@ -63,6 +71,10 @@ struct judge {
 	enum flood_to flood;
 	uint16_t owners[64];
 	uint16_t n_owners;
+	uint32_t network_index; // where it is now: the sender's, then behind each router
+	uint8_t eth_out[12];	// its MACs there
+	uint8_t hops;		// routers passed
+	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
 	const struct port_policy *out;		// FORWARD
 	bool base_service;			// ARP, ND, DHCP, …: allowed without rules
 	enum drop if_nobody;			// the reason when a flood finds no receiver
@@ -105,6 +117,7 @@ enum stage_result weft_stage_admit(struct judge *j);
 enum stage_result weft_stage_spoof(struct judge *j);
 enum stage_result weft_stage_service(struct judge *j);
 enum stage_result weft_stage_egress(struct judge *j);
+enum stage_result weft_stage_route(struct judge *j);
 enum stage_result weft_stage_switch(struct judge *j);
 enum stage_result weft_stage_ingress(struct judge *j);
 

@@ -86,6 +86,33 @@ struct port_policy {
 	struct plan_port *plan; // deep copy: MAC, pairs, flags, options
 };
 
+struct router_interface {
+	uint32_t network_index;
+	struct vslot *network; // struct network
+	struct mac_addr mac;
+	size_t n_addrs;
+	struct ip_prefix *addrs; // own addresses, each with its subnet's length
+};
+
+struct router_route {
+	struct ip_prefix dst;
+	struct ip_addr via; // family 0: connected
+	uint16_t interface; // that leads there
+};
+
+struct router {
+	char id[WEFT_ID_LEN + 1];
+	bool admin_up;
+	size_t n_interfaces, n_routes;
+	struct router_interface *interfaces;
+	struct router_route *routes; // longest prefix first
+};
+
+struct gateway {	      // a MAC that is a router's
+	struct vslot *router; // struct router
+	uint16_t interface;
+};
+
 // Keys of the maps, zero-filled.
 struct mac_key {
 	uint32_t network;
@@ -132,6 +159,15 @@ struct poll_list {
 #define DROP_SAMPLES	256 // power of two
 #define DROP_SAMPLE_LEN 128
 
+// How many ICMP errors a port may cause: so many at once, and so many a second.
+#define ICMP_BURST	20
+#define ICMP_PER_SECOND 100
+
+struct icmp_bucket {
+	uint32_t at_ms;
+	uint32_t spent; // of ICMP_BURST
+};
+
 struct drop_sample {
 	uint32_t at_ms;
 	uint16_t port;
@@ -175,6 +211,7 @@ struct worker {
 	uint16_t n_dirty;    // ports with something in tx
 	uint16_t dirty[NATIVE_MAX_PORTS];
 	struct worker_stats stats;
+	struct icmp_bucket *icmp;      // by port index
 	struct port_stats *port_stats; // by port index
 	uint64_t drops[DROP_COUNT];
 	uint32_t (*port_drops)[DROP_COUNT]; // by port index, of packets that the port sent
@@ -209,9 +246,12 @@ struct native {
 	struct vmap *macs;	 // struct mac_key -> struct mac_owners
 	struct vmap *neighbours; // struct neighbour_key -> struct neighbours
 	struct vmap *floods;	 // network index -> struct flood_list
+	struct vmap *routers;	 // id -> struct router
+	struct vmap *gateways;	 // struct mac_key -> struct gateway
 	struct sets *sets;
 
 	_Atomic(struct port *) port[NATIVE_MAX_PORTS]; // by index
+	_Atomic uint32_t mtu[NATIVE_MAX_PORTS];	       // of the port's network
 	_Atomic uint32_t gen[NATIVE_MAX_PORTS];	       // policy generation, only grows
 	struct tables *tables; // the control thread's side of the policy (tables.h)
 };

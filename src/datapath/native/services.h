@@ -27,6 +27,15 @@ size_t weft_arp_answer(uint8_t *buf, size_t len, size_t cap, const struct mac_ad
 size_t weft_nd_answer(uint8_t *buf, size_t len, size_t cap, const struct packet *p,
 		      const struct mac_addr *mac);
 
+// Echo request -> reply in place (RFC 792, 4443): addresses and MACs swapped, TTL 64.
+size_t weft_echo_answer(uint8_t *buf, size_t len, const struct packet *p);
+
+// What a router answers to a packet that it cannot forward. It quotes as much as RFC 1812 (576 bytes in all) or RFC 4443 (1280)
+// allow. `out` has room for 1294 bytes. 0: no error may be sent (to multicast, about an error...).
+size_t weft_icmp_error(const uint8_t *frame, size_t len, const struct packet *p, uint8_t type,
+		       uint8_t code, uint32_t mtu, const struct ip_addr *from, uint8_t *out);
+#define ICMP_ERROR_MAX 1294
+
 struct dhcp_option {
 	uint8_t code, len;
 	const uint8_t *value; // wire format

@@ -43,10 +43,10 @@ enum session_flag {
 	SESSION_SLOW =
 		1
 		<< 1, // this direction must be judged packet by packet (a stateless group does not permit it)
-	SESSION_DEC_TTL = 1 << 2,   // routed
 	SESSION_NAT = 1 << 3,	    // addresses or ports change: to the peer's key, reversed
 	SESSION_PICKED_UP = 1 << 4, // TCP connection seen first in the middle
 	SESSION_UNTRACKED = 1 << 5, // neither port asks for state: TCP flags never drop a packet
+	SESSION_HOPS_SHIFT = 12,    // four bits: routers passed, so much is taken from the TTL
 };
 
 struct session { // one direction

@@ -33,7 +33,7 @@ static void both_directions_are_found_side_by_side(void **state)
 		memset(n.original.eth_out, 0x02, 12);
 		memset(n.reply.eth_in, 0x03, 12);
 		memset(n.reply.eth_out, 0x04, 12);
-		n.original.flags = SESSION_DEC_TTL;
+		n.original.flags = (1 << SESSION_HOPS_SHIFT);
 		assert_null(fixture_get(f.t, &n.original.key));
 
 		struct session *s = fixture_add(f.w, &n, 1000), *r;
@@ -53,7 +53,7 @@ static void both_directions_are_found_side_by_side(void **state)
 		assert_memory_equal(r->eth_out, n.reply.eth_out, 12);
 		assert_int_equal(s->out_port, 2);
 		assert_int_equal(r->out_port, 1);
-		assert_int_equal(s->flags, SESSION_DEC_TTL);
+		assert_int_equal(s->flags, (1 << SESSION_HOPS_SHIFT));
 		assert_int_equal(r->flags, SESSION_REPLY);
 		assert_int_equal(s->gen, 7);
 		assert_int_equal(r->gen, 7);

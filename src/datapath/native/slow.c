@@ -4,6 +4,7 @@
 #include <rte_ether.h>
 #include <string.h>
 
+#include "datapath/native/route.h"
 #include "datapath/native/services.h"
 
 #define PROTO_TCP 6
@@ -23,11 +24,9 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		.frame_len = frame_len,
 		.related_to = NATIVE_NO_PORT,
 	};
-}
-
-static bool is_gso(const struct rte_mbuf *m)
-{
-	return (m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) != 0;
+	memcpy(j->eth_out, eth, sizeof(j->eth_out));
+	if (j->in != NULL)
+		j->network_index = j->in->network_index;
 }
 
 // ---- Sessions --------------------------------------------------------------------------------------
@@ -69,7 +68,9 @@ static bool session_rejudge(struct worker *w, struct session *s)
 		if (j.in == NULL)
 			break;
 		weft_judge(&j);
-		if (j.verdict != VERDICT_FORWARD || j.out->index != original->out_port)
+		if (j.verdict != VERDICT_FORWARD || j.out->index != original->out_port ||
+		    memcmp(j.eth_out, original->eth_out, sizeof(j.eth_out)) != 0 ||
+		    j.hops != original->flags >> SESSION_HOPS_SHIFT)
 			break;
 		if (weft_judge_reply(&j) == DROP_NONE)
 			reply->flags &= (uint16_t)~SESSION_SLOW;
@@ -95,6 +96,7 @@ static enum drop session_slow_check(struct worker *w, struct session *s)
 	packet_of_session(original, &p);
 	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), &p, original->eth_in, 0);
 	j.out = native_policy(w->dp, original->out_port, j.epoch);
+	memcpy(j.eth_out, original->eth_out, sizeof(j.eth_out));
 	if (j.in == NULL || j.out == NULL)
 		return DROP_PORT_DETACHED;
 	why = weft_judge_reply(&j);
@@ -129,8 +131,11 @@ void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s)
 {
 	uint32_t len = rte_pktmbuf_pkt_len(m);
 	uint64_t bytes = ((uint64_t)s->bytes_high << 32 | s->bytes_low) + len;
+	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
 
 	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
+	if (hops > 0)
+		weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), s->key.family, hops);
 	s->packets++;
 	s->bytes_low = (uint32_t)bytes;
 	s->bytes_high = (uint16_t)(bytes >> 32);
@@ -138,9 +143,13 @@ void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s)
 	weft_send(w, m, s->out_port);
 }
 
-enum carried { CARRIED, NOT_CARRIED };
+enum carried {
+	CARRIED,
+	NOT_CARRIED,	 // the session is of no use (or gone): judge the packet as a new flow
+	CARRY_BY_STAGES, // of a live session, but it needs another way, or a router's answer
+};
 
-// A packet whose key has a session. NOT_CARRIED: the session is of no use (or gone); judge the packet as a new flow.
+// A packet whose key has a session.
 static enum carried carry_by_session(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 				     struct session *s)
 {
@@ -148,7 +157,7 @@ static enum carried carry_by_session(struct worker *w, struct rte_mbuf *m, const
 	bool reopened = false;
 	enum drop why;
 
-	if (memcmp(frame, s->eth_in, 12) != 0)
+	if (memcmp(frame + 6, s->eth_in + 6, 6) != 0)
 		return NOT_CARRIED;
 	if (session_is_stale(w, s) && !session_rejudge(w, s))
 		return NOT_CARRIED;
@@ -170,17 +179,16 @@ static enum carried carry_by_session(struct worker *w, struct rte_mbuf *m, const
 			return CARRIED;
 		}
 	}
+	if (memcmp(frame, s->eth_in, 6) != 0 || !weft_session_fits(w, m, s, p->ttl))
+		return CARRY_BY_STAGES;
 	weft_session_carry(w, m, s);
 	return CARRIED;
 }
 
-static void direction_set(struct session_direction *d, const struct flow_key *key,
-			  const uint8_t *eth, uint16_t out_port)
+static void eth_swap(uint8_t out[12], const uint8_t in[12])
 {
-	d->key = *key;
-	memcpy(d->eth_in, eth, 12);
-	memcpy(d->eth_out, eth, 12);
-	d->out_port = out_port;
+	memcpy(out, in + 6, 6);
+	memcpy(out + 6, in, 6);
 }
 
 // Make the session of a flow that was judged FORWARD. False: *why says why it may not start.
@@ -190,16 +198,20 @@ static bool session_make(struct worker *w, const struct judge *j, uint32_t gen, 
 	bool untracked = !weft_judge_tracks(j, j->in) && !weft_judge_tracks(j, j->out);
 	struct flow_key reply;
 	struct session *old;
-	uint8_t eth[12];
+	uint16_t hops = (uint16_t)(j->hops << SESSION_HOPS_SHIFT);
 
 	if (!weft_flow_reverse(&j->pkt->key, j->out->index, &reply))
 		return true;
-	memcpy(eth, j->eth + 6, 6);
-	memcpy(eth + 6, j->eth, 6);
-	direction_set(&n.original, &j->pkt->key, j->eth, j->out->index);
-	direction_set(&n.reply, &reply, eth, j->in->index);
+	n.original = (struct session_direction) {.key = j->pkt->key, .out_port = j->out->index};
+	memcpy(n.original.eth_in, j->eth, 12);
+	memcpy(n.original.eth_out, j->eth_out, 12);
+	// Replies come back the same way; if they do not, their first one corrects it.
+	n.reply = (struct session_direction) {.key = reply, .out_port = j->in->index};
+	eth_swap(n.reply.eth_in, j->eth_out);
+	eth_swap(n.reply.eth_out, j->eth);
+	n.original.flags = n.reply.flags = hops;
 	if (untracked)
-		n.original.flags = n.reply.flags = SESSION_UNTRACKED;
+		n.original.flags = n.reply.flags = hops | SESSION_UNTRACKED;
 	if (weft_judge_reply(j) != DROP_NONE)
 		n.reply.flags |= SESSION_SLOW;
 	// Same tuple, other MACs: the newer one holds.
@@ -215,6 +227,18 @@ static bool session_make(struct worker *w, const struct judge *j, uint32_t gen, 
 
 // ---- Verdicts --------------------------------------------------------------------------------------
 
+// A live session's packets come another way than expected (another router of the network, say): remember it. Only
+// the worker that polls the port carries this direction, so nobody reads it half written.
+static void session_correct(struct session *s, const struct judge *j)
+{
+	if (j->out->index != s->out_port)
+		return;
+	memcpy(s->eth_in, j->eth, 12);
+	memcpy(s->eth_out, j->eth_out, 12);
+	s->flags = (uint16_t)((s->flags & ((1u << SESSION_HOPS_SHIFT) - 1)) |
+			      (uint32_t)j->hops << SESSION_HOPS_SHIFT);
+}
+
 static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
 	bool plain = j->pkt->kind == PACKET_IP && j->pkt->fragment != FRAGMENT_LATER &&
@@ -228,7 +252,10 @@ static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 		weft_drop(w, m, j->in->index, why);
 		return;
 	}
-	weft_send(w, m, j->out->index);
+	if (j->hops > 0)
+		weft_route_out(w, m, j);
+	else
+		weft_send(w, m, j->out->index);
 }
 
 static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uint16_t port,
@@ -345,6 +372,9 @@ static void answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 		case ANSWER_DHCP:
 			n = dhcp(j, buf, len, cap, &why);
 			break;
+		case ANSWER_ECHO:
+			n = weft_echo_answer(buf, len, j->pkt);
+			break;
 		}
 	}
 	if (n == 0) {
@@ -375,7 +405,9 @@ static void learn(struct worker *w, const struct judge *j)
 	atomic_store_explicit(&w->learn_tail, tail + 1, memory_order_release);
 }
 
-static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet *p)
+// live: the session that the packet belongs to, if the stages only have to find its way; NULL: a new flow.
+static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct packet *p,
+			 struct session *live)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
 	struct session *related = weft_session_related(w->sessions, p);
@@ -383,9 +415,11 @@ static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet 
 
 	if (related != NULL && session_is_stale(w, related) && !session_rejudge(w, related))
 		related = NULL;
-	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
-	j.segmented_later = is_gso(m);
-	if (related != NULL && !(related->flags & SESSION_SLOW)) {
+	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, weft_wire_len(m));
+	j.dont_fragment = p->key.family == 4 && (eth[20] & 0x40) != 0;
+	if (live != NULL)
+		j.related_to = live->out_port;
+	else if (related != NULL && !(related->flags & SESSION_SLOW)) {
 		j.related_to = related->out_port;
 		w->stats.related++;
 	}
@@ -399,6 +433,8 @@ static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet 
 	weft_judge(&j);
 	switch (j.verdict) {
 	case VERDICT_FORWARD:
+		if (live != NULL)
+			session_correct(live, &j);
 		forward(w, m, &j);
 		return;
 	case VERDICT_FLOOD:
@@ -410,6 +446,7 @@ static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet 
 	case VERDICT_DROP:
 		break;
 	}
+	weft_route_tell(w, m, &j);
 	weft_drop(w, m, p->key.in_port, j.why);
 }
 
@@ -417,9 +454,16 @@ static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p
 {
 	struct session *s = find_session(w, p);
 
-	if (s != NULL && carry_by_session(w, m, p, s) == CARRIED)
+	switch (s == NULL ? NOT_CARRIED : carry_by_session(w, m, p, s)) {
+	case CARRIED:
 		return;
-	judge_new(w, m, p);
+	case NOT_CARRIED:
+		judge_packet(w, m, p, NULL);
+		return;
+	case CARRY_BY_STAGES:
+		judge_packet(w, m, p, s);
+		return;
+	}
 }
 
 static enum drop parse(const struct rte_mbuf *m, uint16_t in_port, struct packet *p)

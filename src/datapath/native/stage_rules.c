@@ -121,8 +121,14 @@ enum drop weft_judge_receiver(struct judge *j, const struct port_policy *out)
 enum stage_result weft_stage_ingress(struct judge *j)
 {
 	bool related = j->related_to == j->out->index;
-	enum drop why = related && j->out->plan->admin_up ? DROP_NONE
-							  : weft_judge_receiver(j, j->out);
+	enum drop why = DROP_NONE;
+
+	// It was let out for the sake of another port's flow.
+	if (j->related_to != NATIVE_NO_PORT && !related && j->in->plan->filtered &&
+	    !j->base_service)
+		why = check_rules(j, j->in, PLAN_EGRESS, &j->egress_rule);
+	if (why == DROP_NONE && (!related || !j->out->plan->admin_up))
+		why = weft_judge_receiver(j, j->out);
 
 	if (why != DROP_NONE)
 		return judge_drop(j, why);
@@ -176,7 +182,7 @@ enum drop weft_judge_reply(const struct judge *j)
 		return DROP_INTERNAL;
 	// The replies come from where the packet goes; that port must own the address.
 	if (j->out->plan->filtered &&
-	    !weft_pair_allowed(j->out, j->eth, k->family,
+	    !weft_pair_allowed(j->out, j->eth_out, k->family,
 			       k->family == 4 ? (const void *)&k->dst4 : k->dst6))
 		return DROP_SPOOF_IP;
 	why = stateless_reply(j, j->out, PLAN_EGRESS, &reply);

@@ -7,18 +7,18 @@
 
 enum stage_result weft_stage_switch(struct judge *j)
 {
-	struct mac_key key = {.network = j->in->network_index};
+	struct mac_key key = {.network = j->network_index};
 	const struct mac_owners *owners;
 	bool self = false;
 
-	if (j->eth[0] & 1) {
+	if (j->eth_out[0] & 1) {
 		weft_judge_note(j, "switch", "flood", NULL, "to the other ports of the network");
 		j->verdict = VERDICT_FLOOD;
 		j->flood = FLOOD_ALL;
 		j->if_nobody = DROP_SERVICE_DONE;
 		return STAGE_DONE;
 	}
-	memcpy(key.mac.b, j->eth, 6);
+	memcpy(key.mac.b, j->eth_out, 6);
 	owners = weft_vmap_get(j->dp->macs, &key, j->epoch);
 	if (owners == NULL || owners->n == 0)
 		return judge_drop(j, DROP_UNKNOWN_DESTINATION);

@@ -61,6 +61,7 @@ struct tables *weft_tables_new(struct native *dp)
 	dp->neighbours = weft_vmap_new(dp->vs, sizeof(struct neighbour_key), free);
 	dp->floods = weft_vmap_new(dp->vs, sizeof(uint32_t), free);
 	dp->sets = weft_sets_new(dp->vs);
+	weft_tables_routers_new(t);
 	return t;
 }
 
@@ -91,6 +92,7 @@ void weft_tables_free(struct tables *t)
 	weft_map_free(t->rule_sets);
 	weft_map_free(t->ports);
 	weft_map_free(t->set_users);
+	weft_tables_routers_free(t);
 	weft_vmap_free(dp->floods);
 	weft_vmap_free(dp->neighbours);
 	weft_vmap_free(dp->macs);
@@ -136,6 +138,12 @@ static void network_put(struct tables *t, const struct plan_network *plan)
 	memcpy(n->id, plan->id, sizeof(n->id));
 	n->mtu = plan->mtu;
 	weft_vmap_put(t->dp->networks, n->id, n);
+	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
+		struct port_ctl *c = weft_map_value(e);
+
+		if (c->network_index == n->index)
+			atomic_store(&t->dp->mtu[c->port->index], n->mtu);
+	}
 }
 
 static void id_key(char key[WEFT_ID_LEN + 1], const char *id)
@@ -307,6 +315,9 @@ static void stage_put(struct tables *t, const struct plan_change *c, struct rule
 	case PLAN_NEIGHBOUR:
 		weft_tables_neighbour_put(t, c->neighbour);
 		break;
+	case PLAN_ROUTER:
+		weft_tables_router_put(t, c->router);
+		break;
 	}
 }
 
@@ -333,6 +344,9 @@ static void stage_del(struct tables *t, const struct plan_change *c)
 		break;
 	case PLAN_NEIGHBOUR:
 		weft_tables_neighbour_del(t, c->neighbour);
+		break;
+	case PLAN_ROUTER:
+		weft_tables_router_del(t, c->router->id);
 		break;
 	}
 }

@@ -246,6 +246,7 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan)
 	struct port_ctl *c = weft_map_get(t->ports, plan->id);
 	const struct plan_port *old = c == NULL ? NULL : c->plan;
 	uint32_t network = weft_tables_network_index(t, plan->network_id);
+	const struct network *net;
 	struct port_policy *policy;
 	uint16_t index;
 
@@ -274,6 +275,8 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan)
 	weft_vmap_put(t->dp->ports, policy->plan->id, policy);
 	c->plan = policy->plan;
 	c->network_index = network;
+	net = weft_vmap_staged(t->dp->networks, policy->plan->network_id);
+	atomic_store(&t->dp->mtu[index], net == NULL ? 0 : net->mtu);
 }
 
 void weft_tables_port_del(struct tables *t, const char *id)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables' own structures, shared by tables.c (batches, rule sets, members) and tables_port.c (ports, MACs, neighbours).
+// Tables' own structures, shared by tables.c (batches, rule sets, members) and tables_port.c (ports, MACs,
+// neighbours), tables_learn.c and tables_router.c.
 #pragma once
 
 #include "datapath/native/tables.h"
@@ -27,6 +28,7 @@ struct tables {
 	struct map *rule_sets; // id -> struct rule_set_ctl
 	struct map *ports;     // id -> struct port_ctl
 	struct map *set_users; // set id -> struct map of rule set id -> struct rule_set_ctl
+	struct map *routers;   // id -> struct plan_router
 	uint32_t next_network;
 	uint32_t next_index; // port indexes never used so far
 	size_t n_free;
@@ -49,6 +51,10 @@ void weft_tables_port_del(struct tables *t, const char *id);
 void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
 			      uint16_t port, bool add);
 void weft_tables_forget_learned(struct tables *t, struct port_ctl *c);
+void weft_tables_routers_new(struct tables *t);
+void weft_tables_routers_free(struct tables *t);
+void weft_tables_router_put(struct tables *t, const struct plan_router *plan);
+void weft_tables_router_del(struct tables *t, const char *id);
 void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_addr *mac);
 void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n);
 void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n);

@@ -31,6 +31,10 @@ void testbed_port(struct testbed *tb, const char *id, const char *network, const
 // The same with extra pairs "mac|prefix mac|prefix" ("-" as MAC: the port's own) and flags.
 void testbed_port_with(struct testbed *tb, const char *id, const char *network, const char *ips,
 		       const char *groups, const char *pairs, bool admin_up);
+// A router. interfaces: "network|name|address/len[,address/len] ...": its MAC is testbed_mac(name). routes: "prefix|via ...". The
+// interfaces' addresses become neighbours, as the planner makes them.
+void testbed_router(struct testbed *tb, const char *id, bool admin_up, const char *interfaces,
+		    const char *routes);
 void testbed_del(struct testbed *tb, enum plan_kind kind, const char *id, const char *network);
 void testbed_commit(struct testbed *tb);
 

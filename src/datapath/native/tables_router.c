@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/tables_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// A router's values hold slots of what they name.
+static void router_free(void *value)
+{
+	struct router *r = value;
+
+	for (size_t i = 0; i < r->n_interfaces; i++) {
+		weft_vslot_release(r->interfaces[i].network);
+		free(r->interfaces[i].addrs);
+	}
+	free(r->interfaces);
+	free(r->routes);
+	free(r);
+}
+
+static void gateway_free(void *value)
+{
+	struct gateway *g = value;
+
+	weft_vslot_release(g->router);
+	free(g);
+}
+
+void weft_tables_routers_new(struct tables *t)
+{
+	t->routers = weft_map_new();
+	t->dp->routers = weft_vmap_new(t->dp->vs, WEFT_ID_LEN + 1, router_free);
+	t->dp->gateways = weft_vmap_new(t->dp->vs, sizeof(struct mac_key), gateway_free);
+}
+
+void weft_tables_routers_free(struct tables *t)
+{
+	for (struct map_entry *e = weft_map_first(t->routers); e; e = weft_map_next(e))
+		weft_plan_object_free(PLAN_ROUTER, weft_map_value(e));
+	weft_map_free(t->routers);
+	weft_vmap_free(t->dp->gateways);
+	weft_vmap_free(t->dp->routers);
+}
+
+static struct ip_prefix masked(const struct ip_prefix *p)
+{
+	return weft_prefix_masked(p);
+}
+
+static int longest_first(const void *a, const void *b)
+{
+	return ((const struct router_route *)b)->dst.len -
+	       ((const struct router_route *)a)->dst.len;
+}
+
+// The interface on whose subnet the address is; -1 = none.
+static int interface_of(const struct plan_router *r, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < r->n_interfaces; i++)
+		for (size_t k = 0; k < r->interfaces[i].n_addrs; k++)
+			if (weft_prefix_contains(&r->interfaces[i].addrs[k], ip))
+				return (int)i;
+	return -1;
+}
+
+static void add_routes(struct router *r, const struct plan_router *plan)
+{
+	size_t most = plan->n_routes;
+
+	for (size_t i = 0; i < plan->n_interfaces; i++)
+		most += plan->interfaces[i].n_addrs;
+	r->routes = weft_tables_alloc((most + 1) * sizeof(r->routes[0]));
+	for (size_t i = 0; i < plan->n_interfaces; i++)
+		for (size_t k = 0; k < plan->interfaces[i].n_addrs; k++)
+			r->routes[r->n_routes++] =
+				(struct router_route) {.dst = masked(&plan->interfaces[i].addrs[k]),
+						       .interface = (uint16_t)i};
+	for (size_t i = 0; i < plan->n_routes; i++) {
+		int out = interface_of(plan, &plan->routes[i].via);
+
+		// A next hop that is on no interface leads nowhere (the API refuses it).
+		if (out >= 0)
+			r->routes[r->n_routes++] =
+				(struct router_route) {.dst = masked(&plan->routes[i].dst),
+						       .via = plan->routes[i].via,
+						       .interface = (uint16_t)out};
+	}
+	qsort(r->routes, r->n_routes, sizeof(r->routes[0]), longest_first);
+}
+
+static struct router *compile(struct tables *t, const struct plan_router *plan)
+{
+	struct router *r = weft_tables_alloc(sizeof(*r));
+
+	memcpy(r->id, plan->id, strnlen(plan->id, WEFT_ID_LEN));
+	r->admin_up = plan->admin_up;
+	r->n_interfaces = plan->n_interfaces;
+	r->interfaces = weft_tables_alloc((plan->n_interfaces + 1) * sizeof(r->interfaces[0]));
+	for (size_t i = 0; i < plan->n_interfaces; i++) {
+		const struct plan_interface *p = &plan->interfaces[i];
+		struct router_interface *o = &r->interfaces[i];
+		char key[WEFT_ID_LEN + 1] = {0};
+
+		memcpy(key, p->network_id, strnlen(p->network_id, WEFT_ID_LEN));
+		o->network_index = weft_tables_network_index(t, p->network_id);
+		o->network = weft_vmap_slot_make(t->dp->networks, key);
+		o->mac = p->mac;
+		o->n_addrs = p->n_addrs;
+		o->addrs = weft_tables_alloc((p->n_addrs + 1) * sizeof(o->addrs[0]));
+		for (size_t k = 0; k < p->n_addrs; k++)
+			o->addrs[k] = p->addrs[k];
+	}
+	add_routes(r, plan);
+	return r;
+}
+
+// Sessions that a router may have carried, perhaps together with others: all ports of this node is the simple answer that is
+// never wrong, and routers change rarely. They are judged once more; nothing is lost.
+static void mark_all(struct tables *t)
+{
+	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e))
+		weft_tables_mark(t, ((struct port_ctl *)weft_map_value(e))->port->index);
+}
+
+static void gateways_change(struct tables *t, const struct plan_router *plan, bool add)
+{
+	for (size_t i = 0; plan != NULL && i < plan->n_interfaces; i++) {
+		const struct plan_interface *p = &plan->interfaces[i];
+		struct mac_key key = {.network = weft_tables_network_index(t, p->network_id),
+				      .mac = p->mac};
+		struct gateway *g;
+		char id[WEFT_ID_LEN + 1] = {0};
+
+		if (!add) {
+			weft_vmap_del(t->dp->gateways, &key);
+			continue;
+		}
+		memcpy(id, plan->id, strnlen(plan->id, WEFT_ID_LEN));
+		g = weft_tables_alloc(sizeof(*g));
+		g->router = weft_vmap_slot_make(t->dp->routers, id);
+		g->interface = (uint16_t)i;
+		weft_vmap_put(t->dp->gateways, &key, g);
+	}
+}
+
+void weft_tables_router_put(struct tables *t, const struct plan_router *plan)
+{
+	struct plan_router *old = weft_map_get(t->routers, plan->id);
+	struct router *r = compile(t, plan);
+
+	gateways_change(t, old, false);
+	gateways_change(t, plan, true);
+	weft_vmap_put(t->dp->routers, r->id, r);
+	weft_map_put(t->routers, plan->id, weft_plan_object_copy(PLAN_ROUTER, plan));
+	if (old == NULL) // nothing can have passed through it yet
+		return;
+	weft_plan_object_free(PLAN_ROUTER, old);
+	mark_all(t);
+}
+
+void weft_tables_router_del(struct tables *t, const char *id)
+{
+	struct plan_router *old = weft_map_del(t->routers, id);
+	char key[WEFT_ID_LEN + 1] = {0};
+
+	if (old == NULL)
+		return;
+	gateways_change(t, old, false);
+	memcpy(key, id, strnlen(id, WEFT_ID_LEN));
+	weft_vmap_del(t->dp->routers, key);
+	weft_plan_object_free(PLAN_ROUTER, old);
+	mark_all(t);
+}
