@@ -124,6 +124,19 @@ static int get_of_port(const struct invocation *in, const char *what, json_t **o
 	return ret;
 }
 
+static void port_groups(struct text *t, const json_t *port)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(port, "security_groups"), i, v)
+		weft_text_add(t, "%-16s %s %s\n", "group",
+			      json_string_value(json_object_get(v, "id")),
+			      json_string_value(json_object_get(v, "name")));
+	json_array_foreach(json_object_get(port, "notes"), i, v)
+		weft_text_add(t, "%-16s %s\n", "note", json_string_value(v));
+}
+
 int weft_run_show_port(const struct invocation *in, struct err *err)
 {
 	static const struct column facts[] = {
@@ -131,7 +144,9 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 		{"name", "name", 0},
 		{"status", "status", 0},
 		{"reason", "reason", 0},
-		{"network", "network", 0},
+		{"host", "host", 0},
+		{"network", "network_name", 0},
+		{"", "network", 0},
 		{"mac", "mac", 0},
 		{"fixed ips", "fixed_ips", 0},
 		{"interface", "interface", 0},
@@ -153,6 +168,7 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 
 	if (ret == 0 && j != NULL) {
 		weft_facts(&t, j, facts, COUNT(facts));
+		port_groups(&t, j);
 		json_object_foreach(json_object_get(j, "drops"), reason, count)
 			weft_text_add(&t, "dropped: %-22s %lld\n", reason,
 				      (long long)json_integer_value(count));

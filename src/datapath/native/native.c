@@ -26,6 +26,32 @@ static struct native *native_of(struct datapath *dp)
 	return &dp->native;
 }
 
+// ---- Taking a port off its interface ------------------------------------------------------------
+
+static void io_close(void *object)
+{
+	struct port_io *io = object;
+
+	io->ops->close(io);
+}
+
+static void take_off(struct native *dp, struct port *p, const char *reason)
+{
+	struct port_io *io = atomic_exchange_explicit(&p->io, NULL, memory_order_acq_rel);
+
+	snprintf(p->reason, sizeof(p->reason), "%s", reason);
+	if (io == NULL)
+		return;
+	weft_worker_set_ports(dp, dp->workers[p->worker]);
+	weft_tables_bump(dp, p->index);
+	weft_vstore_retire(dp->vs, io, io_close);
+}
+
+static void port_gone(struct native *dp, struct port *p)
+{
+	take_off(dp, p, "the port is gone");
+}
+
 // ---- Start and stop --------------------------------------------------------------------------------
 
 static void stop(struct datapath *datapath)
@@ -133,7 +159,7 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 		ret = make_sessions(dp, err);
 	if (ret == 0) {
 		dp->vs = weft_vstore_new(dp->qsbr);
-		dp->tables = weft_tables_new(dp);
+		dp->tables = weft_tables_new(dp, port_gone);
 		ret = start_workers(dp, err);
 	}
 	if (ret != 0) {
@@ -159,25 +185,6 @@ static void settle(struct native *dp)
 	weft_vstore_reclaim(dp->vs);
 }
 
-static void io_close(void *object)
-{
-	struct port_io *io = object;
-
-	io->ops->close(io);
-}
-
-static void take_off(struct native *dp, struct port *p, const char *reason)
-{
-	struct port_io *io = atomic_exchange_explicit(&p->io, NULL, memory_order_acq_rel);
-
-	snprintf(p->reason, sizeof(p->reason), "%s", reason);
-	if (io == NULL)
-		return;
-	weft_worker_set_ports(dp, dp->workers[p->worker]);
-	weft_tables_bump(dp, p->index);
-	weft_vstore_retire(dp->vs, io, io_close);
-}
-
 static void detach(struct datapath *datapath, const char *port_id)
 {
 	struct native *dp = native_of(datapath);
@@ -192,18 +199,8 @@ static void detach(struct datapath *datapath, const char *port_id)
 static int apply(struct datapath *datapath, const struct plan_batch *batch, struct err *err)
 {
 	struct native *dp = native_of(datapath);
-	int ret;
+	int ret = weft_tables_apply(dp->tables, batch, err);
 
-	for (size_t i = 0; i < batch->n; i++) {
-		const struct plan_change *c = &batch->changes[i];
-		struct port *p = c->op == PLAN_DEL && c->kind == PLAN_PORT
-					 ? weft_tables_port(dp->tables, c->port->id)
-					 : NULL;
-
-		if (p != NULL)
-			take_off(dp, p, "the port is gone");
-	}
-	ret = weft_tables_apply(dp->tables, batch, err);
 	settle(dp);
 	return ret;
 }

@@ -44,11 +44,12 @@ static void rules_free(void *value)
 	weft_rules_free(value);
 }
 
-struct tables *weft_tables_new(struct native *dp)
+struct tables *weft_tables_new(struct native *dp, void (*detach)(struct native *dp, struct port *p))
 {
 	struct tables *t = weft_tables_alloc(sizeof(*t));
 
 	t->dp = dp;
+	t->detach = detach;
 	t->networks = weft_map_new();
 	t->rule_sets = weft_map_new();
 	t->ports = weft_map_new();

@@ -11,7 +11,9 @@
 
 #include "datapath/native/native.h"
 
-struct tables *weft_tables_new(struct native *dp);
+// detach: how an attached port that leaves the plan is taken off its interface.
+struct tables *weft_tables_new(struct native *dp,
+			       void (*detach)(struct native *dp, struct port *p));
 void weft_tables_free(struct tables *t); // workers must have stopped
 
 int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct err *err);

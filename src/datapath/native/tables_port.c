@@ -283,7 +283,6 @@ void weft_tables_port_del(struct tables *t, const char *id)
 {
 	struct port_ctl *c = weft_map_get(t->ports, id);
 	struct retired_port *r;
-	struct port_io *io;
 
 	if (c == NULL)
 		return;
@@ -293,10 +292,7 @@ void weft_tables_port_del(struct tables *t, const char *id)
 	users_change(t, c->plan, NULL, c->port->index);
 	weft_tables_mark(t, c->port->index);
 	weft_vmap_del(t->dp->ports, c->port->id);
-	// The datapath detaches before it applies the batch; nothing polls the port any more.
-	io = atomic_load(&c->port->io);
-	if (io != NULL)
-		abort();
+	t->detach(t->dp, c->port);
 	atomic_store_explicit(&t->dp->port[c->port->index], NULL, memory_order_release);
 	r = weft_tables_alloc(sizeof(*r));
 	*r = (struct retired_port) {t, c->port};

@@ -24,6 +24,7 @@ struct port_ctl {
 
 struct tables {
 	struct native *dp;
+	void (*detach)(struct native *dp, struct port *p);
 	struct map *networks;  // id -> (void *)(uintptr_t)(index + 1)
 	struct map *rule_sets; // id -> struct rule_set_ctl
 	struct map *ports;     // id -> struct port_ctl

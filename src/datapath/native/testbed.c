@@ -72,6 +72,15 @@ static void must_be(bool ok)
 		abort();
 }
 
+static void take_off(struct native *dp, struct port *p)
+{
+	struct port_io *io = atomic_exchange(&p->io, NULL);
+
+	(void)dp;
+	if (io != NULL)
+		memory_close(io);
+}
+
 static void start_eal_once(struct native *dp)
 {
 	static bool started;
@@ -123,7 +132,7 @@ struct testbed *testbed_new(uint32_t sessions)
 	};
 	must_be(weft_sessions_new(&sc, &dp->sessions, &err) == 0);
 	dp->vs = must(weft_vstore_new(dp->qsbr));
-	dp->tables = must(weft_tables_new(dp));
+	dp->tables = must(weft_tables_new(dp, take_off));
 	must_be(weft_worker_new(dp, 0, 0, &tb->w, &err) == 0);
 	dp->workers[0] = tb->w;
 	dp->n_workers = 1;
@@ -410,15 +419,6 @@ void testbed_commit(struct testbed *tb)
 {
 	struct err err;
 
-	for (size_t i = 0; i < tb->batch.n; i++) {
-		const struct plan_change *c = &tb->batch.changes[i];
-		struct port *p = c->op == PLAN_DEL && c->kind == PLAN_PORT
-					 ? weft_tables_port(tb->dp.tables, c->port->id)
-					 : NULL;
-
-		if (p != NULL && p->io != NULL)
-			memory_close(atomic_exchange(&p->io, NULL));
-	}
 	if (weft_tables_apply(tb->dp.tables, &tb->batch, &err) != 0) {
 		fprintf(stderr, "%s\n", err.msg);
 		abort();
