@@ -34,8 +34,14 @@ int weft_plan_build_port(const struct object *o, struct plan_port **out, struct 
 void weft_plan_port_notes(const struct object *o, void (*note)(void *arg, const char *text),
 			  void *arg);
 
+// A router with its interfaces, sorted by port id, and routes.
+int weft_plan_build_router(const struct model *m, const struct object *o, struct plan_router **out,
+			   struct err *err);
+// Is the port a router's interface?
+bool weft_plan_is_router_port(const struct object *port);
+
 // The addresses by which the port is found on its network: fixed IPs, host-sized allowed pairs and the IPv6 link-local
-// address of every allowed MAC; each (address, MAC) once. A port that is bound to no host has none: nothing could be
+// address of every allowed MAC; each (address, MAC) once. A port that is bound to no host, and is no router's, has none: nothing could be
 // delivered there, and the port that reserves a virtual address must not hide the ports that serve it.
 int weft_plan_build_neighbours(const struct object *port, const char *host,
 			       struct plan_neighbour **out, size_t *n, struct err *err);

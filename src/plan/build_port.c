@@ -255,7 +255,7 @@ int weft_plan_build_neighbours(const struct object *port, const char *host,
 
 	*out = NULL;
 	*n = 0;
-	if (attr_text(port->attr, "binding:host_id")[0] == '\0')
+	if (attr_text(port->attr, "binding:host_id")[0] == '\0' && !weft_plan_is_router_port(port))
 		return 0;
 	ret = port_addresses(port, &p, err);
 	if (ret != 0)

@@ -11,6 +11,7 @@ static enum plan_kind object_kind(const struct cell *cell)
 		[CELL_NETWORK] = PLAN_NETWORK, [CELL_SUBNET] = PLAN_SUBNET,
 		[CELL_MEMBER] = PLAN_MEMBER,   [CELL_RULE_SET] = PLAN_RULE_SET,
 		[CELL_PORT] = PLAN_PORT,       [CELL_NEIGHBOUR] = PLAN_NEIGHBOUR,
+		[CELL_ROUTER] = PLAN_ROUTER,
 		[CELL_SET] = PLAN_MEMBER, // has no object
 	};
 

@@ -20,12 +20,13 @@
 
 // In the order in which a batch puts them; a set itself is no object of the plan.
 enum cell_kind {
-	CELL_NETWORK,	// refs: local ports in it
+	CELL_NETWORK,	// refs: local ports in it, and interfaces of routers of the plan
 	CELL_SUBNET,	// scope: network
 	CELL_MEMBER,	// scope: set; refs: how often the address is contributed
 	CELL_RULE_SET,	// refs: local ports that have it
 	CELL_PORT,	// a local port
 	CELL_NEIGHBOUR, // scope: network
+	CELL_ROUTER,	// a router that local ports can reach
 	CELL_SET,	// refs: rules that name it
 };
 
@@ -39,7 +40,8 @@ struct cell_key {
 
 struct cell_state {
 	uint32_t refs;
-	void *object; // as emitted; NULL = not in the plan (members: refs alone says it)
+	uint32_t ports; // network: of refs, those that are local ports
+	void *object;	// as emitted; NULL = not in the plan (members: refs alone says it)
 };
 
 struct cell {

@@ -21,6 +21,7 @@ static void *name_of(const struct cell_key *key, const void *object)
 	struct plan_rule_set *set;
 	struct plan_port *port;
 	struct plan_subnet *subnet;
+	struct plan_router *router;
 
 	switch (key->kind) {
 	case CELL_RULE_SET:
@@ -38,6 +39,10 @@ static void *name_of(const struct cell_key *key, const void *object)
 		return subnet;
 	case CELL_NETWORK:
 		return weft_plan_object_copy(PLAN_NETWORK, object);
+	case CELL_ROUTER:
+		router = plan_alloc(1, sizeof(*router));
+		memcpy(router->id, key->id, sizeof(router->id));
+		return router;
 	default:
 		return weft_plan_object_copy(PLAN_NEIGHBOUR, object);
 	}
@@ -61,7 +66,8 @@ static void emit(struct plan_batch *out, enum plan_op op, const struct cell_key 
 
 _Static_assert((int)CELL_NETWORK == PLAN_NETWORK && (int)CELL_SUBNET == PLAN_SUBNET &&
 		       (int)CELL_MEMBER == PLAN_MEMBER && (int)CELL_RULE_SET == PLAN_RULE_SET &&
-		       (int)CELL_PORT == PLAN_PORT && (int)CELL_NEIGHBOUR == PLAN_NEIGHBOUR,
+		       (int)CELL_PORT == PLAN_PORT && (int)CELL_NEIGHBOUR == PLAN_NEIGHBOUR &&
+		       (int)CELL_ROUTER == PLAN_ROUTER,
 	       "cells of the plan's objects are numbered like them");
 
 void weft_cells_emit(const struct cells *cells, bool inverse, struct plan_batch *out)

@@ -8,12 +8,7 @@
 #include "plan/attr.h"
 #include "plan/build.h"
 #include "plan/cells.h"
-
-struct planner {
-	char host[256];
-	const struct model *model;
-	struct cells cells;
-};
+#include "plan/planner_priv.h"
 
 struct planner *weft_planner_new(const char *host, const struct model *m)
 {
@@ -32,14 +27,14 @@ void weft_planner_free(struct planner *p)
 	free(p);
 }
 
-static struct cell *get_cell(struct planner *p, enum cell_kind kind, const char *id)
+struct cell *weft_planner_cell(struct planner *p, enum cell_kind kind, const char *id)
 {
 	struct cell_key key = weft_cell_key(kind, id);
 
 	return weft_cells_get(&p->cells, &key);
 }
 
-static struct cell *use(struct planner *p, enum cell_kind kind, const char *id, int delta)
+struct cell *weft_planner_use(struct planner *p, enum cell_kind kind, const char *id, int delta)
 {
 	struct cell_key key = weft_cell_key(kind, id);
 	struct cell *cell = weft_cells_stage(&p->cells, &key, NULL);
@@ -59,9 +54,9 @@ static bool stays_used(const struct cell *cell)
 
 static void use_port(struct planner *p, const struct plan_port *port, int delta)
 {
-	use(p, CELL_NETWORK, port->network_id, delta);
+	weft_planner_use(p, CELL_NETWORK, port->network_id, delta)->staged.ports += (uint32_t)delta;
 	for (size_t i = 0; i < port->n_rule_sets; i++)
-		use(p, CELL_RULE_SET, port->rule_sets[i], delta);
+		weft_planner_use(p, CELL_RULE_SET, port->rule_sets[i], delta);
 }
 
 static void log_note(void *port_id, const char *text)
@@ -105,7 +100,7 @@ static int stage_port(struct planner *p, const struct object *before, const stru
 
 static void mark_rule_set(struct planner *p, const char *group_id)
 {
-	struct cell *cell = get_cell(p, CELL_RULE_SET, group_id);
+	struct cell *cell = weft_planner_cell(p, CELL_RULE_SET, group_id);
 
 	if (cell == NULL)
 		return;
@@ -117,7 +112,7 @@ static void use_sets(struct planner *p, const struct plan_rule_set *set, int del
 {
 	for (size_t i = 0; set != NULL && i < set->n_rules; i++) {
 		if (set->rules[i].remote == PLAN_REMOTE_SET)
-			use(p, CELL_SET, set->rules[i].set_id, delta);
+			weft_planner_use(p, CELL_SET, set->rules[i].set_id, delta);
 	}
 }
 
@@ -168,7 +163,7 @@ static int stage_members(struct planner *p, const struct object *port, int delta
 	size_t i;
 
 	json_array_foreach(groups, i, v) {
-		struct cell *set = get_cell(p, CELL_SET, json_string_value(v));
+		struct cell *set = weft_planner_cell(p, CELL_SET, json_string_value(v));
 
 		if (!stays_used(set))
 			continue;
@@ -200,7 +195,8 @@ static int count_addresses(struct planner *p, struct cell *set, const struct obj
 // One address more or less in a long list: what both lists begin and end with is left alone.
 static int stage_address_group(struct planner *p, const struct model_change *c, struct err *err)
 {
-	struct cell *set = get_cell(p, CELL_SET, c->before != NULL ? c->before->id : c->after->id);
+	struct cell *set =
+		weft_planner_cell(p, CELL_SET, c->before != NULL ? c->before->id : c->after->id);
 	const json_t *old, *new;
 	size_t n_old, n_new, head = 0, tail = 0;
 	int ret = 0;
@@ -352,8 +348,9 @@ static int stage_network(struct planner *p, struct cell *cell, struct err *err)
 
 static struct cell *network_of(struct planner *p, const struct object *o)
 {
-	struct cell *cell = o == NULL ? NULL
-				      : get_cell(p, CELL_NETWORK, attr_text(o->attr, "network_id"));
+	struct cell *cell =
+		o == NULL ? NULL
+			  : weft_planner_cell(p, CELL_NETWORK, attr_text(o->attr, "network_id"));
 
 	return stays_used(cell) ? cell : NULL;
 }
@@ -367,7 +364,8 @@ static int stage_in_network(struct planner *p, const struct model_change *c, str
 
 	if (type == RES_SUBNET) {
 		struct walk w = {p, is, err};
-		struct cell *old = was == NULL ? NULL : get_cell(p, CELL_SUBNET, c->before->id);
+		struct cell *old = was == NULL ? NULL
+					       : weft_planner_cell(p, CELL_SUBNET, c->before->id);
 
 		if (old != NULL)
 			weft_cells_set(&p->cells, old, NULL);
@@ -393,7 +391,7 @@ static void mark_changed(struct planner *p, const struct object *o)
 	} else if (o->type == RES_SECURITY_GROUP_RULE) {
 		mark_rule_set(p, attr_text(o->attr, "security_group_id"));
 	} else if (o->type == RES_NETWORK) {
-		cell = get_cell(p, CELL_NETWORK, o->id);
+		cell = weft_planner_cell(p, CELL_NETWORK, o->id);
 		if (cell != NULL) {
 			cell->rebuild = true;
 			weft_cells_touch(&p->cells, cell);
@@ -448,6 +446,8 @@ static int stage_changes(struct planner *p, const struct model_change *changes, 
 		if ((after != NULL ? after : before)->type == RES_PORT)
 			ret = stage_port(p, before, after, err);
 	}
+	if (ret == 0)
+		ret = weft_planner_stage_routers(p, changes, n, err);
 	if (ret == 0)
 		ret = stage_touched(p, CELL_RULE_SET, stage_rule_set, err);
 	for (size_t i = 0; i < n && ret == 0; i++)

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/build.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "plan/attr.h"
+
+static void router_free(struct plan_router *r)
+{
+	weft_plan_object_free(PLAN_ROUTER, r);
+}
+DEFINE_AUTO(router, struct plan_router *, router_free)
+
+bool weft_plan_is_router_port(const struct object *port)
+{
+	return strncmp(attr_text(port->attr, "device_owner"), "network:router_interface", 24) == 0;
+}
+
+struct building {
+	const struct model *model;
+	struct plan_router *router;
+	size_t cap;
+	struct err *err;
+};
+
+static int add_address(struct building *b, const struct object *port, const json_t *fixed,
+		       struct plan_interface *p)
+{
+	const char *ip = attr_text(fixed, "ip_address");
+	const struct object *subnet =
+		weft_model_get(b->model, RES_SUBNET, attr_text(fixed, "subnet_id"));
+	struct ip_prefix *addr = &p->addrs[p->n_addrs], cidr;
+
+	if (subnet == NULL || weft_ip_parse(ip, &addr->ip) != 0 ||
+	    weft_prefix_parse(attr_text(subnet->attr, "cidr"), &cidr) != 0)
+		return weft_fail(b->err, -EINVAL, "port %s: '%s' is no address of a known subnet",
+				 port->id, ip);
+	addr->len = cidr.len;
+	p->n_addrs++;
+	return 0;
+}
+
+static int add_interface(const struct object *port, void *arg)
+{
+	struct building *b = arg;
+	const json_t *list = json_object_get(port->attr, "fixed_ips"), *v;
+	struct plan_router *r = b->router;
+	struct plan_interface *p;
+	size_t i;
+	int ret;
+
+	if (r->n_interfaces == b->cap) {
+		b->cap = b->cap == 0 ? 4 : b->cap * 2;
+		r->interfaces = realloc(r->interfaces, b->cap * sizeof(*r->interfaces));
+		if (r->interfaces == NULL)
+			abort();
+	}
+	p = &r->interfaces[r->n_interfaces++];
+	memset(p, 0, sizeof(*p));
+	attr_copy(p->port_id, sizeof(p->port_id), port->id);
+	attr_copy(p->network_id, sizeof(p->network_id), attr_text(port->attr, "network_id"));
+	if (weft_mac_parse(attr_text(port->attr, "mac_address"), &p->mac) != 0)
+		return weft_fail(b->err, -EINVAL, "port %s: its MAC address is none", port->id);
+	p->addrs = plan_alloc(json_array_size(list), sizeof(*p->addrs));
+	json_array_foreach(list, i, v) {
+		ret = add_address(b, port, v, p);
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int add_routes(const struct object *o, struct plan_router *r, struct err *err)
+{
+	const json_t *list = json_object_get(o->attr, "routes"), *v;
+	size_t i;
+
+	r->routes = plan_alloc(json_array_size(list), sizeof(*r->routes));
+	json_array_foreach(list, i, v) {
+		struct plan_route *route = &r->routes[r->n_routes++];
+
+		if (weft_prefix_parse(attr_text(v, "destination"), &route->dst) != 0 ||
+		    weft_ip_parse(attr_text(v, "nexthop"), &route->via) != 0)
+			return weft_fail(err, -EINVAL, "router %s: route %zu is none", o->id, i);
+	}
+	return 0;
+}
+
+static int by_port(const void *a, const void *b)
+{
+	return strcmp(((const struct plan_interface *)a)->port_id,
+		      ((const struct plan_interface *)b)->port_id);
+}
+
+int weft_plan_build_router(const struct model *m, const struct object *o, struct plan_router **out,
+			   struct err *err)
+{
+	weft_auto(router) r = plan_alloc(1, sizeof(*r));
+	struct building b = {m, r, 0, err};
+	int ret;
+
+	attr_copy(r->id, sizeof(r->id), o->id);
+	r->admin_up = json_is_true(json_object_get(o->attr, "admin_state_up"));
+	ret = weft_model_each_ref(m, REF_ROUTER_PORTS, o->id, add_interface, &b);
+	if (ret == 0)
+		ret = add_routes(o, r, err);
+	if (ret != 0)
+		return ret;
+	if (r->n_interfaces > 0)
+		qsort(r->interfaces, r->n_interfaces, sizeof(*r->interfaces), by_port);
+	*out = weft_take(r);
+	return 0;
+}
