@@ -5,21 +5,27 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "model/port.h"
 #include "model/resource.h"
 
 // Where a resource names others: `attr` is an id, a list of ids, or a list of objects whose `member` is one.
+// Where `counts` is given, only the objects that it accepts are referrers.
 static const struct ref_source {
 	enum resource from;
 	const char *attr;
 	const char *member;
+	bool (*counts)(const json_t *attr);
 } ref_sources[REF_COUNT] = {
-	[REF_NETWORK_SUBNETS] = {RES_SUBNET, "network_id", NULL},
-	[REF_NETWORK_PORTS] = {RES_PORT, "network_id", NULL},
-	[REF_SUBNET_PORTS] = {RES_PORT, "fixed_ips", "subnet_id"},
-	[REF_GROUP_PORTS] = {RES_PORT, "security_groups", NULL},
-	[REF_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "security_group_id", NULL},
-	[REF_REMOTE_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_group_id", NULL},
-	[REF_ADDRESS_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_address_group_id", NULL},
+	[REF_NETWORK_SUBNETS] = {RES_SUBNET, "network_id", NULL, NULL},
+	[REF_NETWORK_PORTS] = {RES_PORT, "network_id", NULL, NULL},
+	[REF_SUBNET_PORTS] = {RES_PORT, "fixed_ips", "subnet_id", NULL},
+	[REF_GROUP_PORTS] = {RES_PORT, "security_groups", NULL, NULL},
+	[REF_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "security_group_id", NULL, NULL},
+	[REF_REMOTE_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_group_id", NULL, NULL},
+	[REF_ADDRESS_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_address_group_id", NULL,
+				     NULL},
+	[REF_ROUTER_PORTS] = {RES_PORT, "device_id", NULL, weft_port_is_interface},
+	[REF_NETWORK_ROUTER_PORTS] = {RES_PORT, "network_id", NULL, weft_port_is_interface},
 };
 
 struct object *weft_object_new(enum resource type, json_t *attr)
@@ -49,11 +55,17 @@ static const char *ref_target(const json_t *v, const char *member)
 	return member == NULL ? json_string_value(v) : weft_json_text(v, member);
 }
 
+// What the object names there; NULL when it names nobody, or does not count.
+static const json_t *ref_value(const struct object *o, const struct ref_source *s)
+{
+	if (o == NULL || (s->counts != NULL && !s->counts(o->attr)))
+		return NULL;
+	return json_object_get(o->attr, s->attr);
+}
+
 static bool refers_to(const struct object *o, const struct ref_source *s, const char *id)
 {
-	if (o == NULL)
-		return false;
-	const json_t *v = json_object_get(o->attr, s->attr);
+	const json_t *v = ref_value(o, s);
 	if (!json_is_array(v))
 		return json_is_string(v) && strcmp(json_string_value(v), id) == 0;
 	for (size_t i = 0; i < json_array_size(v); i++) {
@@ -94,7 +106,7 @@ static void ref_drop(struct map *refs, const char *target, const struct object *
 static void replace_refs(struct map *refs, const struct ref_source *s, const struct object *old,
 			 const struct object *new)
 {
-	const json_t *v = old == NULL ? NULL : json_object_get(old->attr, s->attr);
+	const json_t *v = ref_value(old, s);
 	for (size_t i = 0; i < json_array_size(v); i++) {
 		const char *target = ref_target(json_array_get(v, i), s->member);
 		if (target != NULL && !refers_to(new, s, target))
@@ -103,7 +115,7 @@ static void replace_refs(struct map *refs, const struct ref_source *s, const str
 	if (json_is_string(v) && !refers_to(new, s, json_string_value(v)))
 		ref_drop(refs, json_string_value(v), old);
 
-	v = new == NULL ? NULL : json_object_get(new->attr, s->attr);
+	v = ref_value(new, s);
 	for (size_t i = 0; i < json_array_size(v); i++)
 		ref_put(refs, ref_target(json_array_get(v, i), s->member), new);
 	if (json_is_string(v))

@@ -32,6 +32,7 @@ enum resource {
 	RES_SECURITY_GROUP,
 	RES_SECURITY_GROUP_RULE,
 	RES_ADDRESS_GROUP,
+	RES_ROUTER, // its interfaces are ports: see REF_ROUTER_PORTS
 	RES_COUNT,
 };
 
@@ -44,6 +45,8 @@ enum model_ref {
 	REF_GROUP_RULES,	 // security group id -> its rules
 	REF_REMOTE_GROUP_RULES,	 // security group id -> rules that name it as remote group
 	REF_ADDRESS_GROUP_RULES, // address group id -> rules that name it
+	REF_ROUTER_PORTS, // router id -> its interface ports (a port's "device_id" is its router)
+	REF_NETWORK_ROUTER_PORTS, // network id -> the interface ports of any router on it
 	REF_COUNT,
 };
 
@@ -95,6 +98,17 @@ int weft_txn_delete(struct txn *t, const struct caller *who, enum resource type,
 // Address groups: PUT /address-groups/{id}/add_addresses and remove_addresses.
 int weft_txn_address_group_change(struct txn *t, const struct caller *who, const char *id,
 				  const json_t *addresses, bool add, const struct object **out,
+				  struct err *err);
+// Routers: PUT /routers/{id}/add_router_interface and remove_router_interface. body is {"subnet_id"} or {"port_id"} (to remove:
+// or both); *info (new reference; may be NULL) is Neutron's answer. An interface is a port: one is made, changed, taken or deleted, and the
+// router itself is changed as well (its revision), so that every change of what a router does has the router in the list of changes.
+int weft_txn_router_add_interface(struct txn *t, const struct caller *who, const char *id,
+				  const json_t *body, json_t **info, struct err *err);
+int weft_txn_router_remove_interface(struct txn *t, const struct caller *who, const char *id,
+				     const json_t *body, json_t **info, struct err *err);
+// Routers: PUT /routers/{id}/add_extraroutes and remove_extraroutes. What is there (or not) already is no error.
+int weft_txn_router_change_routes(struct txn *t, const struct caller *who, const char *id,
+				  const json_t *routes, bool add, const struct object **out,
 				  struct err *err);
 // Tags (any resource with tags): replace the whole list. Neutron's tag calls are built on it by the API.
 int weft_txn_set_tags(struct txn *t, const struct caller *who, enum resource type, const char *id,

@@ -47,6 +47,15 @@ bool weft_port_is_router(const json_t *port)
 	return owner_is_one_of(port, owners);
 }
 
+bool weft_port_is_interface(const json_t *port)
+{
+	static const char *const owners[] = {"network:router_interface",
+					     "network:router_interface_distributed",
+					     "network:ha_router_replicated_interface", NULL};
+	const char *router_id = weft_json_text(port, "device_id");
+	return router_id != NULL && router_id[0] != '\0' && owner_is_one_of(port, owners);
+}
+
 bool weft_port_is_auto_deleted(const json_t *port)
 {
 	static const char *const owners[] = {"network:dhcp", "network:distributed",

@@ -16,6 +16,9 @@
 bool weft_port_is_trusted(const json_t *port);
 // A router's port: its addresses are the router's own business (no automatic IPv6 addresses).
 bool weft_port_is_router(const json_t *port);
+// A router's interface: such a port whose "device_id" says which router's. Only weft_txn_router_add_interface() makes one of a router
+// that exists.
+bool weft_port_is_interface(const json_t *port);
 // A service made it and it goes with its network or subnet.
 bool weft_port_is_auto_deleted(const json_t *port);
 

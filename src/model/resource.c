@@ -13,6 +13,7 @@ static const struct resource_ops *const all[RES_COUNT] = {
 	[RES_SECURITY_GROUP] = &weft_security_group_ops,
 	[RES_SECURITY_GROUP_RULE] = &weft_security_group_rule_ops,
 	[RES_ADDRESS_GROUP] = &weft_address_group_ops,
+	[RES_ROUTER] = &weft_router_ops,
 };
 
 const struct caller weft_caller_model = {.project_id = "", .is_admin = true};

@@ -104,24 +104,15 @@ static int read_route(const struct attr *a, const json_t *in, json_t **out, stru
 	return 0;
 }
 
-static int read_host_routes(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+int weft_host_routes_read(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	char buf[128];
 	size_t i;
 	json_t *v;
-	int ret = weft_attr_list(a, in, SIZE_MAX, err);
-	if (ret < 0)
-		return ret;
-	if (json_array_size(in) > MAX_HOST_ROUTES)
-		return weft_fail_as(
-			err, -EINVAL, "HostRoutesExhausted",
-			"Unable to complete operation. The number of host routes exceeds "
-			"the limit %d.",
-			MAX_HOST_ROUTES);
 	weft_auto(json) all = json_array();
 	json_array_foreach((json_t *)in, i, v) {
 		json_t *route = NULL;
-		ret = read_route(a, v, &route, err);
+		int ret = read_route(a, v, &route, err);
 		if (ret < 0)
 			return ret;
 		json_array_append_new(all, route);
@@ -132,6 +123,20 @@ static int read_host_routes(const struct attr *a, const json_t *in, json_t **out
 	}
 	*out = weft_take(all);
 	return 0;
+}
+
+static int read_host_routes(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	int ret = weft_attr_list(a, in, SIZE_MAX, err);
+	if (ret < 0)
+		return ret;
+	if (json_array_size(in) > MAX_HOST_ROUTES)
+		return weft_fail_as(
+			err, -EINVAL, "HostRoutesExhausted",
+			"Unable to complete operation. The number of host routes exceeds "
+			"the limit %d.",
+			MAX_HOST_ROUTES);
+	return weft_host_routes_read(a, in, out, err);
 }
 
 static int refuse_pool(const struct attr *a, const json_t *in, json_t **out, struct err *err)
