@@ -63,8 +63,9 @@ struct judge {
 	enum flood_to flood;
 	uint16_t owners[64];
 	uint16_t n_owners;
-	const struct port_policy *out;		// FORWARD
-	bool base_service;			// ARP, ND, DHCP, …: allowed without rules
+	const struct port_policy *out; // FORWARD
+	bool base_service;	       // ARP, ND, DHCP, …: allowed without rules
+	bool asks_server; // DHCP question to a server that is a port: leaves without a rule, enters by rules
 	enum drop if_nobody;			// the reason when a flood finds no receiver
 	const char *egress_rule, *ingress_rule; // ids of permitting rules; NULL = none was needed
 };

@@ -218,7 +218,7 @@ static bool session_make(struct worker *w, const struct judge *j, uint32_t gen, 
 static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
 	bool plain = j->pkt->kind == PACKET_IP && j->pkt->fragment != FRAGMENT_LATER &&
-		     !j->base_service && j->related_to == NATIVE_NO_PORT &&
+		     !j->base_service && !j->asks_server && j->related_to == NATIVE_NO_PORT &&
 		     (j->pkt->icmp_query || (j->pkt->key.proto != 1 && j->pkt->key.proto != 58));
 	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
 	enum drop why = DROP_NONE;

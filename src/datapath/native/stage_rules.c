@@ -92,12 +92,13 @@ static enum drop check_rules(struct judge *j, const struct port_policy *p,
 
 enum stage_result weft_stage_egress(struct judge *j)
 {
+	bool service = j->base_service || j->asks_server;
 	enum drop why;
 
-	if (!j->in->plan->filtered || j->base_service || j->related_to != NATIVE_NO_PORT) {
+	if (!j->in->plan->filtered || service || j->related_to != NATIVE_NO_PORT) {
 		weft_judge_note(j, "egress", "next", NULL,
 				!j->in->plan->filtered ? "port security is off"
-				: j->base_service      ? "a base service needs no rule"
+				: service	       ? "a base service needs no rule"
 						       : "related to a permitted flow");
 		return STAGE_NEXT;
 	}
