@@ -71,10 +71,31 @@ static void dhcp_question_is_no_way_around_the_receivers_rules(void **state)
 	testbed_free(tb);
 }
 
+static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n"); // and no egress
+	struct frame out = c2s(UDP(1, 2, 8)), f;
+
+	(void)state;
+	testbed_rule_set(tb, "all", true, "ingress 4 any\n");
+	testbed_port(tb, "third", "n1", "10.0.0.3", "all");
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "client", "server", &out));
+	f = testbed_icmp_error("server", "third", "10.0.0.2", "10.0.0.1", 3, 3, &out);
+	assert_false(testbed_passes(tb, "server", "third", &f));
+	assert_int_equal(testbed_drop(tb), DROP_ICMP_UNRELATED);
+	f = testbed_icmp_error("server", "broadcast", "10.0.0.2", "10.0.0.1", 3, 3, &out);
+	assert_false(testbed_passes(tb, "server", "third", &f));
+	f = testbed_icmp_error("server", "client", "10.0.0.2", "10.0.0.1", 3, 3, &out);
+	assert_true(testbed_passes(tb, "server", "client", &f));
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dhcp_question_is_no_way_around_the_receivers_rules),
+		cmocka_unit_test(icmp_error_about_a_flow_reaches_nobody_but_its_sender),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
