@@ -33,7 +33,7 @@ static void query_of(const struct judge *j, enum plan_direction direction, struc
 		.direction = direction,
 		.family = k->family,
 		.proto = k->proto,
-		.has_l4 = p->fragment != FRAGMENT_LATER,
+		.has_l4 = p->fragment != FRAGMENT_LATER || p->first_known,
 		.port = rte_be_to_cpu_16(k->dport),
 		.icmp_type = p->icmp_type,
 		.icmp_code = p->icmp_code,
