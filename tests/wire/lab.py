@@ -214,7 +214,8 @@ class Lab:
         return sg
 
     def rule(self, sg, text, **attrs):
-        """'<ingress|egress> [ipv6] [protocol [min[-max]]] [from|to <cidr>|group:<id>|address-group:<id>]'."""
+        """'<ingress|egress> [ipv6] [protocol [min[-max]]] [from|to <cidr>|group:<id>|address-group:<id>]';
+        of ICMP: type[/code] in place of min[-max]."""
         words = text.split()
         body = {"security_group_id": sg["id"] if isinstance(sg, dict) else sg,
                 "direction": words.pop(0), "ethertype": "IPv4"}
@@ -226,9 +227,11 @@ class Lab:
             if p != "any":
                 body["protocol"] = p
         if words and words[0] not in ("from", "to"):
-            low, _, high = words.pop(0).partition("-")
+            icmp = "icmp" in body["protocol"]
+            low, _, high = words.pop(0).partition("/" if icmp else "-")
             body["port_range_min"] = int(low)
-            body["port_range_max"] = int(high or low)
+            if high or not icmp:
+                body["port_range_max"] = int(high or low)
         if words:
             words.pop(0)
             kind, _, id = words[0].partition(":")
