@@ -81,8 +81,18 @@ class VM:
             self.dhcp()
 
     def add_ip(self, cidr):
-        extra = ["nodad"] if ":" in cidr else []
-        self.netns.ip("addr", "add", cidr, "dev", "eth0", *extra)
+        """On return the address is in use; an IPv6 one has its route a moment after it was added."""
+        if ":" not in cidr:
+            self.netns.ip("addr", "add", cidr, "dev", "eth0")
+            return
+        self.netns.ip("addr", "add", cidr, "dev", "eth0", "nodad")
+        route = socket.inet_pton(socket.AF_INET6, cidr.split("/")[0]).hex() + " 80 "
+        self.lab.wait(lambda: route in self.read("/proc/thread-self/net/ipv6_route"), what=f"{cidr} usable")
+
+    def read(self, path):
+        """A file of /proc/thread-self/net as this VM sees it."""
+        with inside(self.netns.name), open(path) as f:
+            return f.read()
 
     def set_mac(self, mac):
         self.netns.ip("link", "set", "eth0", "address", mac)
