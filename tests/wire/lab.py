@@ -250,7 +250,7 @@ class Lab:
         if groups is not None:
             body["security_groups"] = [g["id"] for g in groups]
         port = self.api.create("port", **body)
-        vm = VM(self, f"{self.prefix}v{len(self.vms)}", net, port)
+        vm = VM(self, f"{self.prefix}v{next(_numbers)}", net, port)
         self.vms.append(vm)
         if attach:
             vm.plug()
@@ -258,6 +258,12 @@ class Lab:
             if configure:
                 vm.configure(dhcp)
         return vm
+
+    def remove(self, vm):
+        """The VM ends and its port is deleted."""
+        self.api.delete("port", vm.id)
+        vm.netns.close()
+        self.vms.remove(vm)
 
     def set_groups(self, vm, *groups):
         vm.update(security_groups=[g["id"] for g in groups])

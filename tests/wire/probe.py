@@ -207,3 +207,65 @@ def expect_frames(sender, receivers, yes=None, no=None):
 
 def _has(got, frame):
     return any(g[:len(frame)] == frame for g in got)
+
+
+class Flow:
+    """A connection, TCP or UDP, that is open: for what happens to it when the policy changes under it."""
+
+    def __init__(self, client, server, port, proto="tcp", version=4):
+        self.text = f"{proto}/{port} v{version} from {client.id[:8]} to {server.id[:8]}"
+        if proto == "tcp":
+            self.client, self.server = client.tcp_pair(server, port, version)
+        else:
+            self.client, self.server = client.udp_pair(server, port, version)
+            self.client.send(b"hello")
+            self.server.settimeout(YES)
+            _, peer = self.server.recvfrom(100)
+            self.server.connect(peer)
+        self._read = {self.client: b"", self.server: b""}
+        for s in self._read:
+            s.setblocking(False)
+        if proto == "tcp":
+            for s in self._read:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        flows(alive=[self])
+
+    def _other(self, end):
+        return self.server if end is self.client else self.client
+
+    def send(self, end):
+        """A token from that end; what to look for at the other."""
+        token = b"<%d>" % next(_numbers)
+        with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+            end.send(token)
+        return token
+
+    def has(self, end, token):
+        with contextlib.suppress(OSError):
+            while data := end.recv(65536):
+                self._read[end] += data
+        return token in self._read[end]
+
+    def close(self):
+        self.client.close()
+        self.server.close()
+
+
+def flows(alive=(), dead=(), only=None):
+    """Send on all flows, from both ends (or only="client" | "server"): what is sent on `alive` must arrive, what is
+    sent on `dead` must not. Whatever TCP kept back arrives when its flow may pass again."""
+    sent = []
+    for f in [*alive, *dead]:
+        for name, end in (("client", f.client), ("server", f.server)):
+            if only in (None, name):
+                sent.append((f, name, f._other(end), f.send(end)))
+    begin = time.monotonic()
+    while True:
+        missing = [f"{f.text}: what its {name} sent did not arrive" for f, name, end, token in sent
+                   if f in alive and not f.has(end, token)]
+        if time.monotonic() - begin > (YES * 2 if missing else NO if dead else 0):
+            break
+        time.sleep(0.005)
+    leaked = [f"{f.text}: what its {name} sent arrived" for f, name, end, token in sent
+              if f in dead and f.has(end, token)]
+    assert not missing + leaked, "; ".join(missing + leaked)
