@@ -206,18 +206,19 @@ def expect_frames(sender, receivers, yes=None, no=None):
 
 
 def _has(got, frame):
-    return any(g[:len(frame)] == frame for g in got)
+    return any(g[:len(frame)] == frame and not g[len(frame):].strip(b"\0") for g in got)  # short ones are padded
 
 
 class Flow:
     """A connection, TCP or UDP, that is open: for what happens to it when the policy changes under it."""
 
-    def __init__(self, client, server, port, proto="tcp", version=4):
+    def __init__(self, client, server, port, proto="tcp", version=4, source=None, to=None):
+        """source, to: addresses, if not the first of each port (UDP only)."""
         self.text = f"{proto}/{port} v{version} from {client.id[:8]} to {server.id[:8]}"
         if proto == "tcp":
             self.client, self.server = client.tcp_pair(server, port, version)
         else:
-            self.client, self.server = client.udp_pair(server, port, version)
+            self.client, self.server = client.udp_pair(server, port, version, source, to)
             self.client.send(b"hello")
             self.server.settimeout(YES)
             _, peer = self.server.recvfrom(100)

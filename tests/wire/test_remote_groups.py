@@ -3,6 +3,7 @@
 the case list in the issue's reference."""
 import pytest
 
+import frames
 from lab import ApiError
 from probe import Flow, expect, expect_all, expect_frames, flows
 
@@ -10,12 +11,8 @@ VERSIONS = pytest.mark.parametrize("version", ["", "ipv6 "], ids=["ipv4", "ipv6"
 BOTH = {"cidr": "10.0.0.0/24", "cidr6": "fd00:1::/64"}
 
 
-def udp_frame(src, dst, ip, port=9, to_ip=None, mac=None):
-    from scapy.layers.inet import IP, UDP
-    from scapy.layers.inet6 import IPv6
-    from scapy.layers.l2 import Ether
-    head = IPv6(src=ip, dst=to_ip or dst.ip6) if ":" in ip else IP(src=ip, dst=to_ip or dst.ip)
-    return Ether(src=mac or src.mac, dst=dst.mac) / head / UDP(sport=9, dport=port) / ip.encode()
+def udp_frame(src, dst, ip, port=9):
+    return frames.udp(src, dst, dport=port, data=ip.encode(), src=ip)
 
 
 @VERSIONS

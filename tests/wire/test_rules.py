@@ -3,8 +3,9 @@
 reference; every test shows something that passes beside what does not."""
 import pytest
 
+import frames
 from lab import ApiError
-from probe import expect, expect_all
+from probe import expect, expect_all, expect_frames
 
 
 def two(lab, ingress=(), egress=True, cidr6="fd00:1::/64", extra=()):
@@ -278,25 +279,21 @@ def test_ingress_and_egress_rules_both_have_to_permit(lab):
 
 def test_ipv6_extension_headers_do_not_hide_the_protocol(lab):
     """G15: hop-by-hop, routing and destination options before TCP, UDP."""
-    from scapy.layers.inet import TCP, UDP
-    from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
-    from scapy.layers.l2 import Ether
-
-    from probe import expect_frames
+    from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
     a, b = two(lab, ["ingress ipv6 udp 53"])
 
     def frame(*headers):
-        p = Ether(src=a.mac, dst=b.mac) / IPv6(src=a.ip6, dst=b.ip6)
+        p = frames.ip(a, b, version=6)
         for h in headers:
             p /= h
         return p
 
     options = (IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt())
-    expect_frames(a, b, {"plain": frame(UDP(sport=1, dport=53) / b"1"),
-                         "options": frame(*options, UDP(sport=2, dport=53) / b"2"),
-                         "routing": frame(IPv6ExtHdrRouting(segleft=0), UDP(sport=3, dport=53) / b"3")},
-                  {"other port": frame(*options, UDP(sport=4, dport=54) / b"4"),
-                   "tcp": frame(*options, TCP(sport=5, dport=53) / b"5")})
+    expect_frames(a, b, {"plain": frame(frames.UDP(sport=1, dport=53) / b"1"),
+                         "options": frame(*options, frames.UDP(sport=2, dport=53) / b"2"),
+                         "routing": frame(IPv6ExtHdrRouting(segleft=0), frames.UDP(sport=3, dport=53) / b"3")},
+                  {"other port": frame(*options, frames.UDP(sport=4, dport=54) / b"4"),
+                   "tcp": frame(*options, frames.TCP(sport=5, dport=53) / b"5")})
 
 
 def test_the_api_refuses_rules_that_mean_nothing_and_the_packets_stay_as_they_were(lab):

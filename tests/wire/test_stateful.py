@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import frames
 from lab import Lab
 from probe import Flow, expect, expect_all, expect_frames, flows
 
@@ -35,20 +36,17 @@ def test_replies_pass_without_a_rule_for_them(lab, version):
 
 
 def test_only_the_exact_reverse_of_a_flow_is_its_reply(lab):
-    from scapy.layers.inet import ICMP, IP, UDP
-    from scapy.layers.l2 import Ether
     a, b, _ = pair(lab, "ingress any", egress=False)
     flow = Flow(a, b, 53, "udp")
     port = flow.client.getsockname()[1]
-    a.send(Ether(src=a.mac, dst=b.mac) / IP(src=a.ip, dst=b.ip) / ICMP(type=8, id=77, seq=1))
-    head = Ether(src=b.mac, dst=a.mac) / IP(src=b.ip, dst=a.ip)
-    expect_frames(b, a, {"reply": head / UDP(sport=53, dport=port) / b"1",
-                         "echo reply": head / ICMP(type=0, id=77, seq=1) / b"1"},
-                  {"other source port": head / UDP(sport=54, dport=port) / b"2",
-                   "other destination port": head / UDP(sport=53, dport=port ^ 1) / b"3",
-                   "echo reply to nobody": head / ICMP(type=0, id=78, seq=1) / b"4",
-                   "echo request": head / ICMP(type=8, id=77, seq=1) / b"5",
-                   "timestamp reply": head / ICMP(type=14, id=77, seq=1) / (b"6" * 12)})
+    a.send(frames.echo(a, b, id=77))
+    expect_frames(b, a, {"reply": frames.udp(b, a, 53, port),
+                         "echo reply": frames.echo(b, a, id=77, reply=True)},
+                  {"other source port": frames.udp(b, a, 54, port),
+                   "other destination port": frames.udp(b, a, 53, port ^ 1),
+                   "echo reply to nobody": frames.echo(b, a, id=78, reply=True),
+                   "echo request": frames.echo(b, a, id=77),
+                   "timestamp reply": frames.ip(b, a) / frames.ICMP(type=14, id=77, seq=1) / (b"6" * 12)})
     flow.close()
 
 
@@ -185,36 +183,23 @@ def test_a_cut_udp_flow_does_not_come_back_by_itself(lab):
 
 def test_icmp_rule_removed_stops_a_running_ping(lab):
     """24: the same echo identifier, whose session exists."""
-    from scapy.layers.inet import ICMP, IP, UDP
-    from scapy.layers.l2 import Ether
     a, b, group = pair(lab, "ingress icmp", "ingress udp 9")
-    head = Ether(src=a.mac, dst=b.mac) / IP(src=a.ip, dst=b.ip)
-    back = Ether(src=b.mac, dst=a.mac) / IP(src=b.ip, dst=a.ip)
-    expect_frames(a, b, {"echo": head / ICMP(id=5, seq=1) / b"1"})
+    expect_frames(a, b, {"echo": frames.echo(a, b, id=5)})
     lab.api.delete("security_group_rule", group["rules"][0]["id"])
     lab.set_groups(b, group)
-    expect_frames(a, b, {"udp": head / UDP(sport=9, dport=9) / b"1"}, {"echo": head / ICMP(id=5, seq=2) / b"2"})
-    expect_frames(b, a, {"udp": back / UDP(sport=9, dport=9) / b"3"},
-                  {"echo reply": back / ICMP(type=0, id=5, seq=2) / b"4"})
+    expect_frames(a, b, {"udp": frames.udp(a, b)}, {"echo": frames.echo(a, b, id=5, seq=2)})
+    expect_frames(b, a, {"udp": frames.udp(b, a)}, {"echo reply": frames.echo(b, a, id=5, seq=2, reply=True)})
 
 
 # ---- TCP ----
 
-def tcp_frame(a, b, sport, dport, flags, seq=1, ack=0, data=b"", version=4):
-    from scapy.layers.inet import IP, TCP
-    from scapy.layers.inet6 import IPv6
-    from scapy.layers.l2 import Ether
-    ip = IP(src=a.ip, dst=b.ip) if version == 4 else IPv6(src=a.ip6, dst=b.ip6)
-    return Ether(src=a.mac, dst=b.mac) / ip / TCP(sport=sport, dport=dport, flags=flags, seq=seq, ack=ack) / data
-
-
 @VERSIONS
 def test_tcp_that_opens_no_connection_is_dropped_whatever_the_rules(lab, version):
     a, b, _ = pair(lab, "ingress any", "ingress ipv6 any")
-    bad = {f"{flags or 'no flag'}": tcp_frame(a, b, 1000 + i, 80, flags, version=version)
+    bad = {f"{flags or 'no flag'}": frames.tcp(a, b, 1000 + i, 80, flags, version=version)
            for i, flags in enumerate(["SA", "R", "RA", "FA", "", "F", "SF", "SR", "FPU", "SRFAPU", "FR"])}
-    expect_frames(a, b, {"syn": tcp_frame(a, b, 2000, 80, "S", version=version),
-                         "syn with ecn": tcp_frame(a, b, 2001, 80, "SEC", version=version)}, bad)
+    expect_frames(a, b, {"syn": frames.tcp(a, b, 2000, 80, "S", version=version),
+                         "syn with ecn": frames.tcp(a, b, 2001, 80, "SEC", version=version)}, bad)
     drops = a.show()["drops"]
     assert drops["tcp-state"] >= 4 and drops["tcp-flags"] >= 6
 
@@ -231,7 +216,7 @@ def test_a_connection_can_be_opened_again_with_the_same_ports(lab):
             client.close()
             peer.close()
     lab.api.delete("security_group_rule", group["rules"][0]["id"])
-    expect_frames(a, b, {"81": tcp_frame(a, b, 34567, 81, "S")}, {"80": tcp_frame(a, b, 34567, 80, "S")})
+    expect_frames(a, b, {"81": frames.tcp(a, b, 34567, 81, "S")}, {"80": frames.tcp(a, b, 34567, 80, "S")})
 
 
 def test_a_forged_reset_does_not_end_a_connection(datapath):
@@ -243,8 +228,8 @@ def test_a_forged_reset_does_not_end_a_connection(datapath):
         flow, reset = Flow(a, b, 80), Flow(a, b, 80)
         for f in (flow, reset):
             port = f.client.getsockname()[1]
-            c.send(tcp_frame(a, b, port, 80, "R", seq=12345))
-            a.send(tcp_frame(a, b, port, 80, "R", seq=12345))
+            c.send(frames.tcp(a, b, port, 80, "R", seq=12345))
+            a.send(frames.tcp(a, b, port, 80, "R", seq=12345))
         flows(alive=[flow])
         reset.close()
         time.sleep(1.6)
@@ -256,7 +241,7 @@ def test_strict_tcp_picks_up_no_connection_in_the_middle_and_loose_tcp_does(data
     def bare_ack(where):
         net = where.network()
         a, b = where.vm(net, [where.group()]), where.vm(net, [where.group("ingress tcp")])
-        return a, b, tcp_frame(a, b, 1000, 80, "A", 5, 6, b"x"), tcp_frame(a, b, 1001, 80, "S")
+        return a, b, frames.tcp(a, b, 1000, 80, "A", 5, 6, b"x"), frames.tcp(a, b, 1001, 80, "S")
 
     a, b, ack, syn = bare_ack(lab)
     expect_frames(a, b, {"ack": ack, "syn": syn})
@@ -304,16 +289,10 @@ def test_expired_sessions_leave_the_table(hasty):
     net = hasty.network()
     a, b = hasty.vm(net, [hasty.group()]), hasty.vm(net, [hasty.group("ingress udp")])
     before = hasty.api.weft("workers")["sessions"]
-    a.send(*(udp_frame(a, b, port) for port in range(2000, 2200)))
+    a.send(*(frames.udp(a, b, port) for port in range(2000, 2200)))
     hasty.wait(lambda: hasty.api.weft("workers")["sessions"] >= before + 200, what="200 sessions")
     hasty.wait(lambda: hasty.api.weft("workers")["sessions"] <= before, 10, "sessions expired")
     assert len([s for s in hasty.api.weft("sessions")["sessions"] if s["in_port"] == a.id]) == 0
-
-
-def udp_frame(a, b, sport, dport=9):
-    from scapy.layers.inet import IP, UDP
-    from scapy.layers.l2 import Ether
-    return Ether(src=a.mac, dst=b.mac) / IP(src=a.ip, dst=b.ip) / UDP(sport=sport, dport=dport) / b"x"
 
 
 def test_sessions_count_packets_and_bytes_of_both_directions(lab):

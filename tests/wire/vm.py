@@ -169,12 +169,15 @@ class VM:
             peer, _ = server.accept()
             return client, peer
 
-    def udp_pair(self, to, port, version=4):
+    def udp_pair(self, to, port, version=4, source=None, ip=None):
         """(client, server) UDP sockets; the client is connected to the server's address."""
-        ip = to.ip if version == 4 else to.ip6
+        server_ip = ip or ("::" if version == 6 else "0.0.0.0")
+        ip = ip or (to.ip if version == 4 else to.ip6)
         server = to.socket(_family(ip), socket.SOCK_DGRAM)
-        server.bind(("::" if version == 6 else "0.0.0.0", port))
+        server.bind((server_ip, port))
         client = self.socket(_family(ip), socket.SOCK_DGRAM)
+        if source:
+            client.bind((source, 0))
         client.connect((ip, port))
         return client, server
 
