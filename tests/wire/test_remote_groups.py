@@ -118,20 +118,6 @@ def test_allowed_address_pairs_of_members_are_members(lab):
                   {ip: udp_frame(loose, b, ip, 11) for ip in (inside[0], *inside[3:])})
 
 
-@VERSIONS
-def test_a_member_with_any_address_does_not_make_everybody_a_member(lab, version):
-    """G6: a pair of prefix length 0 counts with its MAC only (a router VM would open its peers to the world)."""
-    net = lab.network(**BOTH)
-    members = lab.group()
-    everything = "::/0" if version else "0.0.0.0/0"
-    b = lab.vm(net, [lab.group(f"ingress {version}udp from group:{members['id']}")])
-    a = lab.vm(net, [members], allowed_address_pairs=[{"ip_address": everything}])
-    outsider = lab.vm(net, [lab.group()])
-    far = "fd00:8::1" if version else "10.8.0.1"
-    expect_frames(a, b, {"routed": udp_frame(a, b, far)})
-    expect_all([(a, b, f"{version}udp 80", True), (outsider, b, f"{version}udp 80", False)])
-
-
 def test_two_remote_groups_each_admit_exactly_what_their_rule_says(lab):
     """41."""
     net = lab.network()
