@@ -156,23 +156,29 @@ static bool needs_no_rule(const struct packet *p)
 	return is_dhcp(p, 546, 547) || is_dhcp(p, 547, 546);
 }
 
-static bool is_own_address(const struct packet *p, int port)
+static bool is_own(const void *address, uint8_t family, int port)
 {
-	static const uint8_t zero[16];
 	struct mac_addr mac = testbed_mac(nodes[port].name);
 	struct ip_addr local = weft_ip_link_local_of(&mac);
 	struct ip_addr ip;
-	bool v4 = p->key.family == 4;
-	const void *src = v4 ? (const void *)&p->key.src4 : p->key.src6;
+	bool v4 = family == 4;
 	fuzz_assert(weft_ip_parse(v4 ? nodes[port].ip4 : nodes[port].ip6, &ip) == 0);
-	if (memcmp(src, ip.b, v4 ? 4 : 16) == 0)
+	if (memcmp(address, ip.b, v4 ? 4 : 16) == 0)
 		return true;
-	if (memcmp(src, zero, v4 ? 4 : 16) == 0)
-		return needs_no_rule(p);
-	if (!v4 && memcmp(src, local.b, 16) == 0)
+	if (!v4 && memcmp(address, local.b, 16) == 0)
 		return true;
 	return port == PAIR &&
-	       memcmp(src, v4 ? "\x0a\0\0" : "\xfd\0\0\x01\0\0\0\0", v4 ? 3 : 8) == 0;
+	       memcmp(address, v4 ? "\x0a\0\0" : "\xfd\0\0\x01\0\0\0\0", v4 ? 3 : 8) == 0;
+}
+
+static bool is_own_source(const struct packet *p, int port)
+{
+	static const uint8_t zero[16];
+	bool v4 = p->key.family == 4;
+	const void *src = v4 ? (const void *)&p->key.src4 : p->key.src6;
+	if (memcmp(src, zero, v4 ? 4 : 16) == 0) // what has no address yet
+		return needs_no_rule(p);
+	return is_own(src, p->key.family, port);
 }
 
 static void check_sender(const struct frame *f, const struct packet *p, int from)
@@ -182,11 +188,14 @@ static void check_sender(const struct frame *f, const struct packet *p, int from
 	fuzz_assert(is_from(f, from));
 	fuzz_assert(p->kind != PACKET_OTHER);
 	if (p->kind == PACKET_IP) {
-		fuzz_assert(is_own_address(p, from));
-		fuzz_assert(!is_dhcp(p, 67, 68) || p->key.family == 6 ||
-			    p->fragment == FRAGMENT_LATER);
-		fuzz_assert(p->key.proto != 58 || p->key.family == 4 || p->icmp_type != 134 ||
-			    p->fragment == FRAGMENT_LATER);
+		fuzz_assert(is_own_source(p, from));
+		if (p->fragment == FRAGMENT_LATER)
+			return;
+		fuzz_assert(
+			!is_dhcp(p, p->key.family == 4 ? 67 : 547, p->key.family == 4 ? 68 : 546));
+		fuzz_assert(p->key.family == 4 || p->key.proto != 58 || p->icmp_type != 134);
+		if (p->nd_target != NULL && p->icmp_type == 136)
+			fuzz_assert(is_own(p->nd_target, 6, from));
 	}
 }
 

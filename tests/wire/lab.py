@@ -214,7 +214,8 @@ class Lab:
         return sg
 
     def rule(self, sg, text, **attrs):
-        """'<ingress|egress> [ipv6] [protocol [min[-max]]] [from|to <cidr>|group:<id>|address-group:<id>]'."""
+        """'<ingress|egress> [ipv6] [protocol [min[-max]]] [from|to <cidr>|group:<id>|address-group:<id>]';
+        of ICMP: type[/code] in place of min[-max]."""
         words = text.split()
         body = {"security_group_id": sg["id"] if isinstance(sg, dict) else sg,
                 "direction": words.pop(0), "ethertype": "IPv4"}
@@ -226,9 +227,11 @@ class Lab:
             if p != "any":
                 body["protocol"] = p
         if words and words[0] not in ("from", "to"):
-            low, _, high = words.pop(0).partition("-")
+            icmp = "icmp" in body["protocol"]
+            low, _, high = words.pop(0).partition("/" if icmp else "-")
             body["port_range_min"] = int(low)
-            body["port_range_max"] = int(high or low)
+            if high or not icmp:
+                body["port_range_max"] = int(high or low)
         if words:
             words.pop(0)
             kind, _, id = words[0].partition(":")
@@ -247,7 +250,7 @@ class Lab:
         if groups is not None:
             body["security_groups"] = [g["id"] for g in groups]
         port = self.api.create("port", **body)
-        vm = VM(self, f"{self.prefix}v{len(self.vms)}", net, port)
+        vm = VM(self, f"{self.prefix}v{next(_numbers)}", net, port)
         self.vms.append(vm)
         if attach:
             vm.plug()
@@ -255,6 +258,12 @@ class Lab:
             if configure:
                 vm.configure(dhcp)
         return vm
+
+    def remove(self, vm):
+        """The VM ends and its port is deleted."""
+        self.api.delete("port", vm.id)
+        vm.netns.close()
+        self.vms.remove(vm)
 
     def set_groups(self, vm, *groups):
         vm.update(security_groups=[g["id"] for g in groups])

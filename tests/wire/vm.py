@@ -81,8 +81,18 @@ class VM:
             self.dhcp()
 
     def add_ip(self, cidr):
-        extra = ["nodad"] if ":" in cidr else []
-        self.netns.ip("addr", "add", cidr, "dev", "eth0", *extra)
+        """On return the address is in use; an IPv6 one has its route a moment after it was added."""
+        if ":" not in cidr:
+            self.netns.ip("addr", "add", cidr, "dev", "eth0")
+            return
+        self.netns.ip("addr", "add", cidr, "dev", "eth0", "nodad")
+        route = socket.inet_pton(socket.AF_INET6, cidr.split("/")[0]).hex() + " 80 "
+        self.lab.wait(lambda: route in self.read("/proc/thread-self/net/ipv6_route"), what=f"{cidr} usable")
+
+    def read(self, path):
+        """A file of /proc/thread-self/net as this VM sees it."""
+        with inside(self.netns.name), open(path) as f:
+            return f.read()
 
     def set_mac(self, mac):
         self.netns.ip("link", "set", "eth0", "address", mac)
@@ -159,12 +169,15 @@ class VM:
             peer, _ = server.accept()
             return client, peer
 
-    def udp_pair(self, to, port, version=4):
+    def udp_pair(self, to, port, version=4, source=None, ip=None):
         """(client, server) UDP sockets; the client is connected to the server's address."""
-        ip = to.ip if version == 4 else to.ip6
+        server_ip = ip or ("::" if version == 6 else "0.0.0.0")
+        ip = ip or (to.ip if version == 4 else to.ip6)
         server = to.socket(_family(ip), socket.SOCK_DGRAM)
-        server.bind(("::" if version == 6 else "0.0.0.0", port))
+        server.bind((server_ip, port))
         client = self.socket(_family(ip), socket.SOCK_DGRAM)
+        if source:
+            client.bind((source, 0))
         client.connect((ip, port))
         return client, server
 

@@ -297,6 +297,7 @@ static void remember_first(struct datagram *d, const struct packet *p, uint32_t 
 
 static void restore(const struct datagram *d, struct packet *p)
 {
+	p->first_known = true;
 	p->key.sport = d->sport;
 	p->key.dport = d->dport;
 	p->key.proto = d->proto;

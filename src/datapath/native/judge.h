@@ -75,8 +75,9 @@ struct judge {
 	uint8_t eth_out[12];	// its MACs there
 	uint8_t hops;		// routers passed
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
-	const struct port_policy *out;		// FORWARD
-	bool base_service;			// ARP, ND, DHCP, …: allowed without rules
+	const struct port_policy *out; // FORWARD
+	bool base_service;	       // ARP, ND, DHCP, …: allowed without rules
+	bool asks_server; // DHCP question to a server that is a port: leaves without a rule, enters by rules
 	enum drop if_nobody;			// the reason when a flood finds no receiver
 	const char *egress_rule, *ingress_rule; // ids of permitting rules; NULL = none was needed
 };

@@ -9,6 +9,7 @@
 //            the session table and the generations
 #pragma once
 
+#include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_rcu_qsbr.h>
@@ -263,6 +264,14 @@ void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop
 // Hand a packet to a port's queue; sent at the end of the burst or when the queue is full.
 void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port);
 void weft_send_flush(struct worker *w);
+
+// Milliseconds since start. Whole seconds by themselves: cycles times 1000 would overflow within months.
+static inline uint32_t native_now_ms(const struct native *dp)
+{
+	uint64_t cycles = rte_rdtsc() - dp->tsc_start;
+
+	return (uint32_t)(cycles / dp->tsc_hz * 1000 + cycles % dp->tsc_hz * 1000 / dp->tsc_hz);
+}
 
 static inline uint32_t native_gen(const struct native *dp, uint16_t in, uint16_t out)
 {

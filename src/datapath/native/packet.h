@@ -47,6 +47,7 @@ struct packet {
 	uint32_t l3_len;      // IP packet length, from its header (may exceed the first segment)
 	uint32_t frag_id;     // host order
 	uint16_t frag_offset; // bytes
+	bool first_known;     // a later fragment whose ports fragment.c took from its first one
 	uint8_t ttl;
 	uint8_t tcp_flags;
 	uint8_t icmp_type, icmp_code; // key.proto 1 or 58

@@ -2,17 +2,11 @@
 #include "datapath/native/show.h"
 
 #include <errno.h>
-#include <rte_cycles.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "datapath/native/packet.h"
 #include "datapath/native/tables.h"
-
-uint32_t weft_native_now_ms(const struct native *dp)
-{
-	return (uint32_t)((rte_rdtsc() - dp->tsc_start) * 1000 / dp->tsc_hz);
-}
 
 static void add_port(struct port *p, const struct plan_port *plan, void *arg)
 {
@@ -97,7 +91,7 @@ static json_t *sample_json(struct native *dp, const struct drop_sample *s, uint3
 static json_t *samples(struct native *dp, size_t limit)
 {
 	struct seen *all = calloc((size_t)dp->n_workers * DROP_SAMPLES, sizeof(*all));
-	uint32_t now = weft_native_now_ms(dp);
+	uint32_t now = native_now_ms(dp);
 	json_t *list = json_array();
 	size_t n = 0;
 

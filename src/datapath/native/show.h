@@ -16,4 +16,3 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p,
 // What is compiled for a port (weft explain).
 json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
-uint32_t weft_native_now_ms(const struct native *dp);

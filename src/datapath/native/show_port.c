@@ -135,7 +135,7 @@ json_t *weft_native_sessions_json(struct native *dp, const struct port *only, si
 {
 	struct listing l = {dp, only, limit, 0, json_array()};
 
-	weft_session_each(dp->sessions, weft_native_now_ms(dp), add_session, &l);
+	weft_session_each(dp->sessions, native_now_ms(dp), add_session, &l);
 	return json_pack("{s:o,s:I,s:I}", "sessions", l.list, "count",
 			 (json_int_t)weft_session_count(dp->sessions), "capacity",
 			 (json_int_t)weft_session_capacity(dp->sessions));

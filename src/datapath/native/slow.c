@@ -105,8 +105,10 @@ static enum drop session_slow_check(struct worker *w, struct session *s)
 	return why;
 }
 
-struct session *weft_session_related(const struct session_table *t, const struct packet *p)
+struct session *weft_session_related(const struct session_table *t, const struct packet *p,
+				     const uint8_t *eth)
 {
+	struct session *s;
 	struct flow_key key;
 	bool to_sender;
 
@@ -117,7 +119,9 @@ struct session *weft_session_related(const struct session_table *t, const struct
 				       : memcmp(p->key.dst6, p->inner.src6, 16) == 0;
 	if (!to_sender || !weft_flow_reverse(&p->inner, p->key.in_port, &key))
 		return NULL;
-	return weft_session_get(t, &key, weft_flow_hash(&key));
+	s = weft_session_get(t, &key, weft_flow_hash(&key));
+	// What goes to another port is not that flow's business, and needs rules.
+	return s != NULL && memcmp(eth, s->eth_in, RTE_ETHER_ADDR_LEN) == 0 ? s : NULL;
 }
 
 static struct session *find_session(const struct worker *w, const struct packet *p)
@@ -242,7 +246,7 @@ static void session_correct(struct session *s, const struct judge *j)
 static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
 	bool plain = j->pkt->kind == PACKET_IP && j->pkt->fragment != FRAGMENT_LATER &&
-		     !j->base_service && j->related_to == NATIVE_NO_PORT &&
+		     !j->base_service && !j->asks_server && j->related_to == NATIVE_NO_PORT &&
 		     (j->pkt->icmp_query || (j->pkt->key.proto != 1 && j->pkt->key.proto != 58));
 	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
 	enum drop why = DROP_NONE;
@@ -410,7 +414,7 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 			 struct session *live)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct session *related = weft_session_related(w->sessions, p);
+	struct session *related = weft_session_related(w->sessions, p, eth);
 	struct judge j;
 
 	if (related != NULL && session_is_stale(w, related) && !session_rejudge(w, related))

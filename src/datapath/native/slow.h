@@ -44,5 +44,7 @@ static inline bool weft_session_fits(const struct worker *w, const struct rte_mb
 void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		     const struct packet *p, const uint8_t *eth, uint32_t frame_len);
 
-// An ICMP error about a live session: that session's direction from `in_port` on, or NULL.
-struct session *weft_session_related(const struct session_table *t, const struct packet *p);
+// An ICMP error about a live session, sent to the MAC that the session's packets go to: the direction from `in_port` on;
+// else NULL. eth: the error's destination and source MAC.
+struct session *weft_session_related(const struct session_table *t, const struct packet *p,
+				     const uint8_t *eth);

@@ -33,7 +33,7 @@ static void query_of(const struct judge *j, enum plan_direction direction, struc
 		.direction = direction,
 		.family = k->family,
 		.proto = k->proto,
-		.has_l4 = p->fragment != FRAGMENT_LATER,
+		.has_l4 = p->fragment != FRAGMENT_LATER || p->first_known,
 		.port = rte_be_to_cpu_16(k->dport),
 		.icmp_type = p->icmp_type,
 		.icmp_code = p->icmp_code,
@@ -92,12 +92,13 @@ static enum drop check_rules(struct judge *j, const struct port_policy *p,
 
 enum stage_result weft_stage_egress(struct judge *j)
 {
+	bool service = j->base_service || j->asks_server;
 	enum drop why;
 
-	if (!j->in->plan->filtered || j->base_service || j->related_to != NATIVE_NO_PORT) {
+	if (!j->in->plan->filtered || service || j->related_to != NATIVE_NO_PORT) {
 		weft_judge_note(j, "egress", "next", NULL,
 				!j->in->plan->filtered ? "port security is off"
-				: j->base_service      ? "a base service needs no rule"
+				: service	       ? "a base service needs no rule"
 						       : "related to a permitted flow");
 		return STAGE_NEXT;
 	}

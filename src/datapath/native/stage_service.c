@@ -140,18 +140,14 @@ static enum stage_result dhcpv4(struct judge *j)
 	const struct port_fixed *f = dhcp_address(j);
 	bool broadcast = k->dst4 == RTE_BE32(0xffffffff);
 
-	if (f == NULL) {
-		if (broadcast)
-			return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
-		j->base_service = true;
-		return STAGE_NEXT;
-	}
+	if (f == NULL && broadcast)
+		return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
 	if (!broadcast) {
 		struct ip_addr to = {.family = 4};
 
 		memcpy(to.b, &k->dst4, 4);
 		if (!is_dhcp_server(j, &to)) {
-			j->base_service = true;
+			j->asks_server = true;
 			return STAGE_NEXT;
 		}
 	}

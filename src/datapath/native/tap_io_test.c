@@ -4,7 +4,10 @@
 #include "datapath/native/tap_lab.h"
 #include "datapath/native/tap_ring.h"
 
+#include <linux/capability.h>
 #include <netinet/if_ether.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
 
 static struct peer vm1, vm2;
 
@@ -306,6 +309,44 @@ static void errors_name_the_interface(void **state)
 	assert_null(io);
 }
 
+static int open_with_capabilities(const char *ifname, uint32_t low)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[2] = {{.effective = low, .permitted = low}};
+	int status;
+
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct port_io *io;
+		struct err err = {0};
+
+		if (syscall(SYS_capset, &head, caps) < 0)
+			_exit(100);
+		int ret = weft_tap_open(ifname, 1500, lab_pool, &io, &err);
+		print_message("%d %s\n", ret, err.msg);
+		_exit(ret == 0 || strstr(err.msg, ifname) != NULL ? -ret : 101);
+	}
+	waitpid(pid, &status, 0);
+	return -WEXITSTATUS(status);
+}
+
+static void without_the_right_to_filter_nothing_is_attached(void **state)
+{
+	(void)state;
+	needs_lab();
+
+	run("ip link add tapcap type veth peer name vmcap");
+	assert_int_equal(open_with_capabilities("tapcap", 0), -EPERM);
+	assert_int_equal(open_with_capabilities("tapcap", 1u << CAP_NET_RAW), -EPERM);
+	// BPF is refused; a kernel that has matchall does without.
+	int ret = open_with_capabilities("tapcap", 1u << CAP_NET_RAW | 1u << CAP_NET_ADMIN);
+	assert_true(ret == -ENOTSUP || ret == 0);
+	if (ret != 0)
+		run("ip link show tapcap | grep -q 'state DOWN'");
+	run("ip link del tapcap");
+}
+
 static void the_mtu_is_raised_and_ipv6_is_off(void **state)
 {
 	(void)state;
@@ -406,6 +447,28 @@ static void rings_made_in_vain_go_away(void **state)
 	weft_tap_finish();
 }
 
+// As under systemd's ProtectKernelTunables. Last, for there is no way back.
+static void ipv6_is_off_even_if_sysctl_is_read_only(void **state)
+{
+	(void)state;
+	needs_lab();
+	struct port_io *io;
+	struct err err = {0};
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, "/proc/sys", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0) {
+		print_message("no right to mount\n");
+		skip();
+	}
+	run("ip link add tapro type veth peer name vmro && ip link set vmro up");
+	if (weft_tap_open("tapro", 1500, lab_pool, &io, &err) < 0)
+		fail_msg("%s", err.msg);
+	usleep(200000);
+	run("test -n \"$(ip -6 addr show dev vmro)\" && test -z \"$(ip -6 addr show dev tapro)\"");
+	io->ops->close(io);
+}
+
 int main(void)
 {
 #define with_vms(test) cmocka_unit_test_setup_teardown(test, two_vms, no_vms)
@@ -419,9 +482,11 @@ int main(void)
 		with_vms(the_host_is_deaf_to_the_vm_from_attach_on),
 		with_vms(an_interface_that_goes_away_is_silent),
 		with_vms(errors_name_the_interface),
+		cmocka_unit_test(without_the_right_to_filter_nothing_is_attached),
 		with_vms(the_mtu_is_raised_and_ipv6_is_off),
 		cmocka_unit_test(hundreds_of_interfaces_are_attached_at_once),
 		cmocka_unit_test(rings_made_in_vain_go_away),
+		cmocka_unit_test(ipv6_is_off_even_if_sysctl_is_read_only),
 	};
 
 	return cmocka_run_group_tests(tests, lab_start, lab_stop);

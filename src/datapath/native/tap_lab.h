@@ -129,8 +129,7 @@ static inline void peer_start(struct peer *p, int n)
 	snprintf(p->tap, sizeof(p->tap), "tap%d", n);
 	run("ip link add %s type veth peer name eth0 address 02:00:00:00:00:%02x netns %d", p->tap,
 	    n, p->pid);
-	run("nsenter -t %d -n sh -c 'sysctl -qw net.ipv6.conf.all.accept_dad=0 "
-	    "net.ipv6.conf.eth0.accept_dad=0 && ip addr add 10.0.0.%d/24 dev eth0 && "
+	run("nsenter -t %d -n sh -c 'ip addr add 10.0.0.%d/24 dev eth0 && "
 	    "ip addr add fd00::%x/64 dev eth0 nodad && ip link set eth0 up'",
 	    p->pid, n, n);
 }

@@ -100,7 +100,7 @@ static const char *verdict_word(enum verdict v)
 static void judge(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
 		  json_t *stages, json_t *out_ports, struct judge *j)
 {
-	struct session *related = weft_session_related(dp->sessions, p);
+	struct session *related = weft_session_related(dp->sessions, p, frame);
 
 	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, frame, (uint32_t)len);
 	j->record = stages;

@@ -104,11 +104,6 @@ void weft_send_flush(struct worker *w)
 
 // ---- The turn --------------------------------------------------------------------------------------
 
-static uint32_t now_ms(const struct native *dp)
-{
-	return (uint32_t)((rte_rdtsc() - dp->tsc_start) * 1000 / dp->tsc_hz);
-}
-
 static uint32_t poll_ports(struct worker *w)
 {
 	const struct poll_list *list = atomic_load_explicit(&w->polls, memory_order_acquire);
@@ -161,7 +156,7 @@ static void run(struct worker *w)
 		uint64_t begin = rte_rdtsc();
 		uint32_t n;
 
-		w->now_ms = now_ms(w->dp);
+		w->now_ms = native_now_ms(w->dp);
 		n = poll_ports(w);
 		w->stats.polls++;
 		if (n > 0) {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What guests may try: ways around the rules, and ways to be a burden to others. The whole datapath, one thread.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "datapath/native/tables.h"
+#include "datapath/native/testbed.h"
+
+#define UDP(from_port, to_port, size) \
+	((struct l4) {.proto = 17, .sport = (from_port), .dport = (to_port), .payload = (size)})
+
+// Network n1 with "client" (10.0.0.1, egress any) and "server" (10.0.0.2, ingress as given).
+static struct testbed *two_ports(const char *server_rules)
+{
+	struct testbed *tb = testbed_new(1024);
+
+	testbed_network(tb, "n1", 1500);
+	testbed_subnet(tb, "n1-4", "n1", "10.0.0.0/24", "10.0.0.254", true);
+	testbed_rule_set(tb, "out", true, "egress 4 any\negress 6 any\n");
+	testbed_rule_set(tb, "srv", true, server_rules);
+	testbed_port(tb, "client", "n1", "10.0.0.1 fd00::1", "out");
+	testbed_port(tb, "server", "n1", "10.0.0.2 fd00::2", "srv");
+	testbed_commit(tb);
+	return tb;
+}
+
+static struct frame c2s(struct l4 l4)
+{
+	return testbed_frame("client", "server", "10.0.0.1", "10.0.0.2", l4);
+}
+
+static struct frame s2c(struct l4 l4)
+{
+	return testbed_frame("server", "client", "10.0.0.2", "10.0.0.1", l4);
+}
+
+static bool pass(struct testbed *tb, const char *from, const char *to, struct frame f)
+{
+	return testbed_passes(tb, from, to, &f);
+}
+
+// ---- Around the rules ------------------------------------------------------------------------------
+
+static void dhcp_question_is_no_way_around_the_receivers_rules(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp 67-67 10.0.0.9/32\n");
+
+	(void)state;
+	testbed_rule_set(tb, "out", true, ""); // a client may ask without an egress rule
+	testbed_commit(tb);
+	assert_false(pass(tb, "client", "server", c2s(UDP(68, 67, 300))));
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	assert_false(pass(tb, "client", "server",
+			  testbed_frame("client", "broadcast", "10.0.0.1", "10.0.0.255",
+					UDP(68, 67, 300))));
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	testbed_rule_set(tb, "srv", true, "ingress 4 udp 67-67\n");
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "server", c2s(UDP(68, 67, 300))));
+	// A server it still is not: no session carries its answer.
+	assert_false(pass(tb, "server", "client", s2c(UDP(67, 68, 300))));
+	assert_int_equal(testbed_drop(tb), DROP_DHCP_SERVER);
+	testbed_port(tb, "server", "n1", "10.0.0.2 fd00::2", NULL);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "server", c2s(UDP(68, 67, 300))));
+	assert_true(pass(tb, "server", "client", s2c(UDP(67, 68, 300))));
+	testbed_free(tb);
+}
+
+static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n"); // and no egress
+	struct frame out = c2s(UDP(1, 2, 8)), f;
+
+	(void)state;
+	testbed_rule_set(tb, "all", true, "ingress 4 any\n");
+	testbed_port(tb, "third", "n1", "10.0.0.3", "all");
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "client", "server", &out));
+	f = testbed_icmp_error("server", "third", "10.0.0.2", "10.0.0.1", 3, 3, &out);
+	assert_false(testbed_passes(tb, "server", "third", &f));
+	assert_int_equal(testbed_drop(tb), DROP_ICMP_UNRELATED);
+	f = testbed_icmp_error("server", "broadcast", "10.0.0.2", "10.0.0.1", 3, 3, &out);
+	assert_false(testbed_passes(tb, "server", "third", &f));
+	f = testbed_icmp_error("server", "client", "10.0.0.2", "10.0.0.1", 3, 3, &out);
+	assert_true(testbed_passes(tb, "server", "client", &f));
+	testbed_free(tb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dhcp_question_is_no_way_around_the_receivers_rules),
+		cmocka_unit_test(icmp_error_about_a_flow_reaches_nobody_but_its_sender),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
