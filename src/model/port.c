@@ -14,6 +14,7 @@
 #include "model/index.h"
 #include "model/port_attr.h"
 #include "model/resource.h"
+#include "model/router.h"
 #include "model/security_group.h"
 #include "model/txn.h"
 
@@ -284,6 +285,8 @@ static int create(struct txn *t, const struct caller *who, const json_t *given, 
 	if (ret == 0)
 		ret = check_security(given, obj, err);
 	if (ret == 0)
+		ret = weft_router_check_port(m, who, NULL, obj, err);
+	if (ret == 0)
 		ret = complete_groups(t, who, given, obj, err);
 	if (ret < 0)
 		return ret;
@@ -339,6 +342,8 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 		ret = check_security(given, obj, err);
 	if (ret == 0 && json_object_get(given, "security_groups") != NULL)
 		ret = check_groups(m, who, obj, err);
+	if (ret == 0)
+		ret = weft_router_check_port(m, who, old->attr, obj, err);
 	if (ret < 0)
 		return ret;
 
@@ -350,6 +355,19 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 						options));
 	weft_port_bind(m, obj);
 	return 0;
+}
+
+// A router's interface goes when the router lets go of it; what is left of a router that is gone may go like any port.
+static int remove_port(struct txn *t, const struct caller *who, const struct object *o,
+		       struct err *err)
+{
+	(void)who;
+	if (weft_router_of_port(weft_txn_model(t), o->attr) == NULL)
+		return 0;
+	return weft_fail_as(err, -EBUSY, "ServicePortInUse",
+			    "Port %s cannot be deleted directly via the port API: has device owner "
+			    "%s.",
+			    o->id, weft_json_text(o->attr, "device_owner"));
 }
 
 void weft_port_drop_subnet(struct txn *t, const struct object *port, const char *subnet_id)
@@ -410,10 +428,23 @@ static json_t *dns_assignment(const json_t *port)
 	return all;
 }
 
+// A router's interface is on no node and on all of them: it works when it and its router are up. What is attached on a node has the
+// status that the node found.
+static const char *status_of(const struct model *m, const struct object *o)
+{
+	const struct object *router = weft_router_of_port(m, o->attr);
+	if (router != NULL)
+		return weft_json_bool(o->attr, "admin_state_up", true) &&
+				       weft_json_bool(router->attr, "admin_state_up", true)
+			       ? "ACTIVE"
+			       : "DOWN";
+	const char *status = weft_map_get(m->port_status, o->id);
+	return status == NULL ? "DOWN" : status;
+}
+
 static void render(const struct model *m, const struct object *o, json_t *shown)
 {
-	const char *status = weft_map_get(m->port_status, o->id);
-	json_object_set_new(shown, "status", json_string(status == NULL ? "DOWN" : status));
+	json_object_set_new(shown, "status", json_string(status_of(m, o)));
 	json_object_set_new(shown, "ip_allocation",
 			    json_string(is_list(o->attr, "fixed_ips") ? "immediate" : "none"));
 	json_object_set_new(shown, "dns_assignment", dns_assignment(o->attr));
@@ -436,6 +467,7 @@ const struct resource_ops weft_port_ops = {
 	.attrs = weft_port_attrs,
 	.create = create,
 	.update = update,
+	.remove = remove_port,
 	.index = index_port,
 	.load = load,
 	.render = render,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routers: what the other resources ask of them, and the pieces that a router is made of, one file each:
-// router_interface.c (the ports that join it to networks), router_routes.c (its extra routes).
+// router_interface.c (what its interfaces may be), router_join.c (the calls that make and undo them), router_routes.c (its extra routes).
 //
 // What holds between requests: every interface has an address; no two subnets of a router overlap; one IPv4 address at most on an
 // interface; the IPv6 subnets of one network are on one interface; the next hop of every route is on a connected subnet and is not the
@@ -29,6 +29,17 @@ const struct object *weft_router_of_port(const struct model *m, const json_t *po
 // what a router may be. `before` is NULL for a new port.
 int weft_router_check_port(const struct model *m, const struct caller *who, const json_t *before,
 			   const json_t *after, struct err *err);
+
+// May a port with these attributes be an interface of the router?
+int weft_router_check_interface(const struct model *m, const struct object *router,
+				const json_t *port, struct err *err);
+// Is this subnet apart from those of all the router's interfaces but one (NULL: of all)?
+int weft_router_check_subnet(const struct model *m, const struct object *router,
+			     const struct object *subnet, const char *but_port, struct err *err);
+// The router's interface that has the network's IPv6 subnets; NULL = none.
+const struct object *weft_router_v6_port(const struct model *m, const struct object *router,
+					 const char *network_id);
+int weft_router_port_in_use(const json_t *port, struct err *err); // -EBUSY, PortInUse
 
 int weft_router_routes_read(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 // Are all the router's routes possible? With `port` in the place of what it is in the model (NULL: all as it is).
