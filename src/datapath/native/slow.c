@@ -417,11 +417,22 @@ static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet 
 	weft_drop(w, m, p->key.in_port, j.why);
 }
 
+// A session says nothing of lengths: what is too long goes to the stages, which refuse it.
+static bool is_oversize(const struct worker *w, const struct rte_mbuf *m, uint16_t in_port)
+{
+	uint64_t epoch = weft_vstore_epoch(w->dp->vs);
+	const struct port_policy *in = native_policy(w->dp, in_port, epoch);
+	const struct network *net = in == NULL ? NULL : weft_vslot_value(in->network, epoch);
+
+	return net != NULL && !is_gso(m) && rte_pktmbuf_pkt_len(m) > net->mtu + RTE_ETHER_HDR_LEN;
+}
+
 static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p)
 {
 	struct session *s = find_session(w, p);
 
-	if (s != NULL && carry_by_session(w, m, p, s) == CARRIED)
+	if (s != NULL && !is_oversize(w, m, p->key.in_port) &&
+	    carry_by_session(w, m, p, s) == CARRIED)
 		return;
 	judge_new(w, m, p);
 }
