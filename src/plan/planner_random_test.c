@@ -144,6 +144,7 @@ static json_t *random_new(struct cloud *c, enum resource type)
 	case RES_PORT:
 		return random_port(c, true);
 	case RES_SECURITY_GROUP:
+	case RES_ROUTER:
 		return json_pack("{s:s}", "name", "g");
 	case RES_SECURITY_GROUP_RULE:
 		return random_rule(c);
@@ -165,6 +166,33 @@ static int change_addresses(struct cloud *c, const char *id)
 	return ret;
 }
 
+// An interface comes or goes, or a route, or the router is switched off.
+static int change_router(struct cloud *c, const char *id)
+{
+	struct pick p;
+	json_t *body;
+	int ret;
+
+	if (rng(6) == 0)
+		body = json_pack("{s:b}", "admin_state_up", (int)rng(2));
+	else if (rng(6) == 0)
+		body = json_pack("{s:[{s:s, s:s}]}", "routes", "destination", "10.9.0.0/16", "nexthop",
+				 rng(2) == 0 ? "10.0.0.9" : "10.2.0.9");
+	else
+		body = NULL;
+	if (body != NULL) {
+		ret = weft_txn_update(c->txn, &admin, RES_ROUTER, id, body, NULL, &c->err);
+	} else {
+		body = json_pack("{s:s}", "subnet_id", pick(c, RES_SUBNET, &p));
+		ret = rng(3) == 0 ? weft_txn_router_remove_interface(c->txn, &admin, id, body, NULL,
+								     &c->err)
+				  : weft_txn_router_add_interface(c->txn, &admin, id, body, NULL,
+								  &c->err);
+	}
+	json_decref(body);
+	return ret;
+}
+
 static int update(struct cloud *c, enum resource type, const char *id)
 {
 	json_t *body = NULL;
@@ -172,6 +200,8 @@ static int update(struct cloud *c, enum resource type, const char *id)
 
 	if (type == RES_ADDRESS_GROUP)
 		return change_addresses(c, id);
+	if (type == RES_ROUTER)
+		return change_router(c, id);
 	if (type == RES_PORT)
 		body = random_port(c, false);
 	else if (type == RES_NETWORK)
@@ -198,8 +228,10 @@ static int random_step(struct cloud *c)
 					      RES_SECURITY_GROUP,
 					      RES_ADDRESS_GROUP,
 					      RES_SECURITY_GROUP_RULE,
-					      RES_SECURITY_GROUP_RULE};
-	enum resource type = types[rng(9)];
+					      RES_SECURITY_GROUP_RULE,
+					      RES_ROUTER,
+					      RES_ROUTER};
+	enum resource type = types[rng(11)];
 	uint32_t what = rng(8);
 	struct pick p;
 	json_t *body;

@@ -25,3 +25,14 @@ def test_addresses_come_from_dhcp(lab):
     a, b = lab.vm(net, dhcp=True), lab.vm(net, dhcp=True)
     assert a.lease()["ip"] == a.ip
     assert a.ping(b.ip)
+
+
+def test_a_network_whose_mtu_grows_carries_longer_packets_at_once(lab):
+    net = lab.network(mtu=1400)
+    a, b = lab.vm(net), lab.vm(net)
+    for vm in (a, b):
+        vm.netns.ip("link", "set", "eth0", "mtu", 3000)
+    assert a.ping(b.ip, 1372)
+    assert not a.ping(b.ip, 2000, False, 1, "-M", "do")
+    lab.api.update("network", net["id"], mtu=3000)
+    assert a.ping(b.ip, 2000, True, 1, "-M", "do")

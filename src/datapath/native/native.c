@@ -11,6 +11,7 @@
 #include "datapath/native/eal.h"
 #include "datapath/native/show.h"
 #include "datapath/native/tables.h"
+#include "datapath/native/tap_host.h"
 #include "datapath/native/trace.h"
 #include "datapath/native/worker.h"
 
@@ -196,11 +197,26 @@ static void detach(struct datapath *datapath, const char *port_id)
 	settle(dp);
 }
 
+// A network's MTU grew: so must its ports' interfaces, or the kernel refuses what they are sent.
+static void fit_interface(struct port *p, const struct plan_port *plan, void *arg)
+{
+	const struct plan_network *net = arg;
+	struct tap_host host = {.ifname = p->ifname};
+	struct err err;
+
+	if (strcmp(plan->network_id, net->id) == 0 && atomic_load(&p->io) != NULL &&
+	    weft_tap_host_up(&host, net->mtu, &err) != 0)
+		weft_log_warning("port %s: %s", p->id, err.msg);
+}
+
 static int apply(struct datapath *datapath, const struct plan_batch *batch, struct err *err)
 {
 	struct native *dp = native_of(datapath);
 	int ret = weft_tables_apply(dp->tables, batch, err);
 
+	for (size_t i = 0; ret == 0 && i < batch->n; i++)
+		if (batch->changes[i].kind == PLAN_NETWORK && batch->changes[i].op == PLAN_PUT)
+			weft_tables_each_port(dp->tables, fit_interface, batch->changes[i].network);
 	settle(dp);
 	return ret;
 }

@@ -91,11 +91,70 @@ static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
 	testbed_free(tb);
 }
 
+// ---- A burden to others ----------------------------------------------------------------------------
+
+// The clock hand's full turn.
+static void hand_turns(struct testbed *tb)
+{
+	for (int i = 0; i < 100; i++)
+		weft_session_expire(tb->w->session_worker, tb->w->now_ms += 100, 64);
+}
+
+static void fill_share(struct testbed *tb)
+{
+	for (uint16_t i = 1; i <= 512; i++) {
+		assert_true(pass(tb, "client", "server", c2s(UDP(i, 2, 8))));
+		assert_true(pass(tb, "server", "client", s2c(UDP(2, i, 8))));
+	}
+	assert_false(pass(tb, "client", "server", c2s(UDP(513, 2, 8))));
+	assert_int_equal(testbed_drop(tb), DROP_PORT_SESSIONS);
+}
+
+static void deleted_port_takes_its_sessions_along(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+
+	(void)state;
+	fill_share(tb);
+	hand_turns(tb);
+	assert_int_equal(weft_session_count(tb->dp.sessions), 512);
+	testbed_del(tb, PLAN_PORT, "server", NULL); // where they lead to
+	testbed_commit(tb);
+	hand_turns(tb);
+	assert_int_equal(weft_session_count(tb->dp.sessions), 0);
+	testbed_port(tb, "server", "n1", "10.0.0.2", "srv");
+	testbed_commit(tb);
+	fill_share(tb);
+	testbed_del(tb, PLAN_PORT, "client", NULL);
+	testbed_commit(tb);
+	hand_turns(tb);
+	assert_int_equal(weft_session_count(tb->dp.sessions), 0);
+	testbed_free(tb);
+}
+
+// A guest fills its share and is deleted: whoever comes next must not pay for it.
+static void new_port_does_not_inherit_a_full_share(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+
+	(void)state;
+	fill_share(tb);
+	testbed_del(tb, PLAN_PORT, "client", NULL);
+	testbed_commit(tb);
+	testbed_port(tb, "next", "n1", "10.0.0.3", "out");
+	testbed_commit(tb);
+	assert_true(pass(tb, "next", "server",
+			 testbed_frame("next", "server", "10.0.0.3", "10.0.0.2", UDP(1, 2, 8))));
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dhcp_question_is_no_way_around_the_receivers_rules),
 		cmocka_unit_test(icmp_error_about_a_flow_reaches_nobody_but_its_sender),
+		cmocka_unit_test(deleted_port_takes_its_sessions_along),
+		cmocka_unit_test(new_port_does_not_inherit_a_full_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include <rte_cycles.h>
 #include <string.h>
 
-#include "datapath/native/tables.h"
+#include "datapath/native/tables_priv.h"
 #include "datapath/native/testbed.h"
 
 #define SYN 0x02
@@ -485,12 +485,16 @@ static void deleted_port_leaves_nothing_for_its_successor(void **state)
 {
 	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
 
+	uint16_t index = weft_tables_port(tb->dp.tables, "server")->index;
+
 	(void)state;
 	open_tcp(tb);
+	tb->dp.tables->next_index = NATIVE_MAX_PORTS - 1; // none that was never used is left
 	testbed_del(tb, PLAN_PORT, "server", NULL);
 	testbed_commit(tb);
 	testbed_port(tb, "server", "n1", "10.0.0.2", "");
 	testbed_commit(tb);
+	assert_int_equal(weft_tables_port(tb->dp.tables, "server")->index, index);
 	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
 	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
 	testbed_free(tb);

@@ -97,7 +97,9 @@ int weft_sessions_new(const struct session_config *config, struct session_table 
 	set_timeouts(t, &config->timeouts);
 
 	t->ports = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->ports));
-	if (t->ports == NULL || family_init(&t->family[0], pairs, 6, config->huge) < 0 ||
+	t->gone = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->gone));
+	if (t->ports == NULL || t->gone == NULL ||
+	    family_init(&t->family[0], pairs, 6, config->huge) < 0 ||
 	    family_init(&t->family[1], pairs, 7, config->huge) < 0) {
 		weft_sessions_free(t);
 		return weft_fail(err, -ENOMEM, "sessions: no memory for %" PRIu32 " connections",
@@ -119,6 +121,7 @@ void weft_sessions_free(struct session_table *t)
 			munmap(f->lines, f->lines_len);
 	}
 	free(t->ports);
+	free(t->gone);
 	free(t);
 }
 
@@ -272,6 +275,12 @@ uint32_t weft_session_idle_ms(const struct session *original, uint32_t now_ms)
 	const struct session *reply = weft_session_peer((struct session *)original);
 
 	return RTE_MIN(session_idle_ms(original, now_ms), session_idle_ms(reply, now_ms));
+}
+
+void weft_session_port_gone(struct session_table *t, uint16_t port, bool gone)
+{
+	if (port < t->max_ports)
+		__atomic_store_n(&t->gone[port], gone, __ATOMIC_RELAXED);
 }
 
 uint32_t weft_session_count(const struct session_table *t)

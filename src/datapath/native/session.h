@@ -165,6 +165,10 @@ uint32_t weft_session_expire(struct session_worker *w, uint32_t now_ms, uint32_t
 // Milliseconds of idle time after which this connection expires, by protocol and state.
 uint32_t weft_session_timeout_ms(const struct session_table *t, const struct session *original);
 
+// Is no port behind the index any more (true), or a new one (false)? The connections of a port that is gone, from and to it,
+// are expired whatever their state: within a turn of the clock hand they are forgotten. A new port has none. Control thread.
+void weft_session_port_gone(struct session_table *t, uint16_t port, bool gone);
+
 uint32_t weft_session_count(const struct session_table *t);
 uint32_t weft_session_capacity(const struct session_table *t); // of each address family
 uint32_t weft_session_port_count(const struct session_table *t, uint16_t port);

@@ -38,7 +38,8 @@ static void classify(const struct session_table *t, struct session *s, uint32_t 
 	// The reply's line is another one to fetch: only if it can change the answer.
 	if (state == SESSION_CLOSING || c->idle_ms >= timeout)
 		c->idle_ms = weft_session_idle_ms(s, now_ms);
-	if (c->idle_ms >= timeout)
+	if (c->idle_ms >= timeout || port_is_gone(t, s->key.in_port) ||
+	    port_is_gone(t, s->out_port))
 		c->class = CLASS_EXPIRED;
 	else if (state == SESSION_CLOSING)
 		c->class = CLASS_CLOSING;

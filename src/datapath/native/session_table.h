@@ -71,6 +71,7 @@ enum timeout_class { TIMEOUT_TCP, TIMEOUT_UDP, TIMEOUT_ICMP, TIMEOUT_OTHER, TIME
 struct session_table {
 	struct session_family family[FAMILIES]; // IPv4, IPv6
 	uint64_t *ports;			// unanswered << 32 | all, by the original's in_port
+	bool *gone;				// by port
 	uint32_t max_ports;
 	uint32_t port_share; // connections that one port may have
 	bool tcp_loose;
@@ -211,6 +212,11 @@ static inline uint32_t port_all(uint64_t count)
 static inline uint32_t port_unanswered(uint64_t count)
 {
 	return (uint32_t)(count >> 32);
+}
+
+static inline bool port_is_gone(const struct session_table *t, uint16_t port)
+{
+	return port < t->max_ports && __atomic_load_n(&t->gone[port], __ATOMIC_RELAXED);
 }
 
 // Change a port's counts; returns what they were.

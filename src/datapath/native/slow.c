@@ -457,7 +457,11 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p)
 {
 	struct session *s = find_session(w, p);
+	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[p->key.in_port], memory_order_relaxed);
 
+	// A session says nothing of the sender's MTU: what is too long goes to the stages, which refuse it.
+	if (weft_wire_len(m) > mtu + RTE_ETHER_HDR_LEN)
+		s = NULL;
 	switch (s == NULL ? NOT_CARRIED : carry_by_session(w, m, p, s)) {
 	case CARRIED:
 		return;

@@ -164,11 +164,25 @@ static void retired_free(void *object)
 	struct retired_port *r = object;
 
 	// Nobody can hold the index any more: it may name another port. Its generation goes on growing.
-	r->t->free_index[r->t->n_free++] = r->port->index;
+	r->t->free_index[(r->t->first_free + r->t->n_free++) % NATIVE_MAX_PORTS] = r->port->index;
 	r->t->n_retired--;
 	weft_vslot_release(r->port->policy);
 	free(r->port);
 	free(r);
+}
+
+// An index is used again as late as possible: by then the clock hand has forgotten its last port's sessions, which would
+// otherwise count for the new one.
+static uint16_t index_take(struct tables *t)
+{
+	uint16_t index;
+
+	if (t->next_index < NATIVE_MAX_PORTS - 1)
+		return (uint16_t)t->next_index++;
+	index = t->free_index[t->first_free];
+	t->first_free = (t->first_free + 1) % NATIVE_MAX_PORTS;
+	t->n_free--;
+	return index;
 }
 
 static struct port_ctl *port_new(struct tables *t, const char *id)
@@ -176,7 +190,8 @@ static struct port_ctl *port_new(struct tables *t, const char *id)
 	struct port_ctl *c = weft_tables_alloc(sizeof(*c));
 	struct port *p = weft_tables_alloc(sizeof(*p));
 
-	p->index = t->n_free > 0 ? t->free_index[--t->n_free] : (uint16_t)t->next_index++;
+	p->index = index_take(t);
+	weft_session_port_gone(t->dp->sessions, p->index, false);
 	memcpy(p->id, id, strnlen(id, WEFT_ID_LEN));
 	p->worker = (uint16_t)(p->index % t->dp->n_workers);
 	p->policy = weft_vmap_slot_make(t->dp->ports, p->id);
@@ -294,6 +309,7 @@ void weft_tables_port_del(struct tables *t, const char *id)
 	weft_vmap_del(t->dp->ports, c->port->id);
 	t->detach(t->dp, c->port);
 	atomic_store_explicit(&t->dp->port[c->port->index], NULL, memory_order_release);
+	weft_session_port_gone(t->dp->sessions, c->port->index, true);
 	r = weft_tables_alloc(sizeof(*r));
 	*r = (struct retired_port) {t, c->port};
 	t->n_retired++;

@@ -32,9 +32,10 @@ struct tables {
 	struct map *routers;   // id -> struct plan_router
 	uint32_t next_network;
 	uint32_t next_index; // port indexes never used so far
-	size_t n_free;
-	uint16_t free_index[NATIVE_MAX_PORTS]; // used before, their grace period over
-	size_t n_retired;		       // still waiting for it
+	size_t n_free, first_free;
+	uint16_t free_index
+		[NATIVE_MAX_PORTS]; // a ring: used before, their grace period over, the oldest first
+	size_t n_retired;	    // still waiting for it
 	// Ports whose sessions the batch at hand makes stale.
 	size_t n_bumps;
 	uint16_t bumps[NATIVE_MAX_PORTS];
