@@ -54,9 +54,20 @@ struct flood_list {
 // Which local ports may have a MAC (several when an allowed pair is shared); NATIVE_NO_PORT = a
 // port on another node.
 struct mac_owners {
-	size_t n;
+	uint16_t n;
+	uint16_t speaker; // the one of several that last sent from it; NATIVE_NO_PORT = not known yet
 	uint16_t ports[];
 };
+
+// Is the port one of several owners?
+static inline bool native_shares_mac(const struct mac_owners *o, uint16_t port)
+{
+	bool is_owner = false;
+
+	for (uint16_t i = 0; i < o->n; i++)
+		is_owner = is_owner || o->ports[i] == port;
+	return is_owner && o->n > 1;
+}
 
 struct neighbour {
 	struct mac_addr mac;
@@ -144,7 +155,7 @@ struct drop_sample {
 
 #define LEARN_RING 256 // power of two
 
-struct learned { // a MAC that a port without port security was seen to use
+struct learned { // a port was seen to use a MAC that is not planned, or that it shares
 	uint16_t port;
 	struct mac_addr mac;
 };

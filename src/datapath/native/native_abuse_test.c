@@ -1,47 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What guests may try: ways around the rules, and ways to be a burden to others. The whole datapath, one thread.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <string.h>
-
+#include "datapath/native/native_fixture.h"
 #include "datapath/native/tables.h"
-#include "datapath/native/testbed.h"
-
-#define UDP(from_port, to_port, size) \
-	((struct l4) {.proto = 17, .sport = (from_port), .dport = (to_port), .payload = (size)})
-
-// Network n1 with "client" (10.0.0.1, egress any) and "server" (10.0.0.2, ingress as given).
-static struct testbed *two_ports(const char *server_rules)
-{
-	struct testbed *tb = testbed_new(1024);
-
-	testbed_network(tb, "n1", 1500);
-	testbed_subnet(tb, "n1-4", "n1", "10.0.0.0/24", "10.0.0.254", true);
-	testbed_rule_set(tb, "out", true, "egress 4 any\negress 6 any\n");
-	testbed_rule_set(tb, "srv", true, server_rules);
-	testbed_port(tb, "client", "n1", "10.0.0.1 fd00::1", "out");
-	testbed_port(tb, "server", "n1", "10.0.0.2 fd00::2", "srv");
-	testbed_commit(tb);
-	return tb;
-}
-
-static struct frame c2s(struct l4 l4)
-{
-	return testbed_frame("client", "server", "10.0.0.1", "10.0.0.2", l4);
-}
-
-static struct frame s2c(struct l4 l4)
-{
-	return testbed_frame("server", "client", "10.0.0.2", "10.0.0.1", l4);
-}
-
-static bool pass(struct testbed *tb, const char *from, const char *to, struct frame f)
-{
-	return testbed_passes(tb, from, to, &f);
-}
 
 // ---- Around the rules ------------------------------------------------------------------------------
 

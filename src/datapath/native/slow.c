@@ -363,16 +363,24 @@ static void answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 
 // ---- The way in ------------------------------------------------------------------------------------
 
-// A port without port security may have MACs that the plan does not know; tell control.
+// A port without port security may have MACs that the plan does not know, and of the ports that share a MAC one uses it;
+// tell control.
 static void learn(struct worker *w, const struct judge *j)
 {
 	struct mac_key key = {.network = j->in->network_index};
 	uint32_t tail = atomic_load_explicit(&w->learn_tail, memory_order_relaxed);
 	struct learned *l = &w->learn[tail & (LEARN_RING - 1)];
+	const struct mac_owners *owners;
 
 	memcpy(key.mac.b, j->eth + 6, 6);
-	if ((key.mac.b[0] & 1) != 0 || weft_vmap_get(w->dp->macs, &key, j->epoch) != NULL ||
-	    tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
+	if ((key.mac.b[0] & 1) != 0)
+		return;
+	owners = weft_vmap_get(w->dp->macs, &key, j->epoch);
+	if (owners == NULL
+		    ? j->in->plan->filtered
+		    : !native_shares_mac(owners, j->in->index) || owners->speaker == j->in->index)
+		return;
+	if (tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
 		return;
 	l->port = j->in->index;
 	l->mac = key.mac;
@@ -398,7 +406,9 @@ static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet 
 		return;
 	}
 	w->stats.judged++;
-	if (!j.in->plan->filtered)
+	// A filtered port's announcements, and what it sends from a MAC that is not its own, can be of a shared one.
+	if (!j.in->plan->filtered || (eth[0] & 1) != 0 ||
+	    memcmp(eth + RTE_ETHER_ADDR_LEN, j.in->plan->mac.b, RTE_ETHER_ADDR_LEN) != 0)
 		learn(w, &j);
 	weft_judge(&j);
 	switch (j.verdict) {

@@ -49,6 +49,7 @@ void weft_tables_owner_change(struct tables *t, uint32_t network, const struct m
 		weft_tables_alloc(sizeof(*owners) + (n + 1) * sizeof(owners->ports[0]));
 	bool removed = false;
 
+	owners->speaker = NATIVE_NO_PORT;
 	for (size_t i = 0; i < n; i++) {
 		// Where the MAC leads changes for those who had it alone.
 		if (old->ports[i] != NATIVE_NO_PORT && port != NATIVE_NO_PORT)
@@ -59,6 +60,8 @@ void weft_tables_owner_change(struct tables *t, uint32_t network, const struct m
 			continue;
 		}
 		owners->ports[owners->n++] = old->ports[i];
+		if (old->ports[i] == old->speaker)
+			owners->speaker = old->speaker;
 	}
 	if (add)
 		owners->ports[owners->n++] = port;
