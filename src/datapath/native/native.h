@@ -48,6 +48,7 @@ struct subnet {
 struct flood_list {
 	size_t n;
 	size_t n_unfiltered; // the ports without port security come first
+	size_t n_asked; // then those with a pair for a whole prefix; both kinds have addresses that are not known
 	uint16_t ports[];
 };
 

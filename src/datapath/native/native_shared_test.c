@@ -52,10 +52,56 @@ static void shared_mac_leads_to_the_owner_that_last_spoke_from_it(void **state)
 	testbed_free(tb);
 }
 
+static struct frame solicit(const char *from, const char *src, const char *target)
+{
+	struct frame f = testbed_frame(from, "broadcast", src, "ff02::1:ff00:70",
+				       (struct l4) {.proto = 58, .dport = 135 << 8, .payload = 16});
+	struct ip_addr ip;
+
+	assert_int_equal(weft_ip_parse(target, &ip), 0);
+	memcpy(f.b + 62, ip.b, 16);
+	return f;
+}
+
+static void port_with_a_pair_for_a_prefix_is_asked_for_its_addresses(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame answer = testbed_arp("pods", "10.0.0.70", "10.0.0.1");
+	struct mac_addr client = testbed_mac("client");
+
+	(void)state;
+	testbed_port(tb, "third", "n1", "10.0.0.3", "srv");
+	testbed_port_with(tb, "pods", "n1", "10.0.0.11", "srv", "-|10.0.0.64/26 -|fd00::/64", true);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.70")));
+	assert_true(pass(tb, "client", "pods", solicit("client", "fd00::1", "fd00::70")));
+	memcpy(answer.b, client.b, 6);
+	answer.b[21] = 2;
+	assert_true(testbed_passes(tb, "pods", "client", &answer));
+	assert_false(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.50")));
+	assert_int_equal(testbed_drop(tb), DROP_ARP_UNKNOWN);
+	assert_false(pass(tb, "client", "pods", solicit("client", "fd00::1", "fd00:1::70")));
+	assert_int_equal(testbed_drop(tb), DROP_ND_UNKNOWN);
+	// What the plan knows is still answered here, prefix or not.
+	assert_false(pass(tb, "client", "pods", solicit("client", "fd00::1", "fd00::2")));
+	testbed_port(tb, "pods", "n1", "10.0.0.11",
+		     NULL); // hears all of them, and is first among the ports
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.50")));
+	testbed_port(tb, "pods", "n1", "10.0.0.11", "srv");
+	testbed_commit(tb);
+	assert_false(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.70")));
+	testbed_port_with(tb, "pods", "n1", "10.0.0.11", "srv", "-|10.0.0.64/26", true);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.70")));
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shared_mac_leads_to_the_owner_that_last_spoke_from_it),
+		cmocka_unit_test(port_with_a_pair_for_a_prefix_is_asked_for_its_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,20 +259,13 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 
 static void flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
 {
-	const struct flood_list *list =
-		weft_vmap_get(w->dp->floods, &j->in->network_index, j->epoch);
+	const uint16_t *ports;
+	size_t n = weft_judge_receivers(j, &ports);
 	enum drop last = j->if_nobody;
 	uint32_t reached = 0;
 
-	if (j->flood == FLOOD_OWNERS) {
-		for (uint16_t i = 0; i < j->n_owners; i++)
-			flood_one(w, m, j, j->owners[i], &reached, &last);
-	} else if (list != NULL) {
-		size_t n = j->flood == FLOOD_UNFILTERED ? list->n_unfiltered : list->n;
-
-		for (size_t i = 0; i < n; i++)
-			flood_one(w, m, j, list->ports[i], &reached, &last);
-	}
+	for (size_t i = 0; i < n; i++)
+		flood_one(w, m, j, ports[i], &reached, &last);
 	if (reached == 0)
 		weft_drop(w, m, j->in->index, last == DROP_NONE ? j->if_nobody : last);
 	else

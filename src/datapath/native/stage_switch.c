@@ -5,6 +5,22 @@
 
 #include <string.h>
 
+size_t weft_judge_receivers(const struct judge *j, const uint16_t **ports)
+{
+	const struct flood_list *list = NULL;
+
+	*ports = j->owners;
+	if (j->flood == FLOOD_OWNERS)
+		return j->n_owners;
+	list = weft_vmap_get(j->dp->floods, &j->in->network_index, j->epoch);
+	if (list == NULL)
+		return 0;
+	*ports = list->ports;
+	if (j->flood == FLOOD_ALL)
+		return list->n;
+	return j->flood == FLOOD_ASKED ? list->n_asked : list->n_unfiltered;
+}
+
 enum stage_result weft_stage_switch(struct judge *j)
 {
 	struct mac_key key = {.network = j->in->network_index};
