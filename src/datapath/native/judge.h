@@ -48,9 +48,9 @@ struct judge {
 	uint64_t epoch;
 	const struct port_policy *in;
 	const struct packet *pkt;
-	const uint8_t *eth;   // destination and source MAC, 12 bytes
-	uint32_t frame_len;   // whole
-	bool segmented_later; // GSO: longer than the MTU, but its segments will not be
+	const uint8_t *eth; // destination and source MAC, 12 bytes
+	uint32_t frame_len; // whole
+	uint32_t wire_len;  // of the longest segment, if it is segmented later (GSO)
 	bool rejudge; // a session's original direction, not a packet: no services, any TCP flags
 	uint16_t related_to; // an ICMP error about a live session: the port that session leads to; else NATIVE_NO_PORT
 	json_t *record; // trace: an array that each stage appends to; NULL = no trace

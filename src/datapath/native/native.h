@@ -251,6 +251,18 @@ static inline uint32_t native_gen(const struct native *dp, uint16_t in, uint16_t
 	       atomic_load_explicit(&dp->gen[out], memory_order_acquire);
 }
 
+// How long the frame is on the wire, or, if it is segmented later, the longest that is made of it. The sender says how
+// long its segments are to be; it may not be believed that they fit.
+static inline uint32_t native_wire_len(const struct rte_mbuf *m)
+{
+	uint32_t len = rte_pktmbuf_pkt_len(m);
+	uint32_t segment = (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz);
+
+	if ((m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) == 0)
+		return len;
+	return RTE_MIN(len, segment);
+}
+
 static inline struct port *native_port(const struct native *dp, uint16_t index)
 {
 	return index < NATIVE_MAX_PORTS

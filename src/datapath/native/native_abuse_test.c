@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What guests may try: ways around the rules, and ways to be a burden to others. The whole datapath, one thread.
+#include "datapath/native/fast.h"
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/tables.h"
 
@@ -48,6 +49,43 @@ static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
 	assert_false(testbed_passes(tb, "server", "third", &f));
 	f = testbed_icmp_error("server", "client", "10.0.0.2", "10.0.0.1", 3, 3, &out);
 	assert_true(testbed_passes(tb, "server", "client", &f));
+	testbed_free(tb);
+}
+
+// As a guest says it: this is to be segmented, into pieces of so many bytes.
+static void send_gso(struct testbed *tb, const char *from, const struct frame *f, uint16_t piece)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+
+	assert_non_null(m);
+	memcpy(rte_pktmbuf_append(m, (uint16_t)f->len), f->b, f->len);
+	m->l2_len = 14;
+	m->l3_len = 20;
+	m->l4_len = 20;
+	m->tso_segsz = piece;
+	m->ol_flags = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+	weft_fast_burst(tb->w, weft_tables_port(tb->dp.tables, from)->index, &m, 1);
+	weft_send_flush(tb->w);
+}
+
+static void segments_longer_than_the_mtu_are_dropped_like_packets(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f = c2s((struct l4) {
+			     .proto = 6, .sport = 1, .dport = 2, .tcp_flags = SYN, .payload = 1700}),
+		     got;
+
+	(void)state;
+	testbed_network(tb, "n1", 1280);
+	testbed_commit(tb);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	for (int i = 0; i < 2; i++) { // the first packet of a flow, then one of its session
+		send_gso(tb, "client", &f, 1241);
+		assert_false(testbed_receive(tb, "server", &got));
+		assert_int_equal(testbed_drop(tb), DROP_OVERSIZE);
+		send_gso(tb, "client", &f, 1240);
+		assert_true(testbed_receive(tb, "server", &got));
+	}
 	testbed_free(tb);
 }
 
@@ -113,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dhcp_question_is_no_way_around_the_receivers_rules),
 		cmocka_unit_test(icmp_error_about_a_flow_reaches_nobody_but_its_sender),
+		cmocka_unit_test(segments_longer_than_the_mtu_are_dropped_like_packets),
 		cmocka_unit_test(deleted_port_takes_its_sessions_along),
 		cmocka_unit_test(new_port_does_not_inherit_a_full_share),
 	};

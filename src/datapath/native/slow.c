@@ -21,13 +21,9 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		.pkt = p,
 		.eth = eth,
 		.frame_len = frame_len,
+		.wire_len = frame_len,
 		.related_to = NATIVE_NO_PORT,
 	};
-}
-
-static bool is_gso(const struct rte_mbuf *m)
-{
-	return (m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) != 0;
 }
 
 // ---- Sessions --------------------------------------------------------------------------------------
@@ -389,7 +385,7 @@ static void judge_new(struct worker *w, struct rte_mbuf *m, const struct packet 
 	if (related != NULL && session_is_stale(w, related) && !session_rejudge(w, related))
 		related = NULL;
 	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
-	j.segmented_later = is_gso(m);
+	j.wire_len = native_wire_len(m);
 	if (related != NULL && !(related->flags & SESSION_SLOW)) {
 		j.related_to = related->out_port;
 		w->stats.related++;
@@ -427,7 +423,7 @@ static bool is_oversize(const struct worker *w, const struct rte_mbuf *m, uint16
 	const struct port_policy *in = native_policy(w->dp, in_port, epoch);
 	const struct network *net = in == NULL ? NULL : weft_vslot_value(in->network, epoch);
 
-	return net != NULL && !is_gso(m) && rte_pktmbuf_pkt_len(m) > net->mtu + RTE_ETHER_HDR_LEN;
+	return net != NULL && native_wire_len(m) > net->mtu + RTE_ETHER_HDR_LEN;
 }
 
 static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p)
