@@ -4,6 +4,8 @@
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/tables.h"
 
+#include <stdlib.h>
+
 // ---- Around the rules ------------------------------------------------------------------------------
 
 static void dhcp_question_is_no_way_around_the_receivers_rules(void **state)
@@ -146,6 +148,40 @@ static void new_port_does_not_inherit_a_full_share(void **state)
 	testbed_free(tb);
 }
 
+// What a burst of broadcasts takes in buffers is sent and given back before anybody goes short.
+static void broadcast_reaches_all_with_few_buffers_left(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct rte_mbuf **taken = calloc(1 << 17, sizeof(*taken)), *m[8];
+	struct frame f = testbed_frame("client", "broadcast", "10.0.0.1", "10.0.0.255",
+				       UDP(1, 2, 8)),
+		     got;
+	uint32_t n = 0;
+
+	(void)state;
+	assert_non_null(taken);
+	testbed_port(tb, "third", "n1", "10.0.0.3", "srv");
+	testbed_commit(tb);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	for (int i = 0; i < 8; i++) {
+		m[i] = rte_pktmbuf_alloc(tb->dp.pool);
+		assert_non_null(m[i]);
+		memcpy(rte_pktmbuf_append(m[i], (uint16_t)f.len), f.b, f.len);
+	}
+	while (n < 1 << 17 && (taken[n] = rte_pktmbuf_alloc(tb->dp.pool)) != NULL)
+		n++;
+	rte_pktmbuf_free_bulk(taken, 3);
+	weft_fast_burst(tb->w, weft_tables_port(tb->dp.tables, "client")->index, m, 8);
+	weft_send_flush(tb->w);
+	rte_pktmbuf_free_bulk(taken + 3, n - 3);
+	free(taken);
+	for (int i = 0; i < 8; i++) {
+		assert_true(testbed_receive(tb, "server", &got));
+		assert_true(testbed_receive(tb, "third", &got));
+	}
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +190,7 @@ int main(void)
 		cmocka_unit_test(segments_longer_than_the_mtu_are_dropped_like_packets),
 		cmocka_unit_test(deleted_port_takes_its_sessions_along),
 		cmocka_unit_test(new_port_does_not_inherit_a_full_share),
+		cmocka_unit_test(broadcast_reaches_all_with_few_buffers_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/slow.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_ether.h>
 #include <string.h>
 
@@ -245,6 +246,10 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 	if (*last != DROP_NONE)
 		return;
 	copy = rte_pktmbuf_clone(m, w->dp->pool);
+	if (unlikely(copy == NULL)) { // the copies that wait to be sent may hold them all
+		weft_send_flush(w);
+		copy = rte_pktmbuf_clone(m, w->dp->pool);
+	}
 	if (copy == NULL) {
 		*last = DROP_NO_BUFFER;
 		return;
