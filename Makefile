@@ -69,7 +69,7 @@ lint: ## style, layers, headers, static analysis, gcc and clang
 
 fmt: ## format the C code
 	$(call deps,fmt)
-	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+	@git -c safe.directory='*' ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
 
 fuzz: ## every fuzz target for SECS=60 seconds
 	$(call deps,build fuzz)

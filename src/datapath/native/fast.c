@@ -210,8 +210,7 @@ void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + AHEAD], void *));
 		bytes += len;
 		if (unlikely(!parse_plain(m, in_port, &f.key[i], &f.tcp_flags[i]) ||
-			     (len > max_len &&
-			      !(m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)))))
+			     (len > max_len && native_wire_len(m) > max_len)))
 			f.slow |= UINT64_C(1) << i;
 		else
 			f.hash[i] = weft_flow_hash(&f.key[i]);

@@ -46,6 +46,7 @@ struct icmp_error {
 enum flood_to {
 	FLOOD_ALL,	  // every port of the network but the sender
 	FLOOD_UNFILTERED, // only ports without port security: they may have any address
+	FLOOD_ASKED,	  // those, and the ports with a pair for a prefix that `asked` is in
 	FLOOD_OWNERS,	  // the ports in `owners`: they share an address or a MAC
 };
 
@@ -56,7 +57,8 @@ struct judge {
 	const struct port_policy *in;
 	const struct packet *pkt;
 	const uint8_t *eth; // destination and source MAC, 12 bytes
-	uint32_t frame_len; // of the longest frame it will be on a wire: GSO is counted by its segments
+	uint32_t frame_len; // whole
+	uint32_t wire_len;  // of the longest segment, if it is segmented later (GSO)
 	bool dont_fragment; // IPv4
 	bool rejudge; // a session's original direction, not a packet: no services, any TCP flags
 	uint16_t related_to; // an ICMP error about a live session: the port that session leads to; else NATIVE_NO_PORT
@@ -75,6 +77,7 @@ struct judge {
 	uint8_t eth_out[12];	// its MACs there
 	uint8_t hops;		// routers passed
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
+	struct ip_addr asked;	// FLOOD_ASKED
 	const struct port_policy *out; // FORWARD
 	bool base_service;	       // ARP, ND, DHCP, …: allowed without rules
 	bool asks_server; // DHCP question to a server that is a port: leaves without a rule, enters by rules
@@ -92,6 +95,9 @@ extern const size_t weft_n_stages;
 
 // Run the stages. The verdict is in *j; a stage list that ends without one is a drop.
 void weft_judge(struct judge *j);
+
+// FLOOD: the ports to go through; the sender may be among them. Returns how many.
+size_t weft_judge_receivers(const struct judge *j, const uint16_t **ports);
 
 // The ingress stage alone, for one receiver of a flood. DROP_NONE = may have it.
 enum drop weft_judge_receiver(struct judge *j, const struct port_policy *out);
@@ -125,6 +131,8 @@ enum stage_result weft_stage_ingress(struct judge *j);
 // Is (mac, ip) one of the port's pairs? ip: 4 or 16 bytes.
 bool weft_pair_allowed(const struct port_policy *p, const uint8_t *mac, uint8_t family,
 		       const void *ip);
+// Is there a pair of the port for this address, whatever the MAC?
+bool weft_port_may_have(const struct port_policy *p, const struct ip_addr *ip);
 // Is the MAC one of the port's?
 bool weft_mac_allowed(const struct port_policy *p, const uint8_t *mac);
 // Does any of the port's groups permit this? The rule's id or NULL.

@@ -48,15 +48,27 @@ struct subnet {
 struct flood_list {
 	size_t n;
 	size_t n_unfiltered; // the ports without port security come first
+	size_t n_asked; // then those with a pair for a whole prefix; both kinds have addresses that are not known
 	uint16_t ports[];
 };
 
 // Which local ports may have a MAC (several when an allowed pair is shared); NATIVE_NO_PORT = a
 // port on another node.
 struct mac_owners {
-	size_t n;
+	uint16_t n;
+	uint16_t speaker; // the one of several that last sent from it; NATIVE_NO_PORT = not known yet
 	uint16_t ports[];
 };
+
+// Is the port one of several owners?
+static inline bool native_shares_mac(const struct mac_owners *o, uint16_t port)
+{
+	bool is_owner = false;
+
+	for (uint16_t i = 0; i < o->n; i++)
+		is_owner = is_owner || o->ports[i] == port;
+	return is_owner && o->n > 1;
+}
 
 struct neighbour {
 	struct mac_addr mac;
@@ -180,7 +192,7 @@ struct drop_sample {
 
 #define LEARN_RING 256 // power of two
 
-struct learned { // a MAC that a port without port security was seen to use
+struct learned { // a port was seen to use a MAC that is not planned, or that it shares
 	uint16_t port;
 	struct mac_addr mac;
 };
@@ -277,6 +289,18 @@ static inline uint32_t native_gen(const struct native *dp, uint16_t in, uint16_t
 {
 	return atomic_load_explicit(&dp->gen[in], memory_order_acquire) +
 	       atomic_load_explicit(&dp->gen[out], memory_order_acquire);
+}
+
+// How long the frame is on the wire, or, if it is segmented later, the longest that is made of it. The sender says how
+// long its segments are to be; it may not be believed that they fit.
+static inline uint32_t native_wire_len(const struct rte_mbuf *m)
+{
+	uint32_t len = rte_pktmbuf_pkt_len(m);
+	uint32_t segment = (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz);
+
+	if ((m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) == 0)
+		return len;
+	return RTE_MIN(len, segment);
 }
 
 static inline struct port *native_port(const struct native *dp, uint16_t index)

@@ -1,47 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What guests may try: ways around the rules, and ways to be a burden to others. The whole datapath, one thread.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <string.h>
-
+#include "datapath/native/fast.h"
+#include "datapath/native/native_fixture.h"
 #include "datapath/native/tables.h"
-#include "datapath/native/testbed.h"
 
-#define UDP(from_port, to_port, size) \
-	((struct l4) {.proto = 17, .sport = (from_port), .dport = (to_port), .payload = (size)})
-
-// Network n1 with "client" (10.0.0.1, egress any) and "server" (10.0.0.2, ingress as given).
-static struct testbed *two_ports(const char *server_rules)
-{
-	struct testbed *tb = testbed_new(1024);
-
-	testbed_network(tb, "n1", 1500);
-	testbed_subnet(tb, "n1-4", "n1", "10.0.0.0/24", "10.0.0.254", true);
-	testbed_rule_set(tb, "out", true, "egress 4 any\negress 6 any\n");
-	testbed_rule_set(tb, "srv", true, server_rules);
-	testbed_port(tb, "client", "n1", "10.0.0.1 fd00::1", "out");
-	testbed_port(tb, "server", "n1", "10.0.0.2 fd00::2", "srv");
-	testbed_commit(tb);
-	return tb;
-}
-
-static struct frame c2s(struct l4 l4)
-{
-	return testbed_frame("client", "server", "10.0.0.1", "10.0.0.2", l4);
-}
-
-static struct frame s2c(struct l4 l4)
-{
-	return testbed_frame("server", "client", "10.0.0.2", "10.0.0.1", l4);
-}
-
-static bool pass(struct testbed *tb, const char *from, const char *to, struct frame f)
-{
-	return testbed_passes(tb, from, to, &f);
-}
+#include <stdlib.h>
 
 // ---- Around the rules ------------------------------------------------------------------------------
 
@@ -88,6 +51,43 @@ static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
 	assert_false(testbed_passes(tb, "server", "third", &f));
 	f = testbed_icmp_error("server", "client", "10.0.0.2", "10.0.0.1", 3, 3, &out);
 	assert_true(testbed_passes(tb, "server", "client", &f));
+	testbed_free(tb);
+}
+
+// As a guest says it: this is to be segmented, into pieces of so many bytes.
+static void send_gso(struct testbed *tb, const char *from, const struct frame *f, uint16_t piece)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+
+	assert_non_null(m);
+	memcpy(rte_pktmbuf_append(m, (uint16_t)f->len), f->b, f->len);
+	m->l2_len = 14;
+	m->l3_len = 20;
+	m->l4_len = 20;
+	m->tso_segsz = piece;
+	m->ol_flags = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+	weft_fast_burst(tb->w, weft_tables_port(tb->dp.tables, from)->index, &m, 1);
+	weft_send_flush(tb->w);
+}
+
+static void segments_longer_than_the_mtu_are_dropped_like_packets(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f = c2s((struct l4) {
+			     .proto = 6, .sport = 1, .dport = 2, .tcp_flags = SYN, .payload = 1700}),
+		     got;
+
+	(void)state;
+	testbed_network(tb, "n1", 1280);
+	testbed_commit(tb);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	for (int i = 0; i < 2; i++) { // the first packet of a flow, then one of its session
+		send_gso(tb, "client", &f, 1241);
+		assert_false(testbed_receive(tb, "server", &got));
+		assert_int_equal(testbed_drop(tb), DROP_OVERSIZE);
+		send_gso(tb, "client", &f, 1240);
+		assert_true(testbed_receive(tb, "server", &got));
+	}
 	testbed_free(tb);
 }
 
@@ -148,13 +148,49 @@ static void new_port_does_not_inherit_a_full_share(void **state)
 	testbed_free(tb);
 }
 
+// What a burst of broadcasts takes in buffers is sent and given back before anybody goes short.
+static void broadcast_reaches_all_with_few_buffers_left(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct rte_mbuf **taken = calloc(1 << 17, sizeof(*taken)), *m[8];
+	struct frame f = testbed_frame("client", "broadcast", "10.0.0.1", "10.0.0.255",
+				       UDP(1, 2, 8)),
+		     got;
+	uint32_t n = 0;
+
+	(void)state;
+	assert_non_null(taken);
+	testbed_port(tb, "third", "n1", "10.0.0.3", "srv");
+	testbed_commit(tb);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	for (int i = 0; i < 8; i++) {
+		m[i] = rte_pktmbuf_alloc(tb->dp.pool);
+		assert_non_null(m[i]);
+		memcpy(rte_pktmbuf_append(m[i], (uint16_t)f.len), f.b, f.len);
+	}
+	while (n < 1 << 17 && (taken[n] = rte_pktmbuf_alloc(tb->dp.pool)) != NULL)
+		n++;
+	rte_pktmbuf_free_bulk(taken, 3);
+	weft_fast_burst(tb->w, weft_tables_port(tb->dp.tables, "client")->index, m, 8);
+	weft_send_flush(tb->w);
+	rte_pktmbuf_free_bulk(taken + 3, n - 3);
+	free(taken);
+	for (int i = 0; i < 8; i++) {
+		assert_true(testbed_receive(tb, "server", &got));
+		assert_true(testbed_receive(tb, "third", &got));
+	}
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dhcp_question_is_no_way_around_the_receivers_rules),
 		cmocka_unit_test(icmp_error_about_a_flow_reaches_nobody_but_its_sender),
+		cmocka_unit_test(segments_longer_than_the_mtu_are_dropped_like_packets),
 		cmocka_unit_test(deleted_port_takes_its_sessions_along),
 		cmocka_unit_test(new_port_does_not_inherit_a_full_share),
+		cmocka_unit_test(broadcast_reaches_all_with_few_buffers_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,7 +91,7 @@ void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 
 	memcpy(rte_pktmbuf_mtod(m, void *), j->eth_out, sizeof(j->eth_out));
 	weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), j->pkt->key.family, j->hops);
-	if (j->frame_len <= mtu + RTE_ETHER_HDR_LEN)
+	if (j->wire_len <= mtu + RTE_ETHER_HDR_LEN)
 		weft_send(w, m, j->out->index);
 	else if (j->pkt->key.family == 4 && !j->dont_fragment)
 		fragment(w, m, j, mtu);

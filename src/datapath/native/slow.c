@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/slow.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_ether.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		.pkt = p,
 		.eth = eth,
 		.frame_len = frame_len,
+		.wire_len = frame_len,
 		.related_to = NATIVE_NO_PORT,
 	};
 	memcpy(j->eth_out, eth, sizeof(j->eth_out));
@@ -276,6 +278,10 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 	if (*last != DROP_NONE)
 		return;
 	copy = rte_pktmbuf_clone(m, w->dp->pool);
+	if (unlikely(copy == NULL)) { // the copies that wait to be sent may hold them all
+		weft_send_flush(w);
+		copy = rte_pktmbuf_clone(m, w->dp->pool);
+	}
 	if (copy == NULL) {
 		*last = DROP_NO_BUFFER;
 		return;
@@ -286,20 +292,13 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 
 static void flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
 {
-	const struct flood_list *list =
-		weft_vmap_get(w->dp->floods, &j->in->network_index, j->epoch);
+	const uint16_t *ports;
+	size_t n = weft_judge_receivers(j, &ports);
 	enum drop last = j->if_nobody;
 	uint32_t reached = 0;
 
-	if (j->flood == FLOOD_OWNERS) {
-		for (uint16_t i = 0; i < j->n_owners; i++)
-			flood_one(w, m, j, j->owners[i], &reached, &last);
-	} else if (list != NULL) {
-		size_t n = j->flood == FLOOD_UNFILTERED ? list->n_unfiltered : list->n;
-
-		for (size_t i = 0; i < n; i++)
-			flood_one(w, m, j, list->ports[i], &reached, &last);
-	}
+	for (size_t i = 0; i < n; i++)
+		flood_one(w, m, j, ports[i], &reached, &last);
 	if (reached == 0)
 		weft_drop(w, m, j->in->index, last == DROP_NONE ? j->if_nobody : last);
 	else
@@ -393,16 +392,24 @@ static void answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 
 // ---- The way in ------------------------------------------------------------------------------------
 
-// A port without port security may have MACs that the plan does not know; tell control.
+// A port without port security may have MACs that the plan does not know, and of the ports that share a MAC one uses it;
+// tell control.
 static void learn(struct worker *w, const struct judge *j)
 {
 	struct mac_key key = {.network = j->in->network_index};
 	uint32_t tail = atomic_load_explicit(&w->learn_tail, memory_order_relaxed);
 	struct learned *l = &w->learn[tail & (LEARN_RING - 1)];
+	const struct mac_owners *owners;
 
 	memcpy(key.mac.b, j->eth + 6, 6);
-	if ((key.mac.b[0] & 1) != 0 || weft_vmap_get(w->dp->macs, &key, j->epoch) != NULL ||
-	    tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
+	if ((key.mac.b[0] & 1) != 0)
+		return;
+	owners = weft_vmap_get(w->dp->macs, &key, j->epoch);
+	if (owners == NULL
+		    ? j->in->plan->filtered
+		    : !native_shares_mac(owners, j->in->index) || owners->speaker == j->in->index)
+		return;
+	if (tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
 		return;
 	l->port = j->in->index;
 	l->mac = key.mac;
@@ -419,7 +426,8 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 
 	if (related != NULL && session_is_stale(w, related) && !session_rejudge(w, related))
 		related = NULL;
-	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, weft_wire_len(m));
+	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
+	j.wire_len = native_wire_len(m);
 	j.dont_fragment = p->key.family == 4 && (eth[20] & 0x40) != 0;
 	if (live != NULL)
 		j.related_to = live->out_port;
@@ -432,7 +440,9 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 		return;
 	}
 	w->stats.judged++;
-	if (!j.in->plan->filtered)
+	// A filtered port's announcements, and what it sends from a MAC that is not its own, can be of a shared one.
+	if (!j.in->plan->filtered || (eth[0] & 1) != 0 ||
+	    memcmp(eth + RTE_ETHER_ADDR_LEN, j.in->plan->mac.b, RTE_ETHER_ADDR_LEN) != 0)
 		learn(w, &j);
 	weft_judge(&j);
 	switch (j.verdict) {
@@ -460,7 +470,7 @@ static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p
 	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[p->key.in_port], memory_order_relaxed);
 
 	// A session says nothing of the sender's MTU: what is too long goes to the stages, which refuse it.
-	if (weft_wire_len(m) > mtu + RTE_ETHER_HDR_LEN)
+	if (native_wire_len(m) > mtu + RTE_ETHER_HDR_LEN)
 		s = NULL;
 	switch (s == NULL ? NOT_CARRIED : carry_by_session(w, m, p, s)) {
 	case CARRIED:

@@ -19,15 +19,6 @@ void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
 // Send a packet of a live session on its way: MACs, counters, out. Shared with the fast path.
 void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s);
 
-// The length that counts for an MTU: of GSO packets that of their segments.
-static inline uint32_t weft_wire_len(const struct rte_mbuf *m)
-{
-	if (m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG))
-		return RTE_MIN(rte_pktmbuf_pkt_len(m),
-			       (uint32_t)m->l2_len + m->l3_len + m->l4_len + m->tso_segsz);
-	return rte_pktmbuf_pkt_len(m);
-}
-
 // A routed session carries a packet only if its TTL and length allow it; a router must answer otherwise.
 static inline bool weft_session_fits(const struct worker *w, const struct rte_mbuf *m,
 				     const struct session *s, uint8_t ttl)
@@ -35,9 +26,9 @@ static inline bool weft_session_fits(const struct worker *w, const struct rte_mb
 	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
 
 	return hops == 0 ||
-	       (ttl > hops && weft_wire_len(m) <= atomic_load_explicit(&w->dp->mtu[s->out_port],
-								       memory_order_relaxed) +
-							  RTE_ETHER_HDR_LEN);
+	       (ttl > hops && native_wire_len(m) <= atomic_load_explicit(&w->dp->mtu[s->out_port],
+									 memory_order_relaxed) +
+							    RTE_ETHER_HDR_LEN);
 }
 
 // Prepare a judgement of a parsed packet, without anything that the session table knows.

@@ -20,7 +20,7 @@ enum stage_result weft_stage_admit(struct judge *j)
 		return judge_drop(j, DROP_VLAN);
 	if (j->pkt->kind == PACKET_OTHER && j->in->plan->filtered)
 		return judge_drop(j, DROP_ETHERTYPE);
-	if (j->frame_len > net->mtu + RTE_ETHER_HDR_LEN)
+	if (j->wire_len > net->mtu + RTE_ETHER_HDR_LEN)
 		return judge_drop(j, DROP_OVERSIZE);
 	// IEEE 802.1Q, 8.6.3: frames to these addresses end at the first bridge.
 	if (dst[0] == 0x01 && dst[1] == 0x80 && dst[2] == 0xc2 && dst[3] == 0 && dst[4] == 0 &&

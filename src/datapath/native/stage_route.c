@@ -158,7 +158,7 @@ static enum stage_result one_hop(struct judge *j, const struct hop *h)
 	net = weft_vslot_value(out->network, j->epoch);
 	if (net == NULL)
 		return judge_drop(j, DROP_INTERNAL);
-	if (j->frame_len > net->mtu + RTE_ETHER_HDR_LEN && (dst.family == 6 || j->dont_fragment))
+	if (j->wire_len > net->mtu + RTE_ETHER_HDR_LEN && (dst.family == 6 || j->dont_fragment))
 		return refuse(j, h, DROP_TOO_BIG, 3, 4, 2, 0, net->mtu);
 	target = route->via.family != 0 ? route->via : dst;
 	next = find_neighbour(j, out->network_index, &target);

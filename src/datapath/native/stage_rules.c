@@ -114,7 +114,11 @@ enum drop weft_judge_receiver(struct judge *j, const struct port_policy *out)
 {
 	if (!out->plan->admin_up)
 		return DROP_PORT_DOWN;
-	if (!out->plan->filtered || j->base_service)
+	if (!out->plan->filtered)
+		return DROP_NONE;
+	if (j->flood == FLOOD_ASKED && !weft_port_may_have(out, &j->asked))
+		return j->if_nobody;
+	if (j->base_service)
 		return DROP_NONE;
 	return check_rules(j, out, PLAN_INGRESS, &j->ingress_rule);
 }

@@ -3,7 +3,7 @@
 //
 // ARP and ND for a known address are answered from the plan and never flooded. An address that an allowed pair
 // gives may move between ports (VRRP), so its owners are asked. A port without port security may have any
-// address, so it hears the questions about unknown ones. DHCP of a subnet that has it is answered; otherwise it
+// address, and one with a pair for a prefix any of that, so they hear the questions about unknown ones. DHCP of a subnet that has it is answered; otherwise it
 // reaches only ports that may be a server.
 #include "datapath/native/judge.h"
 
@@ -81,7 +81,8 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 	if (n == NULL || n->n == 0) {
 		if (is_dhcp_server(j, target))
 			return answer(j, what, &weft_service_mac);
-		return flood(j, FLOOD_UNFILTERED, unknown);
+		j->asked = *target;
+		return flood(j, FLOOD_ASKED, unknown);
 	}
 	for (size_t i = 0; i < n->n; i++)
 		shared = shared || n->at[i].from_pair;

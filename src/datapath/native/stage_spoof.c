@@ -53,6 +53,17 @@ bool weft_pair_allowed(const struct port_policy *p, const uint8_t *mac, uint8_t 
 	return false;
 }
 
+bool weft_port_may_have(const struct port_policy *p, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < p->plan->n_pairs; i++) {
+		const struct ip_prefix *prefix = &p->plan->pairs[i].prefix;
+
+		if (prefix->ip.family == ip->family && in_prefix(prefix, ip->b))
+			return true;
+	}
+	return false;
+}
+
 bool weft_mac_allowed(const struct port_policy *p, const uint8_t *mac)
 {
 	if (memcmp(p->plan->mac.b, mac, 6) == 0)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Learned MACs: a port without port security may be a bridge or a router of its own, with MACs that no plan knows.
-// Workers report those that they see as sources; new flows then reach them without any flooding.
+// Learned MACs: what workers see as sources and the plan does not say.
+//
+// A port without port security may be a bridge or a router of its own, with MACs that no plan knows; new flows then
+// reach them without any flooding. A MAC that an allowed pair gives to several ports (a virtual router's) is in use at one of them:
+// flows to it lead to the port that last sent from it, so they have a session, and those of its predecessor are judged again.
 #include "datapath/native/tables_priv.h"
 
 #include <string.h>
@@ -43,16 +46,39 @@ void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_ad
 	}
 }
 
+// Which of its owners a shared MAC leads to.
+static bool take_speaker(struct tables *t, const struct mac_key *key, const struct mac_owners *old,
+			 uint16_t port)
+{
+	size_t size = sizeof(*old) + old->n * sizeof(old->ports[0]);
+	struct mac_owners *owners;
+
+	if (!native_shares_mac(old, port) || old->speaker == port)
+		return false;
+	owners = weft_tables_alloc(size);
+	memcpy(owners, old, size);
+	owners->speaker = port;
+	for (size_t i = 0; i < old->n; i++)
+		if (old->ports[i] != NATIVE_NO_PORT)
+			weft_tables_mark(t, old->ports[i]);
+	weft_vmap_put(t->dp->macs, key, owners);
+	return true;
+}
+
 static bool take(struct tables *t, const struct learned *l)
 {
 	const struct port *p = native_port(t->dp, l->port);
 	struct port_ctl *c = p == NULL ? NULL : weft_map_get(t->ports, p->id);
 	struct mac_key key = {.mac = l->mac};
+	const struct mac_owners *owners;
 
-	if (c == NULL || c->plan->filtered)
+	if (c == NULL)
 		return false;
 	key.network = c->network_index;
-	if (weft_vmap_staged(t->dp->macs, &key) != NULL) // the plan's, or learned before
+	owners = weft_vmap_staged(t->dp->macs, &key);
+	if (owners != NULL) // the plan's, or learned before
+		return take_speaker(t, &key, owners, l->port);
+	if (c->plan->filtered)
 		return false;
 	if (c->n_learned == LEARNED_MAX)
 		forget_one(t, c, 0);

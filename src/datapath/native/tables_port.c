@@ -6,28 +6,39 @@
 
 // ---- Who hears a network's broadcasts --------------------------------------------------------------
 
-static void flood_change(struct tables *t, uint32_t network, uint16_t port, bool unfiltered,
-			 bool add)
+// How much of what nobody is known to have may be a port's.
+enum unknown { UNKNOWN_ANY, UNKNOWN_SOME, UNKNOWN_NONE };
+
+static enum unknown unknown_of(const struct plan_port *p)
+{
+	if (!p->filtered)
+		return UNKNOWN_ANY;
+	for (size_t i = 0; i < p->n_pairs; i++)
+		if (p->pairs[i].prefix.len < weft_ip_bits(&p->pairs[i].prefix.ip))
+			return UNKNOWN_SOME;
+	return UNKNOWN_NONE;
+}
+
+// Take the port out of the list and, unless plan is NULL, put it where it belongs.
+static void flood_change(struct tables *t, uint32_t network, uint16_t port,
+			 const struct plan_port *plan)
 {
 	const struct flood_list *old = weft_vmap_staged(t->dp->floods, &network);
-	size_t n = old == NULL ? 0 : old->n, n_unfiltered = old == NULL ? 0 : old->n_unfiltered;
+	size_t ends[] = {old == NULL ? 0 : old->n_unfiltered, old == NULL ? 0 : old->n_asked,
+			 old == NULL ? 0 : old->n};
 	struct flood_list *list =
-		weft_tables_alloc(sizeof(*list) + (n + 1) * sizeof(list->ports[0]));
+		weft_tables_alloc(sizeof(*list) + (ends[2] + 1) * sizeof(list->ports[0]));
 
-	// Unfiltered ports come first.
-	if (add && unfiltered)
-		list->ports[list->n++] = port;
-	for (size_t i = 0; i < n; i++) {
-		if (old->ports[i] == port)
-			continue;
-		list->ports[list->n++] = old->ports[i];
-		if (i < n_unfiltered)
-			list->n_unfiltered++;
+	for (size_t kind = 0, i = 0; kind < 3; kind++) {
+		if (plan != NULL && unknown_of(plan) == kind)
+			list->ports[list->n++] = port;
+		for (; i < ends[kind]; i++)
+			if (old->ports[i] != port)
+				list->ports[list->n++] = old->ports[i];
+		ends[kind] = list->n;
 	}
-	if (add && unfiltered)
-		list->n_unfiltered++;
-	else if (add)
-		list->ports[list->n++] = port;
+	list->n_unfiltered = ends[UNKNOWN_ANY];
+	list->n_asked = ends[UNKNOWN_SOME];
 	if (list->n > 0) {
 		weft_vmap_put(t->dp->floods, &network, list);
 		return;
@@ -49,6 +60,7 @@ void weft_tables_owner_change(struct tables *t, uint32_t network, const struct m
 		weft_tables_alloc(sizeof(*owners) + (n + 1) * sizeof(owners->ports[0]));
 	bool removed = false;
 
+	owners->speaker = NATIVE_NO_PORT;
 	for (size_t i = 0; i < n; i++) {
 		// Where the MAC leads changes for those who had it alone.
 		if (old->ports[i] != NATIVE_NO_PORT && port != NATIVE_NO_PORT)
@@ -59,6 +71,8 @@ void weft_tables_owner_change(struct tables *t, uint32_t network, const struct m
 			continue;
 		}
 		owners->ports[owners->n++] = old->ports[i];
+		if (old->ports[i] == old->speaker)
+			owners->speaker = old->speaker;
 	}
 	if (add)
 		owners->ports[owners->n++] = port;
@@ -268,11 +282,10 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan)
 	if (c == NULL)
 		c = port_new(t, plan->id);
 	index = c->port->index;
-	if (old == NULL || c->network_index != network || old->filtered != plan->filtered) {
-		if (old != NULL)
-			flood_change(t, c->network_index, index, false, false);
-		flood_change(t, network, index, !plan->filtered, true);
-	}
+	if (old != NULL && c->network_index != network)
+		flood_change(t, c->network_index, index, NULL);
+	if (old == NULL || c->network_index != network || unknown_of(old) != unknown_of(plan))
+		flood_change(t, network, index, plan);
 	if (old != NULL && c->network_index != network) {
 		owners_change(t, c->network_index, old, NULL, index, false);
 		owners_change(t, network, plan, NULL, index, true);
@@ -301,7 +314,7 @@ void weft_tables_port_del(struct tables *t, const char *id)
 
 	if (c == NULL)
 		return;
-	flood_change(t, c->network_index, c->port->index, false, false);
+	flood_change(t, c->network_index, c->port->index, NULL);
 	weft_tables_forget_learned(t, c);
 	owners_change(t, c->network_index, c->plan, NULL, c->port->index, false);
 	users_change(t, c->plan, NULL, c->port->index);

@@ -55,14 +55,9 @@ static bool note_session(struct native *dp, const struct packet *p, const uint8_
 
 static void flood_receivers(struct native *dp, struct judge *j, json_t *stages, json_t *out_ports)
 {
-	const struct flood_list *list = weft_vmap_get(dp->floods, &j->in->network_index, j->epoch);
-	size_t n = list == NULL ? 0 : j->flood == FLOOD_UNFILTERED ? list->n_unfiltered : list->n;
-	const uint16_t *ports = list == NULL ? NULL : list->ports;
+	const uint16_t *ports;
+	size_t n = weft_judge_receivers(j, &ports);
 
-	if (j->flood == FLOOD_OWNERS) {
-		n = j->n_owners;
-		ports = j->owners;
-	}
 	for (size_t i = 0; i < n; i++) {
 		const struct port_policy *out = native_policy(dp, ports[i], j->epoch);
 		enum drop why;

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses and MACs that several ports share, or that a port has for others: virtual routers, allowed address pairs.
+#include "datapath/native/native_fixture.h"
+#include "datapath/native/tables.h"
+
+// A frame as if from or to the virtual router's MAC.
+static struct frame virtual(struct frame f, size_t at)
+{
+	static const uint8_t mac[6] = {0x00, 0x00, 0x5e, 0x00, 0x01, 0x05};
+
+	memcpy(f.b + at, mac, 6);
+	if (f.b[12] == 0x08 && f.b[13] == 0x06)
+		memcpy(f.b + 22, mac, 6);
+	return f;
+}
+
+#define TO_VIRTUAL(l4)	 virtual(testbed_frame("client", "-", "10.0.0.1", "10.0.0.100", l4), 0)
+#define FROM_VIRTUAL(l4) virtual(testbed_frame("-", "client", "10.0.0.100", "10.0.0.1", l4), 6)
+
+static void shared_mac_leads_to_the_owner_that_last_spoke_from_it(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+	static const char pair[] = "00:00:5e:00:01:05|10.0.0.100";
+	struct frame announce = virtual(testbed_arp("-", "10.0.0.100", "10.0.0.100"), 6), got;
+
+	(void)state;
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", pair, true);
+	testbed_port_with(tb, "m2", "n1", "10.0.0.12", "srv", pair, true);
+	testbed_commit(tb);
+	testbed_send(tb, "client", &announce); // not its MAC
+	assert_int_equal(testbed_drop(tb), DROP_SPOOF_MAC);
+	weft_tables_learn(tb->dp.tables);
+	testbed_send(tb, "m1", &announce);
+	weft_tables_learn(tb->dp.tables);
+	while (testbed_receive(tb, "client", &got) || testbed_receive(tb, "server", &got) ||
+	       testbed_receive(tb, "m2", &got))
+		;
+	assert_true(pass(tb, "client", "m1", TO_VIRTUAL(TCP(1000, 22, SYN))));
+	assert_true(pass(tb, "m1", "client", FROM_VIRTUAL(TCP(22, 1000, SYN | ACK))));
+	assert_true(pass(tb, "client", "m1", TO_VIRTUAL(TCP(1000, 22, ACK))));
+	// The other takes over: what was on the way to the first one follows it.
+	testbed_send(tb, "m2", &announce);
+	weft_tables_learn(tb->dp.tables);
+	while (testbed_receive(tb, "client", &got) || testbed_receive(tb, "server", &got) ||
+	       testbed_receive(tb, "m1", &got))
+		;
+	assert_true(pass(tb, "client", "m2", TO_VIRTUAL(TCP(1000, 22, ACK))));
+	assert_true(pass(tb, "m2", "client", FROM_VIRTUAL(TCP(22, 1000, ACK))));
+	testbed_port(tb, "m2", "n1", "10.0.0.12", "srv"); // only one is left
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "m1", TO_VIRTUAL(TCP(1001, 22, SYN))));
+	testbed_free(tb);
+}
+
+static struct frame solicit(const char *from, const char *src, const char *target)
+{
+	struct frame f = testbed_frame(from, "broadcast", src, "ff02::1:ff00:70",
+				       (struct l4) {.proto = 58, .dport = 135 << 8, .payload = 16});
+	struct ip_addr ip;
+
+	assert_int_equal(weft_ip_parse(target, &ip), 0);
+	memcpy(f.b + 62, ip.b, 16);
+	return f;
+}
+
+static void port_with_a_pair_for_a_prefix_is_asked_for_its_addresses(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame answer = testbed_arp("pods", "10.0.0.70", "10.0.0.1");
+	struct mac_addr client = testbed_mac("client");
+
+	(void)state;
+	testbed_port(tb, "third", "n1", "10.0.0.3", "srv");
+	testbed_port_with(tb, "pods", "n1", "10.0.0.11", "srv", "-|10.0.0.64/26 -|fd00::/64", true);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.70")));
+	assert_true(pass(tb, "client", "pods", solicit("client", "fd00::1", "fd00::70")));
+	memcpy(answer.b, client.b, 6);
+	answer.b[21] = 2;
+	assert_true(testbed_passes(tb, "pods", "client", &answer));
+	assert_false(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.50")));
+	assert_int_equal(testbed_drop(tb), DROP_ARP_UNKNOWN);
+	assert_false(pass(tb, "client", "pods", solicit("client", "fd00::1", "fd00:1::70")));
+	assert_int_equal(testbed_drop(tb), DROP_ND_UNKNOWN);
+	// What the plan knows is still answered here, prefix or not.
+	assert_false(pass(tb, "client", "pods", solicit("client", "fd00::1", "fd00::2")));
+	testbed_port(tb, "pods", "n1", "10.0.0.11",
+		     NULL); // hears all of them, and is first among the ports
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.50")));
+	testbed_port(tb, "pods", "n1", "10.0.0.11", "srv");
+	testbed_commit(tb);
+	assert_false(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.70")));
+	testbed_port_with(tb, "pods", "n1", "10.0.0.11", "srv", "-|10.0.0.64/26", true);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "pods", testbed_arp("client", "10.0.0.1", "10.0.0.70")));
+	testbed_free(tb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(shared_mac_leads_to_the_owner_that_last_spoke_from_it),
+		cmocka_unit_test(port_with_a_pair_for_a_prefix_is_asked_for_its_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
