@@ -51,7 +51,8 @@ static void check_nd(uint8_t choice, const uint8_t *frame, size_t len)
 	struct packet q, p;
 	uint8_t *buf = copy_frame(choice, frame, len, &cap);
 	if (weft_packet_parse(buf, len, len, 0, &q) == DROP_NONE) {
-		size_t n = weft_nd_answer(buf, len, cap, &q, &owner);
+		size_t n =
+			weft_nd_answer(buf, len, cap, &q, &owner, choice & 1 ? ND_ROUTER : ND_HOST);
 		if (n != 0) {
 			fuzz_assert(n <= cap && weft_packet_parse(buf, n, n, 0, &p) == DROP_NONE);
 			fuzz_assert(p.icmp_type == 136 && p.ttl == 255);

@@ -69,6 +69,7 @@ struct judge {
 	enum drop why; // VERDICT_DROP
 	enum answer answer;
 	struct mac_addr answer_mac;	   // ARP, ND
+	bool answer_is_router;		   // ND: the target is a router's
 	const struct port_fixed *dhcp_for; // the address that DHCP leases
 	enum flood_to flood;
 	uint16_t owners[64];

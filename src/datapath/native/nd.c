@@ -12,6 +12,7 @@ enum {
 	SOLICIT_LEN = 24,
 	TYPE_SOLICIT = 135,
 	TYPE_ADVERT = 136,
+	FLAG_ROUTER = 0x80,
 	FLAG_SOLICITED = 0x40,
 	FLAG_OVERRIDE = 0x20,
 	OPTION_SOURCE_MAC = 1,
@@ -57,7 +58,7 @@ static bool is_valid_solicitation(const uint8_t *buf, size_t len, const struct p
 }
 
 size_t weft_nd_answer(uint8_t *buf, size_t len, size_t cap, const struct packet *p,
-		      const struct mac_addr *mac)
+		      const struct mac_addr *mac, enum nd_role role)
 {
 	static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1};
 	static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
@@ -85,6 +86,8 @@ size_t weft_nd_answer(uint8_t *buf, size_t len, size_t cap, const struct packet 
 	uint8_t *na = buf + ADVERT;
 	na[0] = TYPE_ADVERT;
 	na[4] = dad ? FLAG_OVERRIDE : FLAG_SOLICITED | FLAG_OVERRIDE;
+	if (role == ND_ROUTER)
+		na[4] |= FLAG_ROUTER;
 	memcpy(na + 8, target, 16);
 	na[24] = OPTION_TARGET_MAC;
 	na[25] = 1;

@@ -18,7 +18,7 @@ static size_t answer(struct frame *f)
 {
 	struct packet p;
 	assert_int_equal(weft_packet_parse(f->b, f->len, f->len, 0, &p), DROP_NONE);
-	return weft_nd_answer(f->b, f->len, sizeof(f->b), &p, &owner);
+	return weft_nd_answer(f->b, f->len, sizeof(f->b), &p, &owner, ND_HOST);
 }
 
 static void assert_answer(const char *question, const char *expected)
@@ -99,13 +99,26 @@ static void an_answer_that_finds_no_room_is_none(void **state)
 	struct frame f = frame_hex(PROBE);
 	struct packet p;
 	assert_int_equal(weft_packet_parse(f.b, f.len, f.len, 0, &p), DROP_NONE);
-	assert_int_equal(weft_nd_answer(f.b, f.len, 85, &p, &owner), 0);
-	assert_int_equal(weft_nd_answer(f.b, f.len, 86, &p, &owner), 86);
+	assert_int_equal(weft_nd_answer(f.b, f.len, 85, &p, &owner, ND_HOST), 0);
+	assert_int_equal(weft_nd_answer(f.b, f.len, 86, &p, &owner, ND_HOST), 86);
+}
+
+static void a_router_says_that_it_is_one(void **state)
+{
+	struct frame f = frame_hex(SOLICIT);
+	struct packet p;
+
+	(void)state;
+	assert_int_equal(weft_packet_parse(f.b, f.len, f.len, 0, &p), DROP_NONE);
+	assert_int_equal(weft_nd_answer(f.b, f.len, sizeof(f.b), &p, &owner, ND_ROUTER), 86);
+	assert_int_equal(f.b[58], 0xe0);
+	assert_int_equal(weft_csum(f.b + 54, 32, weft_csum_pseudo6(f.b + 22, f.b + 38, 58, 32)), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_router_says_that_it_is_one),
 		cmocka_unit_test(a_solicitation_is_answered_with_the_owner),
 		cmocka_unit_test(a_unicast_probe_without_options_is_answered),
 		cmocka_unit_test(duplicate_address_detection_is_told_to_all),

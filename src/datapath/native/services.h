@@ -23,9 +23,12 @@ size_t weft_arp_answer(uint8_t *buf, size_t len, size_t cap, const struct mac_ad
 
 // Neighbour solicitation -> solicited, overriding advertisement with target link-layer option (RFC 4861, 7.2.4);
 // from "::" (duplicate address detection) the answer goes to ff02::1. Only what passes RFC 4861, 7.1.1, checksum aside
-// (the sender's may be left to offloading), is answered.
+// (the sender's may be left to offloading), is answered. A router must say that it is one: hosts drop their default route
+// when it does not (RFC 4861, 7.2.5).
+enum nd_role { ND_HOST, ND_ROUTER };
+
 size_t weft_nd_answer(uint8_t *buf, size_t len, size_t cap, const struct packet *p,
-		      const struct mac_addr *mac);
+		      const struct mac_addr *mac, enum nd_role role);
 
 // Echo request -> reply in place (RFC 792, 4443): addresses and MACs swapped, TTL 64.
 size_t weft_echo_answer(uint8_t *buf, size_t len, const struct packet *p);

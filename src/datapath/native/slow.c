@@ -370,7 +370,8 @@ static void answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 			n = weft_arp_answer(buf, len, cap, &j->answer_mac);
 			break;
 		case ANSWER_ND:
-			n = weft_nd_answer(buf, len, cap, j->pkt, &j->answer_mac);
+			n = weft_nd_answer(buf, len, cap, j->pkt, &j->answer_mac,
+					   j->answer_is_router ? ND_ROUTER : ND_HOST);
 			break;
 		case ANSWER_DHCP:
 			n = dhcp(j, buf, len, cap, &why);

@@ -25,8 +25,10 @@ static enum stage_result flood(struct judge *j, enum flood_to to, enum drop if_n
 
 static enum stage_result answer(struct judge *j, enum answer what, const struct mac_addr *mac)
 {
+	struct mac_key key = {.network = j->in->network_index, .mac = *mac};
 	char text[WEFT_MAC_STRLEN];
 
+	j->answer_is_router = weft_vmap_get(j->dp->gateways, &key, j->epoch) != NULL;
 	j->verdict = VERDICT_ANSWER;
 	j->answer = what;
 	j->answer_mac = *mac;
