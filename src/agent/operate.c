@@ -142,6 +142,28 @@ static int get_groups(const struct question *q, json_t **out, struct err *err)
 	return ret;
 }
 
+static int get_routers(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	json_t *router, *interface;
+	size_t i, k;
+	int ret = op->ops->show(op->datapath, DATAPATH_SHOW_ROUTERS, NULL, 0, out, err);
+
+	if (ret != 0)
+		return ret;
+	name_all(op->model, RES_ROUTER, weft_json_array(*out, "routers"));
+	json_array_foreach(weft_json_array(*out, "routers"), i, router) {
+		json_array_foreach(weft_json_array(router, "interfaces"), k, interface) {
+			const char *id = weft_json_text(interface, "network");
+
+			json_object_set_new(
+				interface, "network_name",
+				json_string(weft_object_name(op->model, RES_NETWORK, id)));
+		}
+	}
+	return 0;
+}
+
 // `key` holds a port's id; key_name gets its name.
 static void name_port(const struct model *m, json_t *o, const char *key, const char *key_name)
 {
@@ -220,11 +242,11 @@ static const struct route {
 	enum { ALONE, MAY_NAME, MUST_NAME } rest; // "name" or "name/REST"
 	int (*answer)(const struct question *q, json_t **out, struct err *err);
 } routes[] = {
-	{"GET", "ports", MAY_NAME, get_ports}, {"GET", "networks", ALONE, get_networks},
-	{"GET", "groups", ALONE, get_groups},  {"GET", "sessions", ALONE, get_sessions},
-	{"GET", "drops", ALONE, get_drops},    {"GET", "workers", ALONE, get_workers},
-	{"GET", "ready", ALONE, get_ready},    {"GET", "explain", MUST_NAME, get_explain},
-	{"POST", "trace", ALONE, post_trace},
+	{"GET", "ports", MAY_NAME, get_ports},	    {"GET", "networks", ALONE, get_networks},
+	{"GET", "groups", ALONE, get_groups},	    {"GET", "routers", ALONE, get_routers},
+	{"GET", "sessions", ALONE, get_sessions},   {"GET", "drops", ALONE, get_drops},
+	{"GET", "workers", ALONE, get_workers},	    {"GET", "ready", ALONE, get_ready},
+	{"GET", "explain", MUST_NAME, get_explain}, {"POST", "trace", ALONE, post_trace},
 };
 
 int weft_operate(void *arg, const char *method, const char *path, const json_t *query,

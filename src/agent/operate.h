@@ -10,6 +10,8 @@
 //                            local ports what the datapath shows: interface, attached, worker, sessions, counters, drops
 //   GET  networks            {"networks": [{id, name, project_id, mtu, ports, subnets [{id, name, cidr, gateway, dhcp}]}]}; those in use here
 //   GET  groups              {"groups": [{id, name, project_id, stateful, rules, ports}]}; those in use here
+//   GET  routers             {"routers": [{id, name, project_id, admin_up, interfaces [{port, network, network_name, mac, addresses}],
+//                            routes [{destination, nexthop}]}]}; those that ports of this node can reach
 //   GET  sessions [?port=PORT&limit=N]   the datapath's, with in_port_name and out_port_name
 //   GET  drops [?limit=N]    reasons with counts and sentences; samples with port_name
 //   GET  workers             the datapath's

@@ -91,6 +91,33 @@ int weft_run_show_groups(const struct invocation *in, struct err *err)
 	return show_list(in, "/weft/v1/groups", "groups", columns, COUNT(columns), err);
 }
 
+int weft_run_show_routers(const struct invocation *in, struct err *err)
+{
+	static const struct column interfaces[] = {
+		{"  NETWORK", "network_name", 0}, {"MAC", "mac", 0}, {"ADDRESSES", "addresses", 0}};
+	static const struct column routes[] = {{"  DESTINATION", "destination", 0},
+					       {"NEXT HOP", "nexthop", 0}};
+	struct text t = {0};
+	const json_t *r;
+	json_t *j = NULL;
+	size_t i;
+	int ret = get(in, "/weft/v1/routers", &j, err);
+
+	json_array_foreach(json_object_get(j, "routers"), i, r) {
+		const char *name = json_string_value(json_object_get(r, "name"));
+
+		weft_text_add(&t, "router %s %s%s\n", json_string_value(json_object_get(r, "id")),
+			      name == NULL ? "" : name,
+			      json_is_true(json_object_get(r, "admin_up")) ? "" : " (down)");
+		weft_table(&t, json_object_get(r, "interfaces"), interfaces, COUNT(interfaces));
+		if (json_array_size(json_object_get(r, "routes")) > 0)
+			weft_table(&t, json_object_get(r, "routes"), routes, COUNT(routes));
+	}
+	print_text(&t);
+	json_decref(j);
+	return ret;
+}
+
 int weft_run_show_workers(const struct invocation *in, struct err *err)
 {
 	static const struct column columns[] = {

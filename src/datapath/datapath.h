@@ -57,6 +57,7 @@ enum datapath_show {
 	DATAPATH_SHOW_PORTS, // id NULL = all: {"ports": [...]}; else one object
 	DATAPATH_SHOW_NETWORKS,
 	DATAPATH_SHOW_GROUPS,
+	DATAPATH_SHOW_ROUTERS,
 	DATAPATH_SHOW_SESSIONS, // id = port id or NULL; at most `limit`
 	DATAPATH_SHOW_DROPS,	// reasons with counts and sentences; recent samples
 	DATAPATH_SHOW_WORKERS,

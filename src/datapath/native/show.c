@@ -63,6 +63,43 @@ static json_t *groups(struct native *dp)
 	return json_pack("{s:o}", "groups", list);
 }
 
+static json_t *interface_json(const struct plan_interface *p)
+{
+	char mac[WEFT_MAC_STRLEN], prefix[WEFT_NET_STRLEN];
+	json_t *addresses = json_array();
+
+	for (size_t i = 0; i < p->n_addrs; i++)
+		json_array_append_new(addresses,
+				      json_string(weft_prefix_text(&p->addrs[i], prefix)));
+	return json_pack("{s:s,s:s,s:s,s:o}", "port", p->port_id, "network", p->network_id, "mac",
+			 weft_mac_text(&p->mac, mac), "addresses", addresses);
+}
+
+static void add_router(const struct plan_router *r, void *arg)
+{
+	char dst[WEFT_NET_STRLEN], via[WEFT_IP_STRLEN];
+	json_t *interfaces = json_array(), *routes = json_array();
+
+	for (size_t i = 0; i < r->n_interfaces; i++)
+		json_array_append_new(interfaces, interface_json(&r->interfaces[i]));
+	for (size_t i = 0; i < r->n_routes; i++)
+		json_array_append_new(routes,
+				      json_pack("{s:s,s:s}", "destination",
+						weft_prefix_text(&r->routes[i].dst, dst), "nexthop",
+						weft_ip_text(&r->routes[i].via, via)));
+	json_array_append_new(arg,
+			      json_pack("{s:s,s:b,s:o,s:o}", "id", r->id, "admin_up", r->admin_up,
+					"interfaces", interfaces, "routes", routes));
+}
+
+static json_t *routers(struct native *dp)
+{
+	json_t *list = json_array();
+
+	weft_tables_each_router(dp->tables, add_router, list);
+	return json_pack("{s:o}", "routers", list);
+}
+
 // ---- Drops -----------------------------------------------------------------------------------------
 
 struct seen { // a sample with its worker's clock, for sorting
@@ -225,6 +262,9 @@ int weft_native_show(struct native *dp, enum datapath_show what, const char *id,
 		return 0;
 	case DATAPATH_SHOW_GROUPS:
 		*out = groups(dp);
+		return 0;
+	case DATAPATH_SHOW_ROUTERS:
+		*out = routers(dp);
 		return 0;
 	case DATAPATH_SHOW_SESSIONS:
 		if (id != NULL)

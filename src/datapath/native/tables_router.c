@@ -171,3 +171,10 @@ void weft_tables_router_del(struct tables *t, const char *id)
 	weft_plan_object_free(PLAN_ROUTER, old);
 	mark_all(t);
 }
+
+void weft_tables_each_router(const struct tables *t,
+			     void (*visit)(const struct plan_router *plan, void *arg), void *arg)
+{
+	for (struct map_entry *e = weft_map_first(t->routers); e; e = weft_map_next(e))
+		visit(weft_map_value(e), arg);
+}
