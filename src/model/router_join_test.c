@@ -345,6 +345,7 @@ static void interfaces_are_not_made_moved_or_deleted_through_the_port(void **sta
 			 " 'network:router_interface'}",
 			 network));
 	assert_int_equal(weft_index_count(m, REF_ROUTER_PORTS, r), 1);
+	assert_int_equal(weft_index_count(m, REF_NETWORK_ROUTER_PORTS, network), 2);
 	assert_refused(put(m, &alice, RES_PORT, plain->id, NULL,
 			   "{'device_owner': 'network:router_interface'}"),
 		       -EINVAL, "BadRequest");
