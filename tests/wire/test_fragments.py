@@ -191,3 +191,40 @@ def test_big_datagram_over_an_established_flow_needs_no_rule_back(lab, version):
             client.settimeout(YES)
             assert client.recv(65536) == b"r" * size
     assert not b.udp(a, 53, version, expect=False)
+
+
+def test_fragments_follow_their_own_first_one_only(lab):
+    """Same addresses, other identification, protocol or sender: not this datagram."""
+    a, b = pair(lab, "ingress udp 53")
+    good = pieces(frames.udp(a, b, 9, 53, b"y" * 1500))
+    rest = {}
+    for name, change in (("other id", {"id": 9}), ("other protocol", {"proto": 6}), ("other source", {"src": "10.0.0.99"})):
+        f = good[1].copy()
+        for k, v in change.items():
+            setattr(f[frames.IP], k, v)
+        f[frames.IP].chksum = None
+        rest[name] = f
+    expect_frames(a, b, {f"part {i}": f for i, f in enumerate(good)}, rest)
+
+
+def test_an_ipv6_fragment_header_cannot_hide_what_comes_after(lab):
+    """A "fragment" that is whole (RFC 6946) is a packet like any other; neighbour discovery is never fragmented (RFC 6980)."""
+    a, b = pair(lab)
+    head = frames.ip(a, b, version=6)
+
+    def atomic(port):
+        return head / IPv6ExtHdrFragment(id=next(_ids)) / UDP(sport=5, dport=port) / b"x"
+
+    hidden = frames.na(a, b, "fd00:1::1")
+    hidden_nd = frames.Ether(src=a.mac, dst=b.mac) / frames.IPv6(src=a.ip6, dst=b.ip6, hlim=255) / IPv6ExtHdrFragment(
+        id=next(_ids), m=1, nh=58) / Raw(bytes(hidden[frames.IPv6].payload)[:32])
+    expect_frames(a, b, {"permitted": atomic(53)}, {"refused": atomic(54), "hidden": hidden_nd})
+
+
+def test_a_rule_without_ports_needs_no_first_fragment_to_know_its_ports(lab):
+    """12, 32: another protocol in fragments."""
+    a, b = pair(lab, "ingress gre")
+    whole = frames.ip(a, b, id=next(_ids), proto=47) / Raw(b"g" * 2500)
+    other = frames.ip(a, b, id=next(_ids), proto=50) / Raw(b"e" * 2500)
+    expect_frames(a, b, {f"gre {i}": f for i, f in enumerate(fragment(whole, 1000))},
+                  {f"esp {i}": f for i, f in enumerate(fragment(other, 1000))})

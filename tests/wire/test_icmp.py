@@ -152,3 +152,27 @@ def test_path_mtu_that_an_error_names_is_used_by_the_sender(lab):
         b.send(about(b, a, 4, ICMP(type=3, code=4, nexthopmtu=1000),
                      frames.udp(a, b, flow.client.getsockname()[1], 53)))
         lab.wait(lambda: flow.client.getsockopt(socket.IPPROTO_IP, 14) == 1000, what="the smaller path MTU")
+
+
+def test_errors_of_a_hop_on_the_way_pass(lab):
+    """23: a router's net-unreachable comes from the router's address, not from the peer's."""
+    net = lab.network()
+    router = lab.vm(net, device_owner="network:router_interface_distributed", fixed_ips=[{"ip_address": "10.0.0.1"}])
+    a = lab.vm(net, [lab.group("egress udp", egress=False)])
+    sent = frames.udp(a, router, 5000, 53, dst="192.0.2.9")
+    expect_frames(a, router, {"question": sent})
+
+    def error(about):
+        return frames.ip(router, a) / ICMP(type=3, code=0) / bytes(about[frames.IP])[:36]
+
+    expect_frames(router, a, {"net unreachable": error(sent)}, {"about nothing": error(frames.udp(a, router, 5000, 53, dst="192.0.2.8"))})
+
+
+def test_errors_open_no_flow(lab):
+    """A related packet makes no session."""
+    a, b = pair(lab)
+    sent = frames.udp(a, b, 5000, 53)
+    expect_frames(a, b, {"question": sent})
+    before = lab.api.weft("workers")["workers"][0]["sessions_added"]
+    expect_frames(b, a, {"error": frames.ip(b, a) / ICMP(type=3, code=1) / bytes(sent[frames.IP])[:48]})
+    assert lab.api.weft("workers")["workers"][0]["sessions_added"] == before

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+import frames
 from lab import HOST, ApiError
 from netns import Netns, inside, sh
-from probe import Flow, expect, expect_all, flows
+from probe import Flow, expect, expect_all, expect_frames, flows
 
 
 def reason(lab, port):
@@ -170,6 +171,119 @@ def test_two_hundred_ports_attached_at_once_all_carry_and_all_go(lab):
              "all ports DOWN")
     rest = lab.vm(net, [group]), lab.vm(net, [group])
     expect(*rest, ["udp 53"], ["udp 54"])
+
+
+def test_a_port_is_filtered_from_its_first_packet_on(lab):
+    """100: the VM sends and is sent to all the time while it is attached; nothing that is not permitted arrives."""
+    net = lab.network()
+    quiet, sender = lab.vm(net, [lab.group("ingress udp 7")]), lab.vm(net, [lab.group()])
+    good = frames.udp(sender, quiet, dport=7)
+    for _ in range(3):
+        a = lab.vm(net, [lab.group("egress udp 7", "ingress udp 7", egress=False)], attach=False)
+        with quiet.sniff() as got:
+            a.plug()
+            raw, loud = a.raw(), sender.raw()
+            bad = [bytes(frames.udp(a, quiet, dport=8)), bytes(frames.udp(a, quiet, dport=7, src="10.0.0.99"))]
+            into = bytes(frames.udp(sender, a, dport=8))
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                for f in bad:
+                    raw.send(f)
+                loud.send(into)
+            a.wait_status("ACTIVE")
+            a.send(frames.udp(a, quiet, dport=7))
+            assert got(lambda p: p.src == a.mac and frames.UDP in p)[frames.UDP].dport == 7
+            assert got(lambda p: p.src == a.mac and frames.UDP in p and p[frames.UDP].dport == 8, 0.05) is None
+            raw.setblocking(False)
+            seen = []
+            try:
+                while True:
+                    seen.append(raw.recv(2000))
+            except BlockingIOError:
+                pass
+            assert into not in [s for s in seen]
+        raw.close()
+        loud.close()
+    expect_frames(sender, quiet, {"good": good})
+
+
+def test_an_interface_exchanged_at_once_is_noticed(lab):
+    """96: unplug and plug without a pause; an old interface is not mistaken for the new one."""
+    net = lab.network()
+    a, b = lab.vm(net, [lab.group("ingress any")]), lab.vm(net, [lab.group("ingress any")])
+    for _ in range(5):
+        b.unplug()
+        b.plug()
+        b.configure()
+    lab.wait(lambda: b.status() == "ACTIVE" and a.ping(b.ip), 10, "ping")
+
+
+def test_a_flow_of_a_deleted_port_is_not_its_successors(lab):
+    """The same MAC, address and interface index range; another group."""
+    net = lab.network()
+    a, b = lab.vm(net, [lab.group()]), lab.vm(net, [lab.group("ingress any")])
+    a.send(frames.udp(a, b, 5000, 53))
+    expect_frames(b, a, {"reply": frames.udp(b, a, 53, 5000)})
+    mac, ips = b.mac, [{"ip_address": b.ip}]
+    lab.remove(b)
+    c = lab.vm(net, [lab.group("ingress udp 54")], mac_address=mac, fixed_ips=ips)
+    expect_frames(a, c, {"permitted": frames.udp(a, c, 5000, 54)}, {"old flow": frames.udp(a, c, 5000, 53)})
+    expect_frames(c, a, {"reply": frames.udp(c, a, 54, 5000)}, {"old reply": frames.udp(c, a, 53, 5000)})
+
+
+def test_packets_for_a_port_elsewhere_are_dropped_with_their_reason(lab):
+    net = lab.network()
+    a, b = lab.vm(net, [lab.group()]), lab.vm(net, [lab.group("ingress any")])
+    far = lab.api.create("port", network_id=net["id"], **{"binding:host_id": "node2"})
+    expect_frames(a, b, {"here": frames.udp(a, b)}, {"there": frames.udp(a, b, to_mac=far["mac_address"])})
+    assert a.drops("not-local") == 1
+    silent = lab.vm(net, [lab.group("ingress any")], attach=False)
+    before = lab.api.drops()["port-detached"]
+    a.send(frames.udp(a, silent))
+    lab.wait(lambda: lab.api.drops()["port-detached"] == before + 1, what="port-detached")
+
+
+def test_an_interface_that_carries_no_ethernet_is_refused_with_a_sentence(lab):
+    """Its port stays DOWN with a sentence, and goes ACTIVE when the interface is exchanged for one that can be."""
+    net = lab.network()
+    a, b = lab.vm(net, [lab.group("ingress any")], attach=False), lab.vm(net, [lab.group("ingress any")])
+    lab.node.run("ip", "tuntap", "add", "dev", a.tap, "mode", "tun")  # no Ethernet
+    lab.wait(lambda: "no Ethernet interface" in reason(lab, a.port), what="the reason")
+    assert a.tap in reason(lab, a.port) and a.status() == "DOWN"
+    lab.node.run("ip", "tuntap", "del", "dev", a.tap, "mode", "tun")
+    a.plug()
+    lab.wait(lambda: a.status() == "ACTIVE", 15, "ACTIVE")
+    a.configure()
+    expect(a, b, ["icmp"])
+
+
+def test_the_host_does_not_see_or_answer_a_vms_packets(lab):
+    """The interface is out of the host's own stack: no address there answers, nothing is routed."""
+    net = lab.network()
+    a, b = lab.vm(net, [lab.group("ingress any")]), lab.vm(net, [lab.group("ingress any")])
+    lab.node.ip("addr", "add", "10.0.0.77/32", "dev", "lo")
+    lab.node.sysctl("net.ipv4.ip_forward", 1)
+    try:
+        assert not a.ping("10.0.0.77", expect=False)
+        with a.sniff() as got:
+            a.send(frames.ip(a, a, dst="10.0.0.77", to_mac=frames.BROADCAST) / frames.ICMP() / b"x")
+            a.send(frames.arp(a, "10.0.0.77"))
+            assert got(lambda p: p.src != a.mac and "10.0.0.77" in str(p.summary()), 0.3) is None
+        assert a.ping(b.ip)
+    finally:
+        lab.node.ip("addr", "del", "10.0.0.77/32", "dev", "lo")
+
+
+def test_a_vif_that_the_node_does_not_serve_is_refused_or_shown(lab):
+    """binding:profile asks for vhost-user; the answer is Neutron's vif_details or a reason, never a silent tap."""
+    net = lab.network()
+    port = lab.api.create("port", network_id=net["id"], **{"binding:host_id": "node1", "binding:profile": {"vif_type": "vhostuser"}})
+    assert port["binding:vif_type"] == "vhostuser"
+    assert port["binding:vif_details"]["vhostuser_socket"].endswith("vhu" + port["id"][:11])
+    assert lab.api.get("port", port["id"])["status"] == "DOWN"
+    a, b = lab.vm(net), lab.vm(net)
+    assert a.port["binding:vif_type"] == "tap"
+    expect(a, b, ["icmp"])
 
 
 def _each_to_the_next(crowd, ports, to_port):

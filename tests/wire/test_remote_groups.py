@@ -118,6 +118,21 @@ def test_allowed_address_pairs_of_members_are_members(lab):
                   {ip: udp_frame(loose, b, ip, 11) for ip in (inside[0], *inside[3:])})
 
 
+@VERSIONS
+def test_a_member_with_any_address_does_not_make_everybody_a_member(lab, version):
+    """G6, B: by address alone a pair of the whole family would open its peers to the world. The member's own address
+    admits it; what it forwards for others needs a rule by prefix."""
+    net = lab.network(**BOTH)
+    members = lab.group()
+    everything, far = ("::/0", "fd00:8::1") if version else ("0.0.0.0/0", "10.8.0.1")
+    b = lab.vm(net, [lab.group(f"ingress {version}udp from group:{members['id']}")])
+    a = lab.vm(net, [members], allowed_address_pairs=[{"ip_address": everything}])
+    outsider = lab.vm(net, [lab.group()])
+    expect_all([(a, b, f"{version}udp 80", True), (outsider, b, f"{version}udp 80", False)])
+    lab.rule(b.port["security_groups"][0], f"ingress {version}tcp from {everything}")
+    expect_frames(a, b, {"by prefix": frames.tcp(a, b, 1, 80, src=far)}, {"by group": frames.udp(a, b, src=far)})
+
+
 def test_two_remote_groups_each_admit_exactly_what_their_rule_says(lab):
     """41."""
     net = lab.network()

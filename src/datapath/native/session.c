@@ -160,21 +160,6 @@ void weft_session_worker_free(struct session_worker *w)
 	free(w);
 }
 
-static inline struct session *bucket_find(const struct session_family *f,
-					  const struct session_bucket *b,
-					  const struct flow_key *key, uint32_t tag)
-{
-	for (uint32_t hits = bucket_match(b, tag); hits != 0; hits &= hits - 1) {
-		uint64_t word = __atomic_load_n(&b->word[__builtin_ctz(hits)], __ATOMIC_ACQUIRE);
-		if (unlikely((uint32_t)(word >> 32) != tag))
-			continue; // withdrawn since
-		struct session *s = family_line(f, (uint32_t)word);
-		if (likely(session_has_key(s, key)))
-			return s;
-	}
-	return NULL;
-}
-
 struct session *weft_session_get(const struct session_table *t, const struct flow_key *key,
 				 uint32_t hash)
 {
@@ -246,8 +231,7 @@ void weft_session_get_bulk(const struct session_table *t, const struct flow_key 
 bool weft_session_state_change(struct session_table *t, struct session *original, uint8_t from,
 			       uint8_t to)
 {
-	if (!__atomic_compare_exchange_n(&original->state, &from, to, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_RELAXED))
+	if (!state_swap(t, &original->state, from, to))
 		return false;
 	__atomic_store_n(&weft_session_peer(original)->state, to, __ATOMIC_RELAXED);
 	int unanswered = (to == SESSION_NEW) - (from == SESSION_NEW);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adding and removing connections: the index's writers.
+// Adding connections.
 #include <netinet/in.h>
 
 #include "datapath/native/session_table.h"
@@ -10,22 +10,16 @@
 
 enum placed { PLACED, PLACE_TAKEN, PLACE_NONE };
 
-// An empty place for a word of this hash; NULL: both buckets are full. Most words sit in their first bucket, so
-// most look-ups fetch only one; but not so many that it overflows.
-static uint64_t *find_place(const struct session_family *f, uint32_t hash)
+// Where in its two buckets a word should go; NULL: both are full. Most words sit in their first bucket, so most
+// look-ups fetch only one; but not so many that it overflows.
+static inline uint64_t *choose_place(struct session_bucket *first, struct session_bucket *second)
 {
-	struct session_bucket *first = bucket_first(f, hash), *b = first;
-	uint32_t empty = bucket_match(first, 0);
+	uint32_t empty = bucket_match(first, 0), empty2 = bucket_match(second, 0);
+	int n = __builtin_popcount(empty);
 
-	if (__builtin_popcount(empty) <= BUCKET_WORDS - FIRST_FILL) {
-		struct session_bucket *second = bucket_second(f, hash);
-		uint32_t empty2 = bucket_match(second, 0);
-		if (__builtin_popcount(empty2) > __builtin_popcount(empty)) {
-			b = second;
-			empty = empty2;
-		}
-	}
-	return empty == 0 ? NULL : &b->word[__builtin_ctz(empty)];
+	if (n <= BUCKET_WORDS - FIRST_FILL && __builtin_popcount(empty2) > n)
+		return &second->word[__builtin_ctz(empty2)];
+	return empty == 0 ? NULL : &first->word[__builtin_ctz(empty)];
 }
 
 // Publish a line under its key. PLACE_TAKEN: the key is there already, *found.
@@ -33,46 +27,31 @@ static enum placed place_word(struct session_worker *w, struct session_family *f
 			      const struct flow_key *key, uint32_t hash, uint32_t line,
 			      uint32_t now_ms, struct session **found)
 {
-	struct session_table *t = w->t;
-	uint32_t *stripe = &t->stripe[(hash >> 6) % SESSION_STRIPES];
-	uint64_t word = word_make(hash, line);
+	struct session_bucket *first = bucket_first(f, hash), *second = bucket_second(f, hash);
+	uint32_t *stripe = &w->t->stripe[(hash >> 6) % SESSION_STRIPES];
 
 	for (;;) {
 		uint32_t before = __atomic_load_n(stripe, __ATOMIC_ACQUIRE);
-		*found = weft_session_get(t, key, hash);
+		*found = bucket_find(f, first, key, word_tag(hash));
+		if (*found == NULL)
+			*found = bucket_find(f, second, key, word_tag(hash));
 		if (*found != NULL)
 			return PLACE_TAKEN;
 
-		uint64_t *place = find_place(f, hash), empty = 0;
+		uint64_t *place = choose_place(first, second);
 		if (unlikely(place == NULL)) {
 			if (!weft_session_evict_bucket(w, f, hash, now_ms))
 				return PLACE_NONE;
 			continue;
 		}
-		if (!__atomic_compare_exchange_n(place, &empty, word, false, __ATOMIC_SEQ_CST,
-						 __ATOMIC_RELAXED))
+		if (unlikely(!word_swap(w->t, place, 0, word_make(hash, line))))
 			continue;
-		if (likely(__atomic_compare_exchange_n(stripe, &before, before + 1, false,
+		if (has_one_writer(w->t) ||
+		    likely(__atomic_compare_exchange_n(stripe, &before, before + 1, false,
 						       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)))
 			return PLACED;
 		// Someone else placed a word meanwhile; it may have been for the same key.
 		__atomic_store_n(place, 0, __ATOMIC_RELEASE);
-	}
-}
-
-static void withdraw_word(const struct session_family *f, uint32_t hash, uint32_t line)
-{
-	struct session_bucket *b = bucket_first(f, hash);
-	uint64_t word = word_make(hash, line);
-
-	for (int i = 0; i < 2; i++, b = bucket_second(f, hash)) {
-		for (uint32_t hits = bucket_match(b, word_tag(hash)); hits != 0; hits &= hits - 1) {
-			uint64_t *place = &b->word[__builtin_ctz(hits)];
-			if (__atomic_load_n(place, __ATOMIC_RELAXED) == word) {
-				__atomic_store_n(place, 0, __ATOMIC_RELEASE);
-				return;
-			}
-		}
 	}
 }
 
@@ -141,7 +120,8 @@ static enum placed publish(struct session_worker *w, const struct publication *p
 				    found);
 		if (placed != PLACED) {
 			if (i == 1)
-				withdraw_word(p->f, p->hash[first], p->pair << 1 | (uint32_t)first);
+				weft_session_withdraw(p->f, p->hash[first],
+						      p->pair << 1 | (uint32_t)first);
 			return placed;
 		}
 	}
@@ -226,16 +206,20 @@ struct session *weft_session_add(struct session_worker *w, const struct session_
 	}
 	p.hash[0] = weft_flow_hash(&n->original.key);
 	p.hash[1] = weft_flow_hash(&n->reply.key);
-	struct session *s = weft_session_get(t, &n->original.key, p.hash[0]);
-	if (s != NULL)
-		return s;
-
+	struct session *s;
+	// Whether the key exists is found when its word is placed; but nothing may make room for one that does.
+	if (unlikely(weft_session_port_count(t, port) >= t->port_share ||
+		     weft_session_pairs_are_short(w, p.f))) {
+		s = weft_session_get(t, &n->original.key, p.hash[0]);
+		if (s != NULL)
+			return s;
+	}
 	if (!charge(w, p.f, port, now_ms)) {
 		*why = DROP_PORT_SESSIONS;
 		return NULL;
 	}
 	p.pair = weft_session_pair_take(w, p.f, now_ms);
-	if (p.pair == PAIR_NONE) {
+	if (unlikely(p.pair == PAIR_NONE)) {
 		port_charge(t, port, -1, -1);
 		*why = DROP_SESSIONS_FULL;
 		return NULL;
@@ -253,32 +237,4 @@ struct session *weft_session_add(struct session_worker *w, const struct session_
 	__atomic_store_n(&w->count, w->count + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&ours->state, SESSION_NEW, __ATOMIC_RELEASE);
 	return ours;
-}
-
-bool weft_session_cut(struct session_worker *w, struct session *original, unsigned states)
-{
-	struct session_family *f = family_of(w->t, original->key.family);
-	uint8_t state = session_state_get(original);
-	uint32_t line = line_of(f, original);
-	struct flow_key key;
-
-	do {
-		if (!(states >> state & 1))
-			return false;
-	} while (!__atomic_compare_exchange_n(&original->state, &state, SESSION_FREE, false,
-					      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-
-	weft_session_key(original, &key);
-	withdraw_word(f, weft_flow_hash(&key), line);
-	weft_session_key(weft_session_peer(original), &key);
-	withdraw_word(f, weft_flow_hash(&key), line + 1);
-	port_charge(w->t, original->key.in_port, -1, state == SESSION_NEW ? -1 : 0);
-	__atomic_store_n(&w->count, w->count - 1, __ATOMIC_RELAXED);
-	weft_session_pair_limbo(w, f, line >> 1);
-	return true;
-}
-
-void weft_session_remove(struct session_worker *w, struct session *s)
-{
-	weft_session_cut(w, weft_session_original(s), STATES_ALL);
 }

@@ -414,6 +414,39 @@ static void a_budget_bounds_one_call(void **state)
 	stop(&f);
 }
 
+static void connections_from_or_to_a_port_that_is_gone_expire_at_once(void **state)
+{
+	(void)state;
+	for (uint16_t which = 1; which <= 60; which += 59) { // original's in_port, reply's in_port
+		struct fixture f = start(64, 100);
+		struct session_new n = fixture_new(4, IPPROTO_UDP, 2, 61, f.next++);
+		fill(&f, 1, 10, true, 0);
+		fixture_answer(f.t, fixture_add(f.w, &n, 0));
+		weft_session_port_gone(f.t, which, true);
+		assert_int_equal(weft_session_expire(f.w, 100, 1000), 10);
+		assert_int_equal(weft_session_count(f.t), 1); // others stay
+		assert_int_equal(weft_session_port_count(f.t, 1), 0);
+		weft_session_port_gone(f.t, which, false); // its index belongs to another now
+		fill(&f, 1, 10, true, 100);
+		assert_int_equal(weft_session_expire(f.w, 200, 1000), 0);
+		stop(&f);
+	}
+}
+
+static void connections_of_a_port_that_is_gone_make_room(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	fill(&f, 1, 8, true, 0);
+	fill(&f, 2, 8, true, 0);
+	assert_null(more(&f, 3, false, 0));
+	weft_session_port_gone(f.t, 1, true);
+	fill(&f, 3, 8, true, 1);
+	assert_int_equal(weft_session_port_count(f.t, 1), 0);
+	assert_int_equal(weft_session_port_count(f.t, 2), 8);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +470,8 @@ int main(void)
 		cmocka_unit_test(a_packet_seen_by_a_clock_that_is_ahead_is_not_old),
 		cmocka_unit_test(the_hand_turns_in_ten_seconds_whatever_it_is_called_with),
 		cmocka_unit_test(a_budget_bounds_one_call),
+		cmocka_unit_test(connections_from_or_to_a_port_that_is_gone_expire_at_once),
+		cmocka_unit_test(connections_of_a_port_that_is_gone_make_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #define PREFETCH_AHEAD 6
 #define LOW_PAIRS      32u  // a stack lower than this is refilled
+#define SEGMENT_PAIRS  32u  // pairs worth a grace period of their own
 #define LIMBO_ENOUGH   256u // evict no more while so many are about to become free
 
 static inline struct spill *spill_of(const struct session_family *f, uint32_t pair)
@@ -85,6 +86,13 @@ static void make_room(struct session_worker *w, struct session_family *f, int fa
 	weft_session_evict(w, f, EVICT_ANY_PORT, now_ms);
 }
 
+bool weft_session_pairs_are_short(const struct session_worker *w, const struct session_family *f)
+{
+	return w->free[f - w->t->family].n < low_mark(f) &&
+	       (uint32_t)__atomic_load_n(&f->spilled, __ATOMIC_RELAXED) == 0 &&
+	       __atomic_load_n(&f->fresh, __ATOMIC_RELAXED) >= f->pairs;
+}
+
 uint32_t weft_session_pair_take(struct session_worker *w, struct session_family *f, uint32_t now_ms)
 {
 	int family = (int)(f - w->t->family);
@@ -132,21 +140,33 @@ void weft_session_pair_limbo(struct session_worker *w, struct session_family *f,
 							     (uint32_t)(f - w->t->family);
 }
 
-// Two tokens in a row cover everything, however often this is called.
+// A grace period costs all workers something, so it is not begun for a few pairs while another is under way.
+static void close_segment(struct session_worker *w)
+{
+	uint32_t open = w->limbo.end - w->limbo.closed;
+	uint32_t segments = w->limbo.last - w->limbo.first;
+
+	if (open == 0 || segments == LIMBO_SEGMENTS || (open < SEGMENT_PAIRS && segments > 0))
+		return;
+	w->limbo.closed = w->limbo.end;
+	w->limbo.segment[w->limbo.last % LIMBO_SEGMENTS].token = rte_rcu_qsbr_start(w->t->qsbr);
+	w->limbo.segment[w->limbo.last % LIMBO_SEGMENTS].end = w->limbo.end;
+	w->limbo.last++;
+}
+
 void weft_session_reclaim(struct session_worker *w)
 {
-	if (w->limbo.begin != w->limbo.closed) {
-		if (rte_rcu_qsbr_check(w->t->qsbr, w->limbo.token, false) == 0)
-			return;
-		for (; w->limbo.begin != w->limbo.closed; w->limbo.begin++) {
+	while (w->limbo.first != w->limbo.last) {
+		typeof(w->limbo.segment[0]) *s = &w->limbo.segment[w->limbo.first % LIMBO_SEGMENTS];
+		if (rte_rcu_qsbr_check(w->t->qsbr, s->token, false) == 0)
+			break;
+		for (; w->limbo.begin != s->end; w->limbo.begin++) {
 			uint32_t entry = w->limbo.pair[w->limbo.begin % WORKER_LIMBO_PAIRS];
 			weft_session_pair_give(w, &w->t->family[entry & 1], entry >> 1);
 		}
+		w->limbo.first++;
 	}
-	if (w->limbo.closed != w->limbo.end) {
-		w->limbo.token = rte_rcu_qsbr_start(w->t->qsbr);
-		w->limbo.closed = w->limbo.end;
-	}
+	close_segment(w);
 }
 
 // Hand everything to the other workers.

@@ -16,6 +16,8 @@
 //   - Two workers that add one key at once both publish, then race to bump the key's stripe. The loser
 //     withdraws, looks again and finds the winner's. Pairs publish the lower key first, so that also two workers that
 //     add the two directions of one connection meet at the same key.
+//   - A table with one worker has one writer, which does all this with plain stores: locked instructions cost half as much as
+//     all the rest. So workers are made before any of them runs.
 //   - A pair leaves limbo only after every reader has passed a quiescent point (rte_rcu_qsbr).
 #pragma once
 
@@ -35,6 +37,7 @@
 #define PAIRS_PER_SPILL	   15
 #define WORKER_FREE_PAIRS  64
 #define WORKER_LIMBO_PAIRS 4096
+#define LIMBO_SEGMENTS	   8
 #define FAMILIES	   2
 
 // A word: the hash's upper half (63..48), in use (47), zero (46..32), the line's number (31..0).
@@ -98,10 +101,14 @@ struct session_worker {
 		uint32_t n;
 		uint32_t pair[WORKER_FREE_PAIRS];
 	} free[FAMILIES];
-	// A ring: [begin, closed) waits for `token`, [closed, end) is not yet covered by one.
+	// A ring of removed pairs, in segments that each wait for a token; [closed, end) is not yet covered by one.
 	struct {
 		uint32_t begin, closed, end;
-		uint64_t token;
+		uint32_t first, last; // segments, modulo their number
+		struct {
+			uint64_t token;
+			uint32_t end;
+		} segment[LIMBO_SEGMENTS];
 		uint32_t pair[WORKER_LIMBO_PAIRS]; // << 1 | family
 	} limbo;
 } __rte_cache_aligned;
@@ -219,12 +226,65 @@ static inline bool port_is_gone(const struct session_table *t, uint16_t port)
 	return port < t->max_ports && __atomic_load_n(&t->gone[port], __ATOMIC_RELAXED);
 }
 
+// Its connections have nobody left to serve, whatever their timeout.
+static inline bool session_lost_a_port(const struct session_table *t, const struct session *s)
+{
+	return port_is_gone(t, s->key.in_port) || port_is_gone(t, s->out_port);
+}
+
+static inline bool has_one_writer(const struct session_table *t)
+{
+	return __atomic_load_n(&t->n_workers, __ATOMIC_RELAXED) <= 1;
+}
+
 // Change a port's counts; returns what they were.
 static inline uint64_t port_charge(struct session_table *t, uint16_t port, int all, int unanswered)
 {
-	uint64_t by = ((uint64_t)(int64_t)unanswered << 32) + (uint64_t)(int64_t)all;
+	uint64_t by = ((uint64_t)(int64_t)unanswered << 32) + (uint64_t)(int64_t)all, before;
 
-	return __atomic_fetch_add(&t->ports[port], by, __ATOMIC_RELAXED);
+	if (!has_one_writer(t))
+		return __atomic_fetch_add(&t->ports[port], by, __ATOMIC_RELAXED);
+	before = t->ports[port];
+	__atomic_store_n(&t->ports[port], before + by, __ATOMIC_RELAXED);
+	return before;
+}
+
+// *word from `from` to `to`; false: it is something else.
+static inline bool word_swap(const struct session_table *t, uint64_t *word, uint64_t from,
+			     uint64_t to)
+{
+	if (!has_one_writer(t))
+		return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_RELAXED);
+	__atomic_store_n(word, to, __ATOMIC_RELEASE);
+	return true;
+}
+
+static inline bool state_swap(const struct session_table *t, uint8_t *state, uint8_t from,
+			      uint8_t to)
+{
+	if (!has_one_writer(t))
+		return __atomic_compare_exchange_n(state, &from, to, false, __ATOMIC_ACQ_REL,
+						   __ATOMIC_RELAXED);
+	if (*state != from)
+		return false;
+	__atomic_store_n(state, to, __ATOMIC_RELEASE);
+	return true;
+}
+
+static inline struct session *bucket_find(const struct session_family *f,
+					  const struct session_bucket *b,
+					  const struct flow_key *key, uint32_t tag)
+{
+	for (uint32_t hits = bucket_match(b, tag); hits != 0; hits &= hits - 1) {
+		uint64_t word = __atomic_load_n(&b->word[__builtin_ctz(hits)], __ATOMIC_ACQUIRE);
+		if (unlikely((uint32_t)(word >> 32) != tag))
+			continue; // withdrawn since
+		struct session *s = family_line(f, (uint32_t)word);
+		if (likely(session_has_key(s, key)))
+			return s;
+	}
+	return NULL;
 }
 
 // session.c
@@ -232,11 +292,17 @@ bool weft_session_state_change(struct session_table *t, struct session *original
 			       uint8_t to);
 uint32_t weft_session_idle_ms(const struct session *original, uint32_t now_ms);
 
-// session_add.c: take the connection out if it is in one of the states (bits). The caller's until disposed of.
-bool weft_session_cut(struct session_worker *w, struct session *original, unsigned states);
+// session_remove.c
 #define STATES_ALL (1u << SESSION_NEW | 1u << SESSION_ESTABLISHED | 1u << SESSION_CLOSING)
+#define CUT_MAX	   32
+// Remove those of the connections that are in one of the states (bits); how many that were. They are of one family.
+uint32_t weft_session_cut(struct session_worker *w, struct session *const *originals, uint32_t n,
+			  unsigned states);
+void weft_session_withdraw(const struct session_family *f, uint32_t hash, uint32_t line);
 
 // session_pairs.c
+// The next pair may cost another connection its place.
+bool weft_session_pairs_are_short(const struct session_worker *w, const struct session_family *f);
 uint32_t weft_session_pair_take(struct session_worker *w, struct session_family *f,
 				uint32_t now_ms);
 void weft_session_pair_give(struct session_worker *w, struct session_family *f, uint32_t pair);

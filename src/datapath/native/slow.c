@@ -74,10 +74,9 @@ static bool session_rejudge(struct worker *w, struct session *s)
 		    memcmp(j.eth_out, original->eth_out, sizeof(j.eth_out)) != 0 ||
 		    j.hops != original->flags >> SESSION_HOPS_SHIFT)
 			break;
-		if (weft_judge_reply(&j) == DROP_NONE)
-			reply->flags &= (uint16_t)~SESSION_SLOW;
-		else
-			reply->flags |= SESSION_SLOW;
+		// Taking the mark away is for the worker of the replies alone, so that it cannot undo this.
+		if (weft_judge_reply(&j) != DROP_NONE)
+			__atomic_fetch_or(&reply->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
 		original->gen = gen;
 		reply->gen = gen;
 		return true;
@@ -102,9 +101,13 @@ static enum drop session_slow_check(struct worker *w, struct session *s)
 	if (j.in == NULL || j.out == NULL)
 		return DROP_PORT_DETACHED;
 	why = weft_judge_reply(&j);
-	if (why == DROP_NONE)
-		s->flags &= (uint16_t)~SESSION_SLOW;
-	return why;
+	if (why != DROP_NONE)
+		return why;
+	// Another worker may have judged by a newer policy meanwhile and set the mark: then its epoch is seen here.
+	__atomic_fetch_and(&s->flags, (uint16_t)~SESSION_SLOW, __ATOMIC_ACQ_REL);
+	if (weft_vstore_epoch(w->dp->vs) != j.epoch)
+		__atomic_fetch_or(&s->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
+	return DROP_NONE;
 }
 
 struct session *weft_session_related(const struct session_table *t, const struct packet *p,

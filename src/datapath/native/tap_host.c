@@ -13,6 +13,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_gact.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,6 +102,21 @@ static int request_send(struct request *r, struct tap_host *h)
 	}
 }
 
+// What carries no Ethernet frames (a tun device, a tunnel) can be no VM's.
+static int check_ethernet(const char *ifname, struct err *err)
+{
+	struct ifreq ifr = {0};
+	auto_fd fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &ifr) < 0)
+		return weft_fail(err, -errno, "interface %s: cannot read its type: %s", ifname,
+				 strerror(errno));
+	if (ifr.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		return weft_fail(err, -EINVAL, "interface %s: it is no Ethernet interface", ifname);
+	return 0;
+}
+
 int weft_tap_host_init(struct tap_host *h, const char *ifname, struct err *err)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
@@ -109,6 +125,9 @@ int weft_tap_host_init(struct tap_host *h, const char *ifname, struct err *err)
 	*h = (struct tap_host) {.ifname = ifname, .ifindex = (int)ifindex, .fd = -1};
 	if (ifindex == 0)
 		return weft_fail(err, -ENODEV, "interface %s: it does not exist", ifname);
+	int ret = check_ethernet(ifname, err);
+	if (ret < 0)
+		return ret;
 	h->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (h->fd < 0 || connect(h->fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
 		int code = -errno;
