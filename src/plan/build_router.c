@@ -51,6 +51,9 @@ static int add_interface(const struct object *port, void *arg)
 	size_t i;
 	int ret;
 
+	// An interface that is switched off leads nowhere and answers nobody.
+	if (!json_is_true(json_object_get(port->attr, "admin_state_up")))
+		return 0;
 	if (r->n_interfaces == b->cap) {
 		b->cap = b->cap == 0 ? 4 : b->cap * 2;
 		r->interfaces = realloc(r->interfaces, b->cap * sizeof(*r->interfaces));

@@ -176,8 +176,8 @@ static int change_router(struct cloud *c, const char *id)
 	if (rng(6) == 0)
 		body = json_pack("{s:b}", "admin_state_up", (int)rng(2));
 	else if (rng(6) == 0)
-		body = json_pack("{s:[{s:s, s:s}]}", "routes", "destination", "10.9.0.0/16", "nexthop",
-				 rng(2) == 0 ? "10.0.0.9" : "10.2.0.9");
+		body = json_pack("{s:[{s:s, s:s}]}", "routes", "destination", "10.9.0.0/16",
+				 "nexthop", rng(2) == 0 ? "10.0.0.9" : "10.2.0.9");
 	else
 		body = NULL;
 	if (body != NULL) {

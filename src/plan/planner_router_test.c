@@ -123,6 +123,18 @@ static void routes_and_admin_state_follow(void **state)
 	cloud_free(s.c);
 }
 
+static void interface_that_is_switched_off_is_left_out(void **state)
+{
+	struct chain s = chain_new();
+
+	(void)state;
+	local_port(&s, 1);
+	set(s.c, RES_PORT, s.inner, "{'admin_state_up': false}");
+	assert_int_equal(count(s.c, PLAN_PUT, PLAN_ROUTER), 1);
+	assert_plan_is_right(s.c);
+	cloud_free(s.c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +143,7 @@ int main(void)
 		cmocka_unit_test(last_local_port_takes_all_with_it),
 		cmocka_unit_test(interface_that_goes_cuts_off_what_is_behind_it),
 		cmocka_unit_test(routes_and_admin_state_follow),
+		cmocka_unit_test(interface_that_is_switched_off_is_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
