@@ -249,7 +249,10 @@ class Lab:
         body = {"network_id": net["id"], "binding:host_id": HOST, **attrs}
         if groups is not None:
             body["security_groups"] = [g["id"] for g in groups]
-        port = self.api.create("port", **body)
+        return self.adopt(net, self.api.create("port", **body), dhcp, attach, configure)
+
+    def adopt(self, net, port, dhcp=False, attach=True, configure=True):
+        """A VM on a port that is there already (dicts as the API shows them; net with its 'v4' and 'v6')."""
         vm = VM(self, f"{self.prefix}v{next(_numbers)}", net, port)
         self.vms.append(vm)
         if attach:

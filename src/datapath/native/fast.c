@@ -158,7 +158,7 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 	// A policy change bumps a generation instead of walking the table: a stale session is judged again on
 	// its next packet, in either direction.
 	if (unlikely(memcmp(rte_pktmbuf_mtod(m, const void *), s->eth_in, 12) != 0 ||
-		     s->gen != native_gen(w->dp, s->key.in_port, s->out_port) ||
+		     native_session_gen(s) != native_gen(w->dp, s->key.in_port, s->out_port) ||
 		     (s->flags & SESSION_SLOW) != 0))
 		return false;
 	if (s->flags >> SESSION_HOPS_SHIFT != 0 &&

@@ -291,6 +291,12 @@ static inline uint32_t native_gen(const struct native *dp, uint16_t in, uint16_t
 	       atomic_load_explicit(&dp->gen[out], memory_order_acquire);
 }
 
+// Another worker may judge the session again at the same time: its generation is read before what depends on it.
+static inline uint32_t native_session_gen(const struct session *s)
+{
+	return __atomic_load_n(&s->gen, __ATOMIC_ACQUIRE);
+}
+
 // How long the frame is on the wire, or, if it is segmented later, the longest that is made of it. The sender says how
 // long its segments are to be; it may not be believed that they fit.
 static inline uint32_t native_wire_len(const struct rte_mbuf *m)

@@ -97,11 +97,37 @@ static void port_with_a_pair_for_a_prefix_is_asked_for_its_addresses(void **stat
 	testbed_free(tb);
 }
 
+// The DHCP server is found at the gateway's address, unless the gateway itself may be.
+static void gateway_that_no_port_has_may_be_behind_an_unfiltered_port(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame ask = testbed_arp("client", "10.0.0.1", "10.0.0.254"), got;
+
+	(void)state;
+	testbed_send(tb, "client", &ask);
+	assert_true(testbed_receive(tb, "client", &got));
+	testbed_port(tb, "router", "n1", "10.0.0.3", NULL);
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "client", "router", &ask));
+	// Whether anybody has it (RFC 5227), before it takes it: an answer would be a conflict.
+	ask = testbed_arp("router", "0.0.0.0", "10.0.0.254");
+	testbed_send(tb, "router", &ask);
+	assert_false(testbed_receive(tb, "router", &got));
+	// Renewals are answered whatever MAC they go to, and rebinding needs none.
+	ask = testbed_arp("client", "10.0.0.1", "169.254.169.254");
+	testbed_subnet(tb, "n1-4", "n1", "10.0.0.0/24", NULL, true);
+	testbed_commit(tb);
+	testbed_send(tb, "client", &ask);
+	assert_true(testbed_receive(tb, "client", &got));
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shared_mac_leads_to_the_owner_that_last_spoke_from_it),
 		cmocka_unit_test(port_with_a_pair_for_a_prefix_is_asked_for_its_addresses),
+		cmocka_unit_test(gateway_that_no_port_has_may_be_behind_an_unfiltered_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

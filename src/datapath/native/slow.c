@@ -49,7 +49,7 @@ static void packet_of_session(const struct session *original, struct packet *p)
 
 static bool session_is_stale(const struct worker *w, const struct session *s)
 {
-	return s->gen != native_gen(w->dp, s->key.in_port, s->out_port);
+	return native_session_gen(s) != native_gen(w->dp, s->key.in_port, s->out_port);
 }
 
 // Judge a connection again, by its original direction, under the present policy. False: it is cut.
@@ -77,8 +77,9 @@ static bool session_rejudge(struct worker *w, struct session *s)
 		// Taking the mark away is for the worker of the replies alone, so that it cannot undo this.
 		if (weft_judge_reply(&j) != DROP_NONE)
 			__atomic_fetch_or(&reply->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
-		original->gen = gen;
-		reply->gen = gen;
+		// After the mark: whoever sees the new generation sees it, too.
+		__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
+		__atomic_store_n(&reply->gen, gen, __ATOMIC_RELEASE);
 		return true;
 	}
 	w->stats.revoked++;

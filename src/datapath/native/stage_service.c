@@ -70,6 +70,16 @@ static bool is_dhcp_server(const struct judge *j, const struct ip_addr *ip)
 	return weft_ip_equal(&server, ip);
 }
 
+// A gateway that is no known port's may still be behind one without port security.
+static bool may_be_gateway(const struct judge *j, const struct ip_addr *ip)
+{
+	const struct flood_list *list =
+		weft_vmap_get(j->dp->floods, &j->in->network_index, j->epoch);
+	static const uint8_t link_local[2] = {169, 254};
+
+	return list != NULL && list->n_unfiltered > 0 && memcmp(ip->b, link_local, 2) != 0;
+}
+
 // Who has this address? Common to ARP and ND.
 static enum stage_result resolve(struct judge *j, enum answer what, const struct ip_addr *target,
 				 enum drop unknown)
@@ -81,7 +91,7 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 	memcpy(key.ip, target->b, sizeof(key.ip));
 	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
 	if (n == NULL || n->n == 0) {
-		if (is_dhcp_server(j, target))
+		if (is_dhcp_server(j, target) && !may_be_gateway(j, target))
 			return answer(j, what, &weft_service_mac);
 		j->asked = *target;
 		return flood(j, FLOOD_ASKED, unknown);
