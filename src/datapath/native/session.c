@@ -321,22 +321,21 @@ void weft_session_key(const struct session *s, struct flow_key *out)
 		memcpy(out->src6, s6->src6, 32);
 }
 
-// False: it was removed meanwhile, and what was copied may be half of one and half of another.
+// False: it was removed, and perhaps reused, meanwhile; so what was copied may be half of one and half of another.
 static bool copy_pair(struct session *s, struct session_copy *c)
 {
 	uint8_t state = session_state_get(s);
 
 	if (state == SESSION_FREE || state == SESSION_GONE)
 		return false;
+	weft_session_key(s, &c->key);
 	c->original = *s;
 	c->reply = *weft_session_peer(s);
-	weft_session_key(s, &c->key);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	state = session_state_get(s);
 	c->original.state = state;
 	c->reply.state = state;
-	return state != SESSION_FREE && state != SESSION_GONE && session_has_key(s, &c->key) &&
-	       c->original.key.family != 0 && c->reply.key.family == c->original.key.family;
+	return state != SESSION_FREE && state != SESSION_GONE && session_has_key(s, &c->key);
 }
 
 void weft_session_each(struct session_table *t, uint32_t now_ms,
@@ -350,7 +349,8 @@ void weft_session_each(struct session_table *t, uint32_t now_ms,
 			if (!copy_pair(s, &c))
 				continue;
 			uint32_t timeout = weft_session_timeout_ms(t, &c.original);
-			c.idle_ms = weft_session_idle_ms(s, now_ms);
+			c.idle_ms = RTE_MIN(session_idle_ms(&c.original, now_ms),
+					    session_idle_ms(&c.reply, now_ms));
 			c.expires_ms = timeout > c.idle_ms ? timeout - c.idle_ms : 0;
 			if (!visit(&c, arg))
 				return;

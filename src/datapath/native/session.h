@@ -16,7 +16,8 @@
 //
 // Time is milliseconds since start in 32 bits, compared by signed difference.
 //
-// Threads    get: any worker; add, remove, expire: any worker with its own session_worker; each: control thread
+// Threads    get: any worker; add, remove, expire, update: any worker with its own session_worker, all of which are made before
+//            any of them runs; each: control thread
 // Errors     look-ups miss (NULL); add says why not with a drop reason
 #pragma once
 
@@ -95,7 +96,8 @@ struct session_worker; // a worker's free pairs and limbo
 int weft_sessions_new(const struct session_config *config, struct session_table **out,
 		      struct err *err);
 void weft_sessions_free(struct session_table *t);
-struct session_worker *weft_session_worker_new(struct session_table *t);
+struct session_worker *weft_session_worker_new(
+	struct session_table *t); // NULL: no memory, or more than 128
 void weft_session_worker_free(struct session_worker *w);
 
 struct session *weft_session_get(const struct session_table *t, const struct flow_key *key,

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "datapath/native/session_fixture.h"
 
@@ -119,7 +120,7 @@ struct race {
 	struct session_table *t;
 	struct rte_rcu_qsbr *q;
 	struct session_new n[UNIVERSE]; // even: A to B, odd: the same flow begun by B
-	atomic_uint clock, running;
+	atomic_uint clock, running, done;
 };
 
 struct racer {
@@ -202,6 +203,7 @@ static void *race_run(void *arg)
 		}
 	}
 	rte_rcu_qsbr_thread_offline(r->race->q, r->id);
+	atomic_fetch_add(&r->race->done, 1);
 	return NULL;
 }
 
@@ -281,6 +283,17 @@ static void check_capacity(struct session_table *t, struct session_worker *w,
 	assert_int_equal(count, capacity);
 }
 
+// What the control thread sees meanwhile: whole connections of the universe.
+static bool is_whole(const struct session_copy *s, void *arg)
+{
+	uint32_t *wrong = arg;
+
+	*wrong += s->original.key.sport != s->key.sport || s->original.flags & SESSION_REPLY ||
+		  !(s->reply.flags & SESSION_REPLY) || s->reply.key.sport != s->key.dport ||
+		  s->reply.key.dport != s->key.sport || s->reply.out_port != s->key.in_port;
+	return true;
+}
+
 static void race(uint32_t capacity, uint32_t share, uint32_t operations)
 {
 	struct race c = {.q = qsbr_new(THREADS), .running = THREADS};
@@ -305,6 +318,12 @@ static void race(uint32_t capacity, uint32_t share, uint32_t operations)
 				       .operations = operations};
 	for (uint32_t i = 0; i < THREADS; i++)
 		pthread_create(&thread[i], NULL, race_run, &r[i]);
+	uint32_t torn = 0;
+	while (atomic_load(&c.done) < THREADS) {
+		weft_session_each(c.t, atomic_load(&c.clock), is_whole, &torn);
+		usleep(100);
+	}
+	assert_int_equal(torn, 0);
 	for (uint32_t i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 
