@@ -282,9 +282,11 @@ static bool is_inside_header(const struct packet *p)
 
 static void remember_first(struct datagram *d, const struct packet *p, uint32_t len)
 {
+	// Of several first fragments the longest counts: a receiver may put together any of them with what follows.
+	if (!d->known || len > d->first_len)
+		d->first_len = len;
 	d->known = true;
 	d->bad = false;
-	d->first_len = len;
 	d->bytes = 0;
 	d->total = 0;
 	d->sport = p->key.sport;

@@ -54,6 +54,22 @@ static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
 	testbed_free(tb);
 }
 
+// A second, shorter first fragment, for nobody, would make room for a fragment that overwrites what the first one said.
+static void shorter_first_fragment_opens_no_way_into_the_longer_one(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp 2-2\n");
+	struct frame whole = c2s(UDP(1, 2, 64));
+	struct frame shorter =
+		testbed_frame("client", "nobody", "10.0.0.1", "10.0.0.2", UDP(1, 2, 64));
+
+	(void)state;
+	assert_true(pass(tb, "client", "server", testbed_fragment(&whole, 7, 0, 40)));
+	assert_false(pass(tb, "client", "server", testbed_fragment(&shorter, 7, 0, 8)));
+	assert_false(pass(tb, "client", "server", testbed_fragment(&whole, 7, 8, 32)));
+	assert_int_equal(testbed_drop(tb), DROP_FRAG_OVERLAP);
+	testbed_free(tb);
+}
+
 // As a guest says it: this is to be segmented, into pieces of so many bytes.
 static void send_gso(struct testbed *tb, const char *from, const struct frame *f, uint16_t piece)
 {
@@ -187,6 +203,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dhcp_question_is_no_way_around_the_receivers_rules),
 		cmocka_unit_test(icmp_error_about_a_flow_reaches_nobody_but_its_sender),
+		cmocka_unit_test(shorter_first_fragment_opens_no_way_into_the_longer_one),
 		cmocka_unit_test(segments_longer_than_the_mtu_are_dropped_like_packets),
 		cmocka_unit_test(deleted_port_takes_its_sessions_along),
 		cmocka_unit_test(new_port_does_not_inherit_a_full_share),
