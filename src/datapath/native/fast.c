@@ -170,8 +170,6 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 
 		if (reopened || (why != DROP_NONE && !(s->flags & SESSION_UNTRACKED)))
 			return false;
-		if (s->flags & SESSION_REPLY)
-			s->state = weft_session_original(s)->state;
 	}
 	weft_session_carry(w, m, s);
 	return true;

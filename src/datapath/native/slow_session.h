@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions as the slow path uses them: find one, judge it again, let it carry a packet, make one.
+//
+// Threads    the worker
+#pragma once
+
+#include "datapath/native/judge.h"
+#include "datapath/native/native.h"
+
+// The session of a parsed packet's key; NULL = none, or a packet that never has one.
+struct session *weft_slow_find(const struct worker *w, const struct packet *p);
+
+bool weft_slow_is_stale(const struct worker *w, const struct session *s);
+// Judge a connection again, by its original direction, under the present policy. False: it is cut.
+bool weft_slow_rejudge(struct worker *w, struct session *s);
+
+enum carried {
+	CARRIED,
+	NOT_CARRIED,	 // the session is of no use (or gone): judge the packet as a new flow
+	CARRY_BY_STAGES, // of a live session, but it needs another way, or a router's answer
+};
+
+// A packet whose key has a session. CARRIED: the mbuf is taken.
+enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct packet *p,
+			     struct session *s);
+
+// Make the session of a flow that was judged FORWARD; gen was read before the epoch was found unchanged. False: *why says
+// why it may not start.
+bool weft_slow_make(struct worker *w, const struct judge *j, uint32_t gen, enum drop *why);
+
+// A live session's packets come another way than expected: remember it.
+void weft_slow_correct(struct session *s, const struct judge *j);
