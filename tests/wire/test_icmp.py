@@ -176,3 +176,18 @@ def test_errors_open_no_flow(lab):
     before = lab.api.weft("workers")["workers"][0]["sessions_added"]
     expect_frames(b, a, {"error": frames.ip(b, a) / ICMP(type=3, code=1) / bytes(sent[frames.IP])[:48]})
     assert lab.api.weft("workers")["workers"][0]["sessions_added"] == before
+
+
+@VERSIONS
+def test_error_about_anothers_flow_is_related_to_nobody_else(lab, version):
+    """It passes to the sender of what it quotes only; sent to a third VM it needs rules like anything new."""
+    a, b = pair(lab)
+    c = lab.vm(a.net, [lab.group("ingress any", "ingress ipv6 any")])
+    sent = frames.udp(a, b, 5000, 53, version=version)
+    expect_frames(a, b, {"question": sent})
+    kind = errors(version)["unreachable"]
+    expect_frames(b, a, {"to its sender": about(b, a, version, kind, sent)})
+    expect_frames(a, c, {"what c admits": frames.udp(a, c, version=version)})
+    with c.sniff() as got:
+        b.send(about(b, c, version, kind, sent))
+        assert got(lambda p: p.src == b.mac, NO) is None
