@@ -5,6 +5,7 @@ The node is a namespace; weftd runs in it with a store and a run directory of it
 whose eth0 is the other end of a veth pair named tap<11 characters of the port id>, so weftd attaches it as it
 would a QEMU tap. Objects are made through the Neutron API only.
 """
+import configparser
 import http.client
 import itertools
 import json
@@ -129,18 +130,13 @@ class Lab:
         self.start()
 
     def _write_config(self, extra):
-        base = {"node": f"host = {HOST}\nrun_dir = {self.dir}/run\nstate_dir = {self.dir}/state\n",
-                "datapath": f"type = {self.datapath.split('-')[0]}\nsessions = 16384\n"}
-        section = None
-        for line in extra.splitlines():
-            line = line.strip()
-            if line.startswith("["):
-                section = line.strip("[]")
-            elif line:
-                base[section] = base.get(section, "") + line + "\n"
+        """The lab's own configuration with `extra` (INI text) over it."""
+        config = configparser.ConfigParser(interpolation=None)
+        config.read_dict({"node": {"host": HOST, "run_dir": f"{self.dir}/run", "state_dir": f"{self.dir}/state"},
+                          "datapath": {"type": self.datapath.split("-")[0], "sessions": "16384"}})
+        config.read_string(extra)
         with open(f"{self.dir}/weftd.conf", "w") as f:
-            for name, text in base.items():
-                f.write(f"[{name}]\n{text}")
+            config.write(f)
 
     # ---- The daemon ----
 
