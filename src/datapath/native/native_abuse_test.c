@@ -34,6 +34,26 @@ static void dhcp_question_is_no_way_around_the_receivers_rules(void **state)
 	testbed_free(tb);
 }
 
+static void packet_of_a_flow_reaches_nobody_else_past_the_egress_rules(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n"); // and no egress
+
+	(void)state;
+	testbed_rule_set(tb, "all", true, "ingress 4 any\n");
+	testbed_port(tb, "third", "n1", "10.0.0.3", "all");
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "server", c2s(UDP(1, 2, 8))));
+	assert_false(pass(tb, "server", "third",
+			  testbed_frame("server", "third", "10.0.0.2", "10.0.0.1", UDP(2, 1, 8))));
+	assert_int_equal(testbed_drop(tb), DROP_EGRESS_RULES);
+	assert_false(
+		pass(tb, "server", "third",
+		     testbed_frame("server", "broadcast", "10.0.0.2", "10.0.0.1", UDP(2, 1, 8))));
+	assert_int_equal(testbed_drop(tb), DROP_EGRESS_RULES);
+	assert_true(pass(tb, "server", "client", s2c(UDP(2, 1, 8))));
+	testbed_free(tb);
+}
+
 static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
 {
 	struct testbed *tb = two_ports("ingress 4 any\n"); // and no egress
@@ -202,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dhcp_question_is_no_way_around_the_receivers_rules),
+		cmocka_unit_test(packet_of_a_flow_reaches_nobody_else_past_the_egress_rules),
 		cmocka_unit_test(icmp_error_about_a_flow_reaches_nobody_but_its_sender),
 		cmocka_unit_test(shorter_first_fragment_opens_no_way_into_the_longer_one),
 		cmocka_unit_test(segments_longer_than_the_mtu_are_dropped_like_packets),

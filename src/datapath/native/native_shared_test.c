@@ -52,6 +52,39 @@ static void shared_mac_leads_to_the_owner_that_last_spoke_from_it(void **state)
 	testbed_free(tb);
 }
 
+static void shared_address_moves_between_ports_with_macs_of_their_own(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame announce = testbed_arp("m2", "10.0.0.100", "10.0.0.100"), got;
+
+	(void)state;
+	testbed_rule_set(tb, "web", true, "ingress 4 tcp 80-80\n");
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "web", "-|10.0.0.100", true);
+	testbed_port_with(tb, "m2", "n1", "10.0.0.12", "web", "-|10.0.0.100", true);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "m1",
+			 testbed_frame("client", "m1", "10.0.0.1", "10.0.0.100", TCP(9, 80, SYN))));
+	assert_true(pass(tb, "m1", "client",
+			 testbed_frame("m1", "client", "10.0.0.100", "10.0.0.1",
+				       TCP(80, 9, SYN | ACK))));
+	testbed_send(tb, "m2", &announce);
+	assert_true(testbed_receive(tb, "client", &got));
+	assert_true(testbed_receive(tb, "server", &got));
+	assert_true(testbed_receive(tb, "m1", &got));
+	// The same connection at the other one, which will refuse it; and a new one.
+	assert_true(pass(tb, "client", "m2",
+			 testbed_frame("client", "m2", "10.0.0.1", "10.0.0.100", TCP(9, 80, ACK))));
+	assert_true(pass(tb, "m2", "client",
+			 testbed_frame("m2", "client", "10.0.0.100", "10.0.0.1", TCP(80, 9, RST))));
+	assert_true(pass(tb, "client", "m2",
+			 testbed_frame("client", "m2", "10.0.0.1", "10.0.0.100", TCP(9, 80, SYN))));
+	assert_true(pass(tb, "m2", "client",
+			 testbed_frame("m2", "client", "10.0.0.100", "10.0.0.1",
+				       TCP(80, 9, SYN | ACK))));
+	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	testbed_free(tb);
+}
+
 static struct frame solicit(const char *from, const char *src, const char *target)
 {
 	struct frame f = testbed_frame(from, "broadcast", src, "ff02::1:ff00:70",
@@ -126,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shared_mac_leads_to_the_owner_that_last_spoke_from_it),
+		cmocka_unit_test(shared_address_moves_between_ports_with_macs_of_their_own),
 		cmocka_unit_test(port_with_a_pair_for_a_prefix_is_asked_for_its_addresses),
 		cmocka_unit_test(gateway_that_no_port_has_may_be_behind_an_unfiltered_port),
 	};

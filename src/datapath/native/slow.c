@@ -201,35 +201,58 @@ static void learn(struct worker *w, const struct judge *j)
 	atomic_store_explicit(&w->learn_tail, tail + 1, memory_order_release);
 }
 
+// related_to: the port that the flow which permits this packet leads to, else NATIVE_NO_PORT.
+static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct packet *p,
+		     uint16_t related_to, struct judge *j)
+{
+	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	weft_judge_init(j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
+	j->wire_len = native_wire_len(m);
+	j->dont_fragment = p->key.family == 4 && (eth[20] & 0x40) != 0;
+	j->related_to = related_to;
+	w->stats.judged++;
+	if (j->in != NULL)
+		weft_judge(j);
+}
+
+static bool leads_elsewhere(const struct judge *j)
+{
+	if (j->related_to == NATIVE_NO_PORT)
+		return false;
+	return j->verdict == VERDICT_FLOOD ||
+	       (j->verdict == VERDICT_FORWARD && j->out->index != j->related_to);
+}
+
 // live: the session that the packet belongs to, if the stages only have to find its way; NULL: a new flow.
 static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 			 struct session *live)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
 	struct session *related = weft_session_related(w->sessions, p, eth);
+	uint16_t related_to = live != NULL ? live->out_port : NATIVE_NO_PORT;
 	struct judge j;
 
 	if (related != NULL && weft_slow_is_stale(w, related) && !weft_slow_rejudge(w, related))
 		related = NULL;
-	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
-	j.wire_len = native_wire_len(m);
-	j.dont_fragment = p->key.family == 4 && (eth[20] & 0x40) != 0;
-	if (live != NULL)
-		j.related_to = live->out_port;
-	else if (related != NULL && !(related->flags & SESSION_SLOW)) {
-		j.related_to = related->out_port;
+	if (live == NULL && related != NULL && !(related->flags & SESSION_SLOW)) {
+		related_to = related->out_port;
 		w->stats.related++;
+	}
+	judge_as(w, m, p, related_to, &j);
+	// Nothing is permitted for a flow's sake where that flow does not lead.
+	if (j.in != NULL && leads_elsewhere(&j)) {
+		live = NULL;
+		judge_as(w, m, p, NATIVE_NO_PORT, &j);
 	}
 	if (j.in == NULL) {
 		weft_drop(w, m, p->key.in_port, DROP_PORT_DOWN);
 		return;
 	}
-	w->stats.judged++;
 	// A filtered port's announcements, and what it sends from a MAC that is not its own, can be of a shared one.
 	if (!j.in->plan->filtered || (eth[0] & 1) != 0 ||
 	    memcmp(eth + RTE_ETHER_ADDR_LEN, j.in->plan->mac.b, RTE_ETHER_ADDR_LEN) != 0)
 		learn(w, &j);
-	weft_judge(&j);
 	switch (j.verdict) {
 	case VERDICT_FORWARD:
 		if (live != NULL)

@@ -210,10 +210,17 @@ bool weft_slow_make(struct worker *w, const struct judge *j, uint32_t gen, enum 
 // the worker that polls the port carries this direction, so nobody reads it half written.
 void weft_slow_correct(struct session *s, const struct judge *j)
 {
+	uint16_t flags, next;
+
 	if (j->out->index != s->out_port)
 		return;
 	memcpy(s->eth_in, j->eth, 12);
 	memcpy(s->eth_out, j->eth_out, 12);
-	s->flags = (uint16_t)((s->flags & ((1u << SESSION_HOPS_SHIFT) - 1)) |
-			      (uint32_t)j->hops << SESSION_HOPS_SHIFT);
+	// Other workers mark the flags at the same time.
+	flags = __atomic_load_n(&s->flags, __ATOMIC_RELAXED);
+	do
+		next = (uint16_t)((flags & ((1u << SESSION_HOPS_SHIFT) - 1)) |
+				  (uint32_t)j->hops << SESSION_HOPS_SHIFT);
+	while (!__atomic_compare_exchange_n(&s->flags, &flags, next, false, __ATOMIC_ACQ_REL,
+					    __ATOMIC_RELAXED));
 }
