@@ -238,18 +238,27 @@ def test_a_pair_that_goes_cuts_the_flows_that_only_it_allowed(lab):
 
 
 def test_two_vms_may_share_an_address_by_pairs(lab):
-    """VRRP: whoever answers ARP for it has it, and it moves with an announcement."""
+    """VRRP: whoever has it answers ARP for it, and it moves with an announcement or with the next question."""
     net = lab.network()
     group = lab.group("ingress any")
     vip = {"allowed_address_pairs": [{"ip_address": "10.0.0.200"}]}
     a, b, c = lab.vm(net, [group], **vip), lab.vm(net, [group], **vip), lab.vm(net, [group])
-    a.add_ip("10.0.0.200/32")
-    assert c.ping("10.0.0.200")
-    assert a.mac in c.netns.ip("neigh", "show", "10.0.0.200")
-    a.netns.ip("addr", "del", "10.0.0.200/32", "dev", "eth0")
-    b.add_ip("10.0.0.200/32")
+
+    def move(old, new):
+        if old is not None:
+            old.netns.ip("addr", "del", "10.0.0.200/32", "dev", "eth0")
+        new.add_ip("10.0.0.200/32")
+
+    def leads_to(vm):
+        return vm.mac in c.netns.ip("neigh", "show", "10.0.0.200")
+
+    for old, new in ((None, a), (a, b), (b, a)):
+        move(old, new)
+        c.netns.ip("neigh", "flush", "dev", "eth0")
+        assert c.ping("10.0.0.200") and leads_to(new)
+    move(a, b)
     b.send(frames.arp(b, "10.0.0.200", "10.0.0.200"))
-    lab.wait(lambda: b.mac in c.netns.ip("neigh", "show", "10.0.0.200"), what="announcement")
+    lab.wait(lambda: leads_to(b), what="the announcement taken")
     assert c.ping("10.0.0.200")
 
 
