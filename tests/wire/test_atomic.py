@@ -17,16 +17,16 @@ class Stream:
     """Numbered datagrams, sent from a thread for the length of a `with`; each through the same flow, or each a new
     flow. What arrives is in `seen`."""
 
-    def __init__(self, a, b, to_port, version=4, new_flows=False):
+    def __init__(self, a, b, to_port, version=4, new_flows=False, source=None):
         self.a, self.b, self.to_port = a, b, to_port
-        self.version, self.new_flows = version, new_flows
+        self.version, self.new_flows, self.source = version, new_flows, source
         self.sent, self.seen, self.failure = 0, set(), None
         self._stop = threading.Event()
 
     def _send(self):
         try:
             template = bytearray(bytes(frames.udp(self.a, self.b, 5000, self.to_port, b"%08d" % 0,
-                                                  version=self.version)))
+                                                  version=self.version, src=self.source)))
             udp = 54 if self.version == 6 else 34
             template[udp + 6:udp + 8] = b"\0\0"  # without checksum: only frames are looked at
             while not self._stop.is_set():
@@ -190,3 +190,36 @@ def test_two_hundred_unrelated_changes_lose_no_packet_of_an_established_flow(lab
         lab.wait(lambda: flow.sent > mark + 100, YES, "more packets")
         flow.settle()
         assert not [n for n in flow.seen if n > mark]
+
+
+def test_a_port_that_changes_group_and_address_pair_at_once_is_never_half_changed(lab):
+    """In one request. One group lets 9001 out, the other 9002; the address is the port's only with the other. No moment
+    has the address and the first group."""
+    net = lab.network()
+    one, two = lab.group("egress udp 9001", egress=False), lab.group("egress udp 9002", egress=False)
+    a, b = lab.vm(net, [one]), lab.vm(net, [lab.group("ingress udp")])
+    virtual = "10.0.0.200"
+    with Stream(a, b, 9001, new_flows=True, source=virtual) as never, \
+            Stream(a, b, 9002, new_flows=True, source=virtual) as sometimes:
+        for i in range(CHANGES):
+            if i % 2:
+                a.update(security_groups=[one["id"]], allowed_address_pairs=[])
+            else:
+                a.update(security_groups=[two["id"]], allowed_address_pairs=[{"ip_address": virtual}])
+            never.step()
+        never.settle()
+    assert never.sent >= 3 * CHANGES and never.seen == set()
+    assert 0 < len(sometimes.seen) < sometimes.sent
+
+
+def test_a_change_is_in_force_when_its_request_is_answered(lab):
+    """Not one packet later, in either sense."""
+    a, b, group = pair(lab)
+    with b.sniff() as got:
+        for i in range(30):
+            rule = lab.rule(group, "ingress udp 7")
+            a.send(frames.udp(a, b, 9, 7, b"open%02d" % i))
+            assert got(lambda p: b"open%02d" % i in bytes(p))
+            lab.api.delete("security_group_rule", rule["id"])
+            a.send(frames.udp(a, b, 9, 7, b"shut%02d" % i))
+        assert got(lambda p: b"shut" in bytes(p), NO) is None
