@@ -7,9 +7,6 @@
 #include "datapath/native/route.h"
 #include "datapath/native/slow.h"
 
-// Judge at most this often when the policy changes under our hands; then the packet is carried, uncached.
-#define JUDGE_TRIES 4
-
 // What the original direction's first packet looked like, as far as the stages ask.
 static void packet_of_session(const struct session *original, struct packet *p)
 {
@@ -29,39 +26,42 @@ bool weft_slow_is_stale(const struct worker *w, const struct session *s)
 	return native_session_gen(s) != native_gen(w->dp, s->key.in_port, s->out_port);
 }
 
-// Judge a connection again, by its original direction, under the present policy. False: it is cut.
+// Does the present policy let the original direction go the way that the session goes?
+static bool is_permitted(struct worker *w, const struct session *original, const struct packet *p,
+			 struct judge *j)
+{
+	weft_judge_init(j, w->dp, weft_vstore_epoch(w->dp->vs), p, original->eth_in, 0);
+	j->rejudge = true;
+	if (j->in == NULL)
+		return false;
+	weft_judge(j);
+	return j->verdict == VERDICT_FORWARD && j->out->index == original->out_port &&
+	       memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0 &&
+	       j->hops == original->flags >> SESSION_HOPS_SHIFT;
+}
+
 bool weft_slow_rejudge(struct worker *w, struct session *s)
 {
 	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
+	// The generation first: whoever sees a new one also sees the epoch that goes with it.
+	uint32_t gen = native_gen(w->dp, original->key.in_port, original->out_port);
 	struct packet p;
 	struct judge j;
-	uint32_t gen;
 
 	packet_of_session(original, &p);
 	w->stats.rejudged++;
-	for (int i = 0; i < JUDGE_TRIES; i++) {
-		// The generation first: whoever sees a new one also sees the epoch that goes with it.
-		gen = native_gen(w->dp, original->key.in_port, original->out_port);
-		weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), &p, original->eth_in, 0);
-		j.rejudge = true;
-		if (j.in == NULL)
-			break;
-		weft_judge(&j);
-		if (j.verdict != VERDICT_FORWARD || j.out->index != original->out_port ||
-		    memcmp(j.eth_out, original->eth_out, sizeof(j.eth_out)) != 0 ||
-		    j.hops != original->flags >> SESSION_HOPS_SHIFT)
-			break;
-		// Taking the mark away is for the worker of the replies alone, so that it cannot undo this.
-		if (weft_judge_reply(&j) != DROP_NONE)
-			__atomic_fetch_or(&reply->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
-		// After the mark: whoever sees the new generation sees it, too.
-		__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
-		__atomic_store_n(&reply->gen, gen, __ATOMIC_RELEASE);
-		return true;
+	if (!is_permitted(w, original, &p, &j)) {
+		w->stats.revoked++;
+		weft_session_remove(w->session_worker, original);
+		return false;
 	}
-	w->stats.revoked++;
-	weft_session_remove(w->session_worker, original);
-	return false;
+	// Taking the mark away is for the worker of the replies alone, so that it cannot undo this.
+	if (weft_judge_reply(&j) != DROP_NONE)
+		__atomic_fetch_or(&reply->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
+	// After the mark: whoever sees the new generation sees it, too.
+	__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
+	__atomic_store_n(&reply->gen, gen, __ATOMIC_RELEASE);
+	return true;
 }
 
 // A direction that stateless groups do not open: is it still so? The policy may have grown.
