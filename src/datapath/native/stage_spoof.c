@@ -138,10 +138,7 @@ static enum drop check_role(const struct judge *j, const uint8_t *src_mac)
 	}
 	if (k->family != 6 || k->proto != PROTO_ICMPV6)
 		return DROP_NONE;
-	// RFC 6980: neighbour discovery is never fragmented; a fragment could hide its type.
-	if (p->fragment == FRAGMENT_FIRST && p->icmp_type >= ND_ROUTER_SOLICIT &&
-	    p->icmp_type <= 137)
-		return DROP_SPOOF_ND;
+	// The parser has refused neighbour discovery in fragments (RFC 6980), which could hide its type.
 	if (p->icmp_type == ND_ROUTER_ADVERT && p->fragment != FRAGMENT_LATER)
 		return DROP_RA_SENDER;
 	if (p->icmp_type == ND_NEIGHBOUR_ADVERT && p->fragment != FRAGMENT_LATER &&
