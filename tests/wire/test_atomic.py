@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of the policy under continuous traffic: a packet meets the old policy or the new one, never something in
 between. Every probe carries a number, so what got through can be named."""
+import itertools
 import socket
 import threading
 import time
@@ -8,9 +9,11 @@ import time
 import pytest
 
 import frames
+from probe import Flow, flows
 from vm import NO, YES
 
 CHANGES = 200
+_numbers = itertools.count(1)
 
 
 class Stream:
@@ -20,12 +23,13 @@ class Stream:
     def __init__(self, a, b, to_port, version=4, new_flows=False, source=None):
         self.a, self.b, self.to_port = a, b, to_port
         self.version, self.new_flows, self.source = version, new_flows, source
+        self.name = b"stream%04d:" % next(_numbers)
         self.sent, self.seen, self.failure = 0, set(), None
         self._stop = threading.Event()
 
     def _send(self):
         try:
-            template = bytearray(bytes(frames.udp(self.a, self.b, 5000, self.to_port, b"%08d" % 0,
+            template = bytearray(bytes(frames.udp(self.a, self.b, 5000, self.to_port, self.name + b"%08d" % 0,
                                                   version=self.version, src=self.source)))
             udp = 54 if self.version == 6 else 34
             template[udp + 6:udp + 8] = b"\0\0"  # without checksum: only frames are looked at
@@ -40,15 +44,15 @@ class Stream:
             self.failure = e
 
     def _receive(self):
-        udp = 54 if self.version == 6 else 34
-        port = self.to_port.to_bytes(2, "big")
+        data = 62 if self.version == 6 else 42
+        number = data + len(self.name)
         while not self._stop.is_set():
             try:
                 frame = self._in.recv(2000)
             except TimeoutError:
                 continue
-            if frame[udp + 2:udp + 4] == port and frame[udp + 8:udp + 16].isdigit():
-                self.seen.add(int(frame[udp + 8:udp + 16]))
+            if frame[data:number] == self.name:
+                self.seen.add(int(frame[number:number + 8]))
 
     def __enter__(self):
         self._out, self._in = self.a.raw(), self.b.raw()
@@ -149,11 +153,50 @@ def test_address_group_and_prefix_take_turns_and_one_of_them_always_permits(lab)
         assert permitted.lost() is None
 
 
+def test_groups_exchanged_neither_close_what_both_permit_nor_open_what_none_permits(lab):
+    a, b, one = pair(lab, "ingress udp 9998", "ingress udp 200")
+    two = lab.group("ingress udp 10000", "ingress udp 200")
+    with Stream(a, b, 9999, new_flows=True) as never, Stream(a, b, 200) as always, \
+            Stream(a, b, 200, new_flows=True) as always_new:
+        for i in range(CHANGES // 2):
+            lab.set_groups(b, one if i % 2 else two)
+            never.step()
+        assert always.lost() is None and always_new.lost() is None
+        assert never.sent >= CHANGES and never.seen == set()
+
+
+def test_members_that_come_and_go_cut_nobody_who_stays_and_admit_nobody_else(lab):
+    """Of a remote group and of an address group, whose addresses lie around the stranger's."""
+    net = lab.network()
+    members = lab.group()
+    friends = lab.api.create("address_group", name="friends", addresses=["10.0.0.250/32"])
+    b = lab.vm(net, [lab.group(f"ingress udp from group:{members['id']}",
+                               f"ingress udp 7 from address-group:{friends['id']}")])
+    member, stranger, moving = lab.vm(net, [members]), lab.vm(net, [lab.group()]), lab.vm(net, [lab.group()])
+    plain = moving.port["security_groups"]
+    path = f"/v2.0/address-groups/{friends['id']}/"
+    with Stream(stranger, b, 7, new_flows=True) as never, Stream(member, b, 7) as always, \
+            Stream(moving, b, 9) as sometimes:
+        for i in range(CHANGES // 2):
+            comes = i % 2 == 0
+            moving.update(security_groups=[*plain, members["id"]] if comes else plain)
+            lab.api.request("PUT", path + ("add_addresses" if comes else "remove_addresses"),
+                            {"addresses": ["10.0.0.128/25"]})
+            for stream in (never, always, sometimes):
+                stream.step()
+        assert always.lost() is None
+        assert never.sent >= CHANGES and never.seen == set()
+        sometimes.settle()
+        assert 0 < len(sometimes.seen) < sometimes.sent
+
+
 @pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 def test_two_hundred_unrelated_changes_lose_no_packet_of_an_established_flow(lab, version):
     """Every kind of object changes: on other ports, and on the receiver's own where the flow is not concerned."""
     v = "ipv6 " if version == 6 else ""
-    a, b, group = pair(lab, f"ingress {v}udp 9999")
+    a, b, group = pair(lab, f"ingress {v}udp 9999", f"ingress {v}tcp 80")
+    connection = Flow(a, b, 80, version=version)
+    revoked = sum(w["revoked"] for w in lab.api.weft("workers")["workers"])
     other_net = lab.network("10.7.0.0/24")
     other_group = lab.group()
     stranger = lab.vm(other_net, [other_group])
@@ -184,12 +227,15 @@ def test_two_hundred_unrelated_changes_lose_no_packet_of_an_established_flow(lab
             flow.step()
         assert flow.sent >= 3 * CHANGES
         assert flow.lost() is None
+        flows(alive=[connection])
+        assert sum(w["revoked"] for w in lab.api.weft("workers")["workers"]) == revoked
         permits = next(r["id"] for r in group["rules"])
         lab.api.delete("security_group_rule", permits)  # and one that is related
         mark = flow.sent + 20
         lab.wait(lambda: flow.sent > mark + 100, YES, "more packets")
         flow.settle()
         assert not [n for n in flow.seen if n > mark]
+    connection.close()
 
 
 def test_a_port_that_changes_group_and_address_pair_at_once_is_never_half_changed(lab):
