@@ -178,6 +178,15 @@ def test_trace_names_spoofing_unknown_addresses_and_answers_of_the_node(lab):
     assert "arp" in lab.weft("trace", "vm1", f"arp who-has {b.ip}")
 
 
+def test_trace_gives_the_reason_that_the_datapath_counts_when_nobody_gets_the_packet(lab):
+    a, b, _ = pair(lab)
+    assert as_json(lab, "trace", "vm1", "udp > 224.0.0.18:9")["reason"] == "ingress-rules"
+    assert as_json(lab, "trace", "vm1", f"tcp > {b.ip}:80 syn")["out_ports"] == [b.id]
+    b.unplug()
+    lab.wait(lambda: as_json(lab, "trace", "vm1", f"tcp > {b.ip}:80 syn").get("reason") == "port-detached",
+             what="the trace that knows of the missing interface")
+
+
 def test_trace_of_a_packet_of_an_open_connection_finds_its_session(lab):
     a, b, _ = pair(lab)
     flow = Flow(a, b, 80)

@@ -20,9 +20,30 @@ static const char *port_id_of(const struct native *dp, uint16_t index)
 	return p == NULL ? "?" : p->id;
 }
 
+static bool is_attached(struct native *dp, uint16_t port)
+{
+	const struct port *p = native_port(dp, port);
+
+	return p != NULL && atomic_load_explicit(&p->io, memory_order_relaxed) != NULL;
+}
+
+// A permitted packet still goes nowhere without the receiver's interface.
+static void forward(struct native *dp, uint16_t port, json_t *stages, json_t *out_ports,
+		    struct judge *j)
+{
+	if (is_attached(dp, port)) {
+		json_array_append_new(out_ports, json_string(port_id_of(dp, port)));
+		j->verdict = VERDICT_FORWARD;
+		return;
+	}
+	note(stages, "send", "drop", weft_drop_sentence(DROP_PORT_DETACHED));
+	j->verdict = VERDICT_DROP;
+	j->why = DROP_PORT_DETACHED;
+}
+
 // What the fast path would do with it before any stage is asked.
 static bool note_session(struct native *dp, const struct packet *p, const uint8_t *frame,
-			 json_t *stages, json_t *out_ports)
+			 json_t *stages, json_t *out_ports, struct judge *j)
 {
 	const struct session *s = p->kind != PACKET_IP ? NULL
 						       : weft_session_get(dp->sessions, &p->key,
@@ -49,23 +70,27 @@ static bool note_session(struct native *dp, const struct packet *p, const uint8_
 	note(stages, "session", "forward",
 	     s->flags & SESSION_REPLY ? "reply of an established flow"
 				      : "packet of an established flow");
-	json_array_append_new(out_ports, json_string(port_id_of(dp, s->out_port)));
+	forward(dp, s->out_port, stages, out_ports, j);
 	return true;
 }
 
-static void flood_receivers(struct native *dp, struct judge *j, json_t *stages, json_t *out_ports)
+// Returns why the last receiver does not get it, as the worker counts a packet that nobody gets.
+static enum drop flood_receivers(struct native *dp, struct judge *j, json_t *stages,
+				 json_t *out_ports)
 {
 	const uint16_t *ports;
 	size_t n = weft_judge_receivers(j, &ports);
+	enum drop last = j->if_nobody;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct port_policy *out = native_policy(dp, ports[i], j->epoch);
 		enum drop why;
 
-		if (out == NULL || out->index == j->in->index)
+		if (out == NULL || out->index == j->in->index || !is_attached(dp, ports[i]))
 			continue;
 		j->ingress_rule = NULL;
 		why = weft_judge_receiver(j, out);
+		last = why;
 		json_array_append_new(stages,
 				      json_pack("{s:s,s:s,s:s,s:s?}", "stage", "ingress", "verdict",
 						why == DROP_NONE ? "forward" : "drop", "detail",
@@ -75,6 +100,7 @@ static void flood_receivers(struct native *dp, struct judge *j, json_t *stages, 
 		if (why == DROP_NONE)
 			json_array_append_new(out_ports, json_string(out->plan->id));
 	}
+	return last;
 }
 
 static const char *verdict_word(enum verdict v)
@@ -96,6 +122,7 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 		  json_t *stages, json_t *out_ports, struct judge *j)
 {
 	struct session *related = weft_session_related(dp->sessions, p, frame);
+	enum drop last = DROP_NONE;
 
 	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, frame, (uint32_t)len);
 	j->record = stages;
@@ -110,12 +137,12 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 	}
 	weft_judge(j);
 	if (j->verdict == VERDICT_FORWARD)
-		json_array_append_new(out_ports, json_string(j->out->plan->id));
+		forward(dp, j->out->index, stages, out_ports, j);
 	else if (j->verdict == VERDICT_FLOOD)
-		flood_receivers(dp, j, stages, out_ports);
+		last = flood_receivers(dp, j, stages, out_ports);
 	if (j->verdict == VERDICT_FLOOD && json_array_size(out_ports) == 0) {
 		j->verdict = VERDICT_DROP;
-		j->why = j->if_nobody;
+		j->why = last == DROP_NONE ? j->if_nobody : last;
 	}
 }
 
@@ -136,9 +163,7 @@ int weft_native_trace(struct native *dp, const char *port_id, const uint8_t *fra
 	j.why = weft_packet_parse(frame, len, len, port->index, &p);
 	if (j.why != DROP_NONE)
 		note(stages, "parse", "drop", weft_drop_sentence(j.why));
-	else if (note_session(dp, &p, frame, stages, out_ports))
-		j.verdict = VERDICT_FORWARD;
-	else
+	else if (!note_session(dp, &p, frame, stages, out_ports, &j))
 		judge(dp, &p, frame, len, stages, out_ports, &j);
 
 	*out = json_pack("{s:s,s:s,s:s,s:o,s:o}", "port", port_id, "packet",
