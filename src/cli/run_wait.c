@@ -72,42 +72,61 @@ static void print_sample(const struct invocation *in, const json_t *s)
 	       json_string_value(json_object_get(s, "packet")));
 }
 
-// What was sampled since the last look. The daemon tells how long ago each was; a little is seen twice rather
-// than missed at the edge, so the edge is kept in the daemon's own time.
-static void print_new(const struct invocation *in, const json_t *samples, uint64_t now,
-		      uint64_t *seen_until)
-{
-	uint64_t newest = *seen_until;
+// How far the samples are known: until this moment of the daemon's clock, and so many of that moment.
+struct seen {
+	json_int_t until_ms;
+	size_t of_it;
+};
 
+// What was sampled since the last look; in == NULL only remembers.
+static void print_new(const struct invocation *in, const json_t *samples, struct seen *seen)
+{
+	size_t again = seen->of_it;
+
+	// The newest is first. A clock that went back is another daemon's.
+	if (json_array_size(samples) > 0 &&
+	    json_integer_value(json_object_get(json_array_get(samples, 0), "at_ms")) <
+		    seen->until_ms) {
+		*seen = (struct seen) {0};
+		again = 0;
+	}
 	for (size_t i = json_array_size(samples); i > 0; i--) {
 		const json_t *s = json_array_get(samples, i - 1);
-		uint64_t at = now - (uint64_t)json_integer_value(json_object_get(s, "ago_ms"));
+		json_int_t at = json_integer_value(json_object_get(s, "at_ms"));
 
-		if (at <= *seen_until)
+		if (at < seen->until_ms)
 			continue;
-		print_sample(in, s);
-		if (at > newest)
-			newest = at;
+		if (at > seen->until_ms) {
+			*seen = (struct seen) {.until_ms = at};
+			again = 0;
+		} else if (again > 0) {
+			again--;
+			continue;
+		}
+		seen->of_it++;
+		if (in != NULL)
+			print_sample(in, s);
 	}
 	fflush(stdout);
-	*seen_until = newest;
 }
 
 int weft_run_watch_drops(const struct invocation *in, struct err *err)
 {
 	double interval = 1, count = 0;
-	uint64_t seen_until = weft_now_ms();
+	struct seen seen = {0};
 	int ret = number("interval", in->options[0], 0.05, &interval, err);
 
 	if (ret == 0)
 		ret = number("count", in->options[1], 1, &count, err);
-	for (double i = 0; ret == 0 && (count == 0 || i < count); i++) {
+	// The look before the first says what happened already.
+	for (double i = 0; ret == 0 && (count == 0 || i <= count); i++) {
 		json_t *j = NULL;
 
-		sleep_s(interval);
+		if (i > 0)
+			sleep_s(interval);
 		ret = weft_http(in->api, "/weft/v1/drops?limit=256", NULL, &j, err);
 		if (ret == 0)
-			print_new(in, json_object_get(j, "samples"), weft_now_ms(), &seen_until);
+			print_new(i == 0 ? NULL : in, json_object_get(j, "samples"), &seen);
 		json_decref(j);
 	}
 	return ret;

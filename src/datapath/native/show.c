@@ -119,9 +119,9 @@ static json_t *sample_json(struct native *dp, const struct drop_sample *s, uint3
 
 	// A packet that the parser refused can still be told by what it looked like so far.
 	weft_packet_parse(s->bytes, s->len, s->total, s->port, &p);
-	return json_pack("{s:I,s:s?,s:s,s:s}", "ago_ms", (json_int_t)(uint32_t)(now - s->at_ms),
-			 "port", port == NULL ? NULL : port->id, "reason",
-			 weft_drop_word(s->reason), "packet",
+	return json_pack("{s:I,s:I,s:s?,s:s,s:s}", "ago_ms", (json_int_t)(uint32_t)(now - s->at_ms),
+			 "at_ms", (json_int_t)s->at_ms, "port", port == NULL ? NULL : port->id,
+			 "reason", weft_drop_word(s->reason), "packet",
 			 weft_packet_text(s->bytes, s->len, &p, text, sizeof(text)));
 }
 
