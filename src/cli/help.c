@@ -117,8 +117,9 @@ void weft_cli_completion(struct text *out)
 		weft_text_add(out, "\"");
 		if (strncmp(c->args, "PORT", 4) == 0)
 			weft_text_add(
-				out, "; words+=$(weft --json show ports 2>/dev/null | "
-				     "sed -n 's/^ *\"id\": \"\\(.*\\)\",*$/\\1 /p' | tr -d '\\n')");
+				out,
+				"; words+=$(weft --json show ports 2>/dev/null | "
+				"sed -n 's/^ \\{6\\}\"id\": \"\\(.*\\)\",*$/\\1 /p' | tr -d '\\n')");
 		weft_text_add(out, " ;;\n");
 	}
 	weft_text_add(out, "\t*\" show \"*) words+=\"");

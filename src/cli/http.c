@@ -68,7 +68,12 @@ static int decode(const struct text *answer, long status, const char *url, json_
 	const char *said = sentence(j);
 	int ret = 0;
 
-	if (status >= 300)
+	if (status == 401)
+		ret = weft_fail(
+			err, code_of(status),
+			"weftd asks for a token ([api] tokens) and %s: put one into $OS_TOKEN",
+			getenv("OS_TOKEN") == NULL ? "none was given" : "does not know this one");
+	else if (status >= 300)
 		ret = weft_fail(err, code_of(status), "%s",
 				said != NULL ? said
 					     : "weftd refused the request without saying why");
