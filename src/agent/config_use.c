@@ -107,7 +107,7 @@ static const char man_tail[] =
 	".TP\n.I /var/lib/weft\nThe state: [node] state_dir.\n"
 	".SH ENVIRONMENT\n"
 	".TP\n.B NOTIFY_SOCKET\nWhere readiness is told, see sd_notify(3).\n"
-	".SH SEE ALSO\nweft(1)\n";
+	".SH SEE ALSO\nweft(8)\n";
 
 void weft_config_man(struct text *out)
 {

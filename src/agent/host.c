@@ -39,6 +39,7 @@ int weft_host_check_rights(struct err *err)
 int weft_host_directory(const char *key, const char *path, struct err *err)
 {
 	char part[256];
+	struct stat st;
 
 	if (strlen(path) >= sizeof(part))
 		return weft_fail(err, -ENAMETOOLONG, "%s = %s: the path is too long", key, path);
@@ -53,6 +54,8 @@ int weft_host_directory(const char *key, const char *path, struct err *err)
 		if (*c == '\0')
 			break;
 	}
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		return weft_fail(err, -ENOTDIR, "%s = %s: it is no directory", key, path);
 	if (access(path, R_OK | W_OK | X_OK) != 0)
 		return weft_fail(err, -errno, "%s = %s: it cannot be written to: %s", key, path,
 				 strerror(errno));

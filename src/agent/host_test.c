@@ -55,6 +55,8 @@ static void a_directory_that_cannot_be_says_which_and_why(void **state)
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fclose(f);
+	assert_int_equal(weft_host_directory("run_dir", path, &err), -ENOTDIR);
+	assert_non_null(strstr(err.msg, "it is no directory"));
 	strcat(path, "/dir");
 	assert_int_equal(weft_host_directory("run_dir", path, &err), -ENOTDIR);
 	assert_non_null(strstr(err.msg, "run_dir = "));

@@ -273,6 +273,6 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"sessions, drops, workers, ready, explain/PORT and trace",
+		"routers, sessions, drops, workers, ready, explain/PORT and trace",
 		path);
 }

@@ -107,7 +107,8 @@ static int read_endpoints(struct reader *r, bool ports)
 	if (is_arrow(word(r)))
 		r->at++;
 	if (!parse_endpoint(word(r), &s->dst, &dport))
-		return fail_word(r, "the destination address is missing");
+		return fail_word(
+			r, "a destination address is wanted here: IP, IP:PORT or [IPV6]:PORT");
 	if (ports && dport < 0)
 		return fail_word(r, "the destination needs a port");
 	if (!ports && dport >= 0)
