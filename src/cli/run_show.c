@@ -246,8 +246,10 @@ int weft_run_show_drops(const struct invocation *in, struct err *err)
 	weft_text_add(&t, "%12s  %-22s %s\n", "PACKETS", "REASON", "");
 	json_array_foreach(json_object_get(j, "drops"), i, d) {
 		json_int_t n = json_integer_value(json_object_get(d, "packets"));
+		const char *reason = json_string_value(json_object_get(d, "reason"));
 
-		if (n > 0 || in->options[0] != NULL)
+		// Consumed by a service is no loss.
+		if ((n > 0 && strcmp(reason, "service-done") != 0) || in->options[0] != NULL)
 			weft_text_add(&t, "%12lld  %-22s %s\n", (long long)n,
 				      json_string_value(json_object_get(d, "reason")),
 				      json_string_value(json_object_get(d, "sentence")));

@@ -42,8 +42,11 @@ void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop
 {
 	w->drops[reason]++;
 	w->port_drops[in_port][reason]++;
-	w->port_stats[in_port].drops++;
-	sample(w, m, in_port, reason);
+	// What a local service has consumed (a probe, a report) is counted, but it is no loss.
+	if (reason != DROP_SERVICE_DONE) {
+		w->port_stats[in_port].drops++;
+		sample(w, m, in_port, reason);
+	}
 	rte_pktmbuf_free(m);
 }
 
