@@ -127,7 +127,11 @@ class Lab:
         self.daemon = None
         self._write_config(config)
         self.api = Api(self.node.name)
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def _write_config(self, extra):
         """The lab's own configuration with `extra` (INI text) over it."""
@@ -144,10 +148,15 @@ class Lab:
         self.log = open(f"{self.dir}/weftd.log", "ab")
         self.daemon = self.node.popen(f"{BUILD}/weftd", "-c", f"{self.dir}/weftd.conf",
                                       stdout=self.log, stderr=self.log)
-        p = subprocess.run(["ip", "netns", "exec", self.node.name, f"{BUILD}/weft", "wait-ready",
-                            "--timeout", "30"], capture_output=True, text=True)
-        if p.returncode != 0 or self.daemon.poll() is not None:
-            raise RuntimeError(f"weftd did not start: {p.stderr}\n{self.log_text()}")
+        ready = self.node.popen(f"{BUILD}/weft", "wait-ready", "--timeout", "30",
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while ready.poll() is None and self.daemon.poll() is None:
+            time.sleep(0.005)
+        if self.daemon.poll() is not None:
+            ready.kill()
+        _, said = ready.communicate()
+        if ready.returncode != 0:
+            raise RuntimeError(f"weftd did not start: {said}\n{self.log_text()}")
 
     def log_text(self):
         with open(f"{self.dir}/weftd.log", errors="replace") as f:
