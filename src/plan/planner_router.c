@@ -112,10 +112,9 @@ static int stage_part(struct part *part, struct map *done, struct err *err)
 }
 
 // The part that a network or a router is in, unless it has been looked at.
-static int stage_around(struct planner *p, struct map *done, const char *network,
-			const char *router, struct err *err)
+static int stage_around(struct planner *p, struct map *done, enum cell_kind kind, const char *id,
+			struct err *err)
 {
-	const char *id = network != NULL ? network : router;
 	struct part part = {.p = p};
 	const struct object *o;
 	int ret = 0;
@@ -124,14 +123,14 @@ static int stage_around(struct planner *p, struct map *done, const char *network
 		return 0;
 	part.networks = weft_map_new();
 	part.routers = weft_map_new();
-	if (network != NULL) {
-		weft_map_put(part.networks, network, &part);
+	if (kind == CELL_NETWORK) {
+		weft_map_put(part.networks, id, &part);
 	} else {
-		o = weft_model_get(p->model, RES_ROUTER, router);
+		o = weft_model_get(p->model, RES_ROUTER, id);
 		if (o != NULL)
-			weft_map_put(part.routers, router, (void *)o);
+			weft_map_put(part.routers, id, (void *)o);
 		else
-			set_router(p, router, NULL);
+			set_router(p, id, NULL);
 	}
 	ret = stage_part(&part, done, err);
 	weft_map_free(part.networks);
@@ -146,10 +145,10 @@ static int stage_router_change(struct planner *p, struct map *done, const char *
 	struct plan_router *old = cell == NULL || cell->now.object == NULL
 					  ? NULL
 					  : weft_plan_object_copy(PLAN_ROUTER, cell->now.object);
-	int ret = stage_around(p, done, NULL, id, err);
+	int ret = stage_around(p, done, CELL_ROUTER, id, err);
 
 	for (size_t i = 0; old != NULL && i < old->n_interfaces && ret == 0; i++)
-		ret = stage_around(p, done, old->interfaces[i].network_id, NULL, err);
+		ret = stage_around(p, done, CELL_NETWORK, old->interfaces[i].network_id, err);
 	weft_plan_object_free(PLAN_ROUTER, old);
 	return ret;
 }
@@ -184,7 +183,7 @@ int weft_planner_stage_routers(struct planner *p, const struct model_change *cha
 			char id[WEFT_ID_LEN + 1];
 
 			attr_copy(id, sizeof(id), c->key.id);
-			ret = stage_around(p, done, id, NULL, err);
+			ret = stage_around(p, done, CELL_NETWORK, id, err);
 		}
 	}
 	weft_map_free(done);
