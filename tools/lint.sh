@@ -65,6 +65,7 @@ check_clang() {
 # leaks are the sanitizer build's to find. "Undefined pointer" is said of what a function of another
 # file has set (see .clang-tidy).
 check_tidy() {
+	command -v clang-tidy >/dev/null || return 1
 	local findings=build-clang/tidy.log
 	tools/build.sh build-clang >/dev/null || return 1
 	# err.c defines what tools/analyzer.h wraps; in tests, nobody tells it that an assertion ends them.
