@@ -76,8 +76,10 @@ static struct bench *started(void **state)
 	struct bench *b = *state;
 	struct err err = {0};
 
-	if (b->loop == NULL)
+	if (b->loop == NULL) {
+		print_message("no right to make a network namespace\n");
 		skip();
+	}
 	if (weft_link_watch_start(b->loop, changed, b, &b->watch, &err) != 0)
 		fail_msg("%s", err.msg);
 	return b;
@@ -87,8 +89,10 @@ static void what_is_there_at_the_start_is_told(void **state)
 {
 	struct bench *b = *state;
 
-	if (b->loop == NULL)
+	if (b->loop == NULL) {
+		print_message("no right to make a network namespace\n");
 		skip();
+	}
 	run("ip link add " TAP_A " type veth peer name other");
 	started(state);
 	assert_int_equal(b->changes, 1);
