@@ -37,8 +37,15 @@ struct datapath_timeouts {
 	uint32_t other;		  // (600)
 };
 
+// A physical network and what leads to it: a kernel interface's name, or a DPDK device's arguments.
+struct datapath_physical {
+	const char *name, *device;
+};
+
 struct datapath_config {
 	const char *run_dir;
+	size_t n_physical;
+	const struct datapath_physical *physical;
 	uint16_t workers;
 	const char *cores; // "", "0", "2-5", "1,3"
 	enum datapath_poll poll;
@@ -58,8 +65,12 @@ enum datapath_show {
 	DATAPATH_SHOW_NETWORKS,
 	DATAPATH_SHOW_GROUPS,
 	DATAPATH_SHOW_ROUTERS,
-	DATAPATH_SHOW_SESSIONS, // id = port id or NULL; at most `limit`
-	DATAPATH_SHOW_DROPS,	// reasons with counts and sentences; recent samples
+	DATAPATH_SHOW_FLOATING_IPS, // with their forwardings
+	DATAPATH_SHOW_NAT, // translated sessions, both tuples; id = port id or NULL; at most `limit`
+	DATAPATH_SHOW_NEIGHBOURS, // next hops on provider networks: address, MAC, state, age
+	DATAPATH_SHOW_UPLINKS,	  // devices of physical networks, and the networks on each
+	DATAPATH_SHOW_SESSIONS,	  // id = port id or NULL; at most `limit`
+	DATAPATH_SHOW_DROPS,	  // reasons with counts and sentences; recent samples
 	DATAPATH_SHOW_WORKERS,
 	DATAPATH_SHOW_POLICY, // id = port: what is compiled for it (weft explain)
 };

@@ -12,6 +12,8 @@ static const size_t object_size[] = {
 	[PLAN_PORT] = sizeof(struct plan_port),
 	[PLAN_NEIGHBOUR] = sizeof(struct plan_neighbour),
 	[PLAN_ROUTER] = sizeof(struct plan_router),
+	[PLAN_FLOATING] = sizeof(struct plan_floating),
+	[PLAN_FORWARDING] = sizeof(struct plan_forwarding),
 };
 
 // A NULL list of nothing stays NULL.
@@ -116,9 +118,9 @@ static bool subnet_equal(const struct plan_subnet *a, const struct plan_subnet *
 {
 	if (strcmp(a->id, b->id) != 0 || strcmp(a->network_id, b->network_id) != 0 ||
 	    !prefix_same(&a->cidr, &b->cidr) || !weft_ip_equal(&a->gateway, &b->gateway) ||
-	    a->dhcp != b->dhcp || a->lease_s != b->lease_s ||
-	    strcmp(a->dns_domain, b->dns_domain) != 0 || a->n_dns != b->n_dns ||
-	    a->n_routes != b->n_routes)
+	    a->dhcp != b->dhcp || a->ra != b->ra || a->address != b->address ||
+	    a->lease_s != b->lease_s || strcmp(a->dns_domain, b->dns_domain) != 0 ||
+	    a->n_dns != b->n_dns || a->n_routes != b->n_routes)
 		return false;
 	for (size_t i = 0; i < a->n_dns; i++) {
 		if (!weft_ip_equal(&a->dns[i], &b->dns[i]))
@@ -202,7 +204,8 @@ static bool neighbour_equal(const struct plan_neighbour *a, const struct plan_ne
 static bool interface_equal(const struct plan_interface *a, const struct plan_interface *b)
 {
 	if (strcmp(a->port_id, b->port_id) != 0 || strcmp(a->network_id, b->network_id) != 0 ||
-	    !weft_mac_equal(&a->mac, &b->mac) || a->n_addrs != b->n_addrs)
+	    !weft_mac_equal(&a->mac, &b->mac) || a->external != b->external ||
+	    a->n_addrs != b->n_addrs)
 		return false;
 	for (size_t i = 0; i < a->n_addrs; i++) {
 		if (!prefix_same(&a->addrs[i], &b->addrs[i]))
@@ -214,13 +217,30 @@ static bool interface_equal(const struct plan_interface *a, const struct plan_in
 static bool router_equal(const struct plan_router *a, const struct plan_router *b)
 {
 	if (strcmp(a->id, b->id) != 0 || a->admin_up != b->admin_up ||
-	    a->n_interfaces != b->n_interfaces || a->n_routes != b->n_routes)
+	    !weft_ip_equal(&a->snat, &b->snat) || a->n_interfaces != b->n_interfaces ||
+	    a->n_routes != b->n_routes)
 		return false;
 	for (size_t i = 0; i < a->n_interfaces; i++) {
 		if (!interface_equal(&a->interfaces[i], &b->interfaces[i]))
 			return false;
 	}
 	return routes_equal(a->routes, b->routes, a->n_routes);
+}
+
+static bool floating_equal(const struct plan_floating *a, const struct plan_floating *b)
+{
+	return strcmp(a->id, b->id) == 0 && strcmp(a->router_id, b->router_id) == 0 &&
+	       strcmp(a->network_id, b->network_id) == 0 && weft_ip_equal(&a->ip, &b->ip) &&
+	       weft_mac_equal(&a->mac, &b->mac) && weft_ip_equal(&a->fixed, &b->fixed) &&
+	       strcmp(a->port_id, b->port_id) == 0;
+}
+
+static bool forwarding_equal(const struct plan_forwarding *a, const struct plan_forwarding *b)
+{
+	return strcmp(a->id, b->id) == 0 && strcmp(a->floating_id, b->floating_id) == 0 &&
+	       a->proto == b->proto && a->port_min == b->port_min && a->port_max == b->port_max &&
+	       weft_ip_equal(&a->fixed, &b->fixed) && a->fixed_port == b->fixed_port &&
+	       strcmp(a->port_id, b->port_id) == 0;
 }
 
 bool weft_plan_object_equal(enum plan_kind kind, const void *a, const void *b)
@@ -240,6 +260,10 @@ bool weft_plan_object_equal(enum plan_kind kind, const void *a, const void *b)
 		return neighbour_equal(a, b);
 	case PLAN_ROUTER:
 		return router_equal(a, b);
+	case PLAN_FLOATING:
+		return floating_equal(a, b);
+	case PLAN_FORWARDING:
+		return forwarding_equal(a, b);
 	}
 	abort();
 }

@@ -11,8 +11,8 @@
 //
 // Ownership  a batch owns its objects; a datapath copies what it keeps
 // Threads    one (the control thread)
-// Order      within a batch: networks, subnets, set members, rule sets, ports, neighbours, routers are put in this order and
-//            deleted in the reverse order, so that references always resolve
+// Order      within a batch: networks, subnets, set members, rule sets, ports, neighbours, routers, floating IPs, forwardings are
+//            put in this order and deleted in the reverse order, so that references always resolve
 #pragma once
 
 #include <stdbool.h>
@@ -30,15 +30,19 @@ enum plan_kind {
 	PLAN_PORT,
 	PLAN_NEIGHBOUR,
 	PLAN_ROUTER,
+	PLAN_FLOATING,	 // a floating IP that this node translates
+	PLAN_FORWARDING, // a forwarded port (or range) of a floating IP
 };
 
 enum plan_op { PLAN_PUT, PLAN_DEL };
 
 struct plan_network {
 	char id[WEFT_ID_LEN + 1];
-	uint32_t mtu;	   // of the IP layer, bytes
-	char physical[32]; // physical network, "" = none (a tenant network; tunnels come later)
-	uint32_t segment;  // VLAN id or VNI; 0 = none or untagged
+	uint32_t mtu; // of the IP layer, bytes
+	// Physical network, "" = none (a tenant network; tunnels come later). Such a network goes on outside the node through
+	// the device that the configuration gives to the physical network: its uplink.
+	char physical[32];
+	uint32_t segment; // VLAN id or VNI; 0 = none or untagged
 };
 
 struct plan_route {
@@ -46,14 +50,24 @@ struct plan_route {
 	struct ip_addr via;
 };
 
+// How hosts of an IPv6 subnet get their addresses (Neutron's ipv6_ra_mode and ipv6_address_mode; RFC 4862, 8415).
+enum plan_v6_mode {
+	PLAN_V6_NONE,
+	PLAN_V6_SLAAC,	   // autonomous
+	PLAN_V6_STATELESS, // autonomous; the rest by DHCPv6
+	PLAN_V6_STATEFUL,  // by DHCPv6
+};
+
 struct plan_subnet {
 	char id[WEFT_ID_LEN + 1];
 	char network_id[WEFT_ID_LEN + 1];
 	struct ip_prefix cidr;
-	struct ip_addr gateway; // family 0 = none
-	bool dhcp;		// answer DHCP for its addresses
-	uint32_t lease_s;	// 86400
-	char dns_domain[256];	// "" = none
+	struct ip_addr gateway;	   // family 0 = none
+	bool dhcp;		   // answer DHCP (by family) for its addresses
+	enum plan_v6_mode ra;	   // IPv6: what its routers advertise; NONE = they do not
+	enum plan_v6_mode address; // IPv6: what the DHCPv6 server gives
+	uint32_t lease_s;	   // 86400
+	char dns_domain[256];	   // "" = none
 	size_t n_dns, n_routes;
 	struct ip_addr *dns;
 	struct plan_route *routes; // host routes
@@ -145,31 +159,63 @@ struct plan_interface {
 	char port_id[WEFT_ID_LEN + 1];
 	char network_id[WEFT_ID_LEN + 1];
 	struct mac_addr mac;
+	bool external; // the router's gateway: at most one, on an external network
 	size_t n_addrs;
 	struct ip_prefix *addrs; // the interface's own addresses, each with its subnet's length
 };
 
 // A router that one of this node's ports can reach, with all its interfaces. Routes beside the connected subnets; the longest
-// prefix wins.
+// prefix wins. The default routes through its gateway are among them; a next hop that is link-local (fe80::/10) is on the
+// external interface.
 struct plan_router {
 	char id[WEFT_ID_LEN + 1];
 	bool admin_up; // false: it answers and forwards nothing
+	// IPv4: the source of what leaves by the external interface and has no floating IP. Family 0: it leaves untranslated.
+	// (Where several nodes share a router, only the one that holds its SNAT has this; the others' default route will lead there.)
+	struct ip_addr snat;
 	size_t n_interfaces, n_routes;
 	struct plan_interface *interfaces;
 	struct plan_route *routes;
+};
+
+// A floating IP of a router: translated one for one to a fixed IP, or only by forwarded ports. It is in the plan of the node
+// that has the fixed IP's port (or, if the port is bound nowhere, of the one that holds the router's SNAT), together with its router.
+struct plan_floating {
+	char id[WEFT_ID_LEN + 1];
+	char router_id[WEFT_ID_LEN + 1];
+	char network_id[WEFT_ID_LEN + 1]; // the external one
+	struct ip_addr ip;		  // IPv4
+	// Its own: ARP for the address is answered with it, and frames to and from the address carry it on the external network;
+	// so it may move between nodes without anybody's other addresses.
+	struct mac_addr mac;
+	struct ip_addr fixed;	       // family 0: only its forwardings count
+	char port_id[WEFT_ID_LEN + 1]; // the port that has `fixed`; "" = none
+};
+
+// External ports [port_min, port_max] of a floating IP go to fixed_port, fixed_port + 1, ... of `fixed`. Host order.
+struct plan_forwarding {
+	char id[WEFT_ID_LEN + 1];
+	char floating_id[WEFT_ID_LEN + 1];
+	uint8_t proto; // TCP or UDP
+	uint16_t port_min, port_max;
+	struct ip_addr fixed;
+	uint16_t fixed_port;
+	char port_id[WEFT_ID_LEN + 1]; // the port that has `fixed`
 };
 
 struct plan_change {
 	enum plan_op op;
 	enum plan_kind kind;
 	union { // PLAN_DEL: the same type, of which only the naming fields count
-		struct plan_network *network;	  // id
-		struct plan_subnet *subnet;	  // id, network_id
-		struct plan_member *member;	  // all
-		struct plan_rule_set *rule_set;	  // id
-		struct plan_port *port;		  // id
-		struct plan_neighbour *neighbour; // network_id, ip, mac, port_id
-		struct plan_router *router;	  // id
+		struct plan_network *network;	    // id
+		struct plan_subnet *subnet;	    // id, network_id
+		struct plan_member *member;	    // all
+		struct plan_rule_set *rule_set;	    // id
+		struct plan_port *port;		    // id
+		struct plan_neighbour *neighbour;   // network_id, ip, mac, port_id
+		struct plan_router *router;	    // id
+		struct plan_floating *floating;	    // id
+		struct plan_forwarding *forwarding; // id, floating_id
 		void *object;
 	};
 };

@@ -66,6 +66,19 @@
 	DROP(ROUTER_ADDRESS, "router-address",                                                      \
 	     "For the router itself, and nothing there takes it.")                                  \
 	DROP(ROUTE_LOOP, "route-loop", "The packet would pass more than 8 routers of this node.")   \
+	DROP(NEXT_HOP, "next-hop", "The next hop on the physical network does not answer.")         \
+	DROP(NEXT_HOP_WAIT, "next-hop-wait",                                                        \
+	     "Too many packets wait for the next hop's answer on the physical network.")            \
+	DROP(NAT_EXHAUSTED, "nat-exhausted",                                                        \
+	     "Every port of the router's address is in use towards this destination.")              \
+	DROP(NAT_NO_STATE, "nat-no-state",                                                          \
+	     "For a translated address, and belongs to no flow that is known.")                     \
+	DROP(NAT_PROTOCOL, "nat-protocol", "A packet of this kind cannot be translated.")           \
+	DROP(UPLINK_LOOP, "uplink-loop",                                                            \
+	     "The physical network sent a frame whose source MAC is this node's own.")              \
+	DROP(VLAN_UNKNOWN, "vlan-unknown",                                                          \
+	     "A frame from the physical network with a VLAN tag that no network here has.")         \
+	DROP(METADATA_OFF, "metadata-off", "For the metadata service, which is not configured.")    \
 	DROP(INTERNAL, "internal", "The datapath's own state was inconsistent; please report it.")
 
 enum drop {

@@ -5,7 +5,7 @@
 //   anti-spoof source MAC and IP, ARP, ND, DHCP server, RA                  stage_spoof.c
 //   service    ARP, ND, DHCP: answered here, or passed on where that is right  stage_service.c
 //   egress     the sender's security groups                                 stage_rules.c
-//   route      routers on the way: next network, next MAC, TTL             stage_route.c
+//   route      routers on the way: next network, next MAC, TTL, NAT        stage_route.c, stage_nat.c
 //   switch     the destination MAC                                          stage_switch.c
 //   ingress    the receiver's security groups                               stage_rules.c
 //
@@ -25,6 +25,7 @@ enum verdict {
 	VERDICT_FORWARD, // to one port; a session may be made
 	VERDICT_FLOOD,	 // to every port in `flood` whose ingress stage permits
 	VERDICT_ANSWER,	 // by a local service
+	VERDICT_RESOLVE, // it must wait until the next hop's MAC is known: `ask`
 	VERDICT_DROP,
 };
 
@@ -48,6 +49,14 @@ enum flood_to {
 	FLOOD_UNFILTERED, // only ports without port security: they may have any address
 	FLOOD_ASKED,	  // those, and the ports with a pair for a prefix that `asked` is in
 	FLOOD_OWNERS,	  // the ports in `owners`: they share an address or a MAC
+};
+
+// Whose MAC must be known before the packet can go on.
+struct next_hop {
+	uint32_t network_index;
+	struct ip_addr ip;
+	struct ip_addr from; // the asking router's address there, and its MAC
+	struct mac_addr from_mac;
 };
 
 struct judge {
@@ -76,6 +85,13 @@ struct judge {
 	uint16_t n_owners;
 	uint32_t network_index; // where it is now: the sender's, then behind each router
 	uint8_t eth_out[12];	// its MACs there
+	// Its addresses and ports there: what the routers so far have made of pkt->key. Rules and routes look at this one; in_port
+	// stays the sender's.
+	struct flow_key now;
+	// now.sport (an echo's identifier) may still be changed so that the reply's key is free: source NAT to a shared address. The port
+	// itself is chosen when the session is made (nat.h). Otherwise now is final.
+	bool pick_port;
+	struct next_hop ask;	// VERDICT_RESOLVE
 	uint8_t hops;		// routers passed
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
 	struct ip_addr asked;	// FLOOD_ASKED

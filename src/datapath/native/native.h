@@ -30,6 +30,7 @@
 #define NATIVE_MAX_PORTS   16384
 #define NATIVE_MAX_WORKERS 32
 #define NATIVE_NO_PORT	   UINT16_MAX
+#define NATIVE_MAX_TRUNKS  32 // physical networks
 #define NATIVE_BURST	   32
 
 // ---- Policy: immutable values of versioned maps --------------------------------------------------
@@ -38,6 +39,7 @@ struct network {
 	uint32_t index;
 	char id[WEFT_ID_LEN + 1];
 	uint32_t mtu;
+	uint16_t uplink; // index of the port that stands for the rest of a provider network; NATIVE_NO_PORT = none
 };
 
 struct subnet {
@@ -88,7 +90,17 @@ struct port_fixed {
 	struct vslot *subnet; // struct subnet
 };
 
+// What is behind a port index.
+enum port_role {
+	PORT_VM,
+	PORT_UPLINK, // the rest of one provider network, outside the node: a VLAN of a trunk, or its untagged frames. Its
+	// plan_port is made up: id = the network's id, port security off. Whatever MAC and address nobody on
+	// the node has is behind it.
+	PORT_METADATA, // the node's metadata proxy; in no network
+};
+
 struct port_policy {
+	enum port_role role;
 	uint16_t index;
 	uint32_t network_index;
 	struct vslot *network; // struct network
@@ -103,6 +115,7 @@ struct router_interface {
 	uint32_t network_index;
 	struct vslot *network; // struct network
 	struct mac_addr mac;
+	bool external; // the router's gateway
 	size_t n_addrs;
 	struct ip_prefix *addrs; // own addresses, each with its subnet's length
 };
@@ -114,16 +127,37 @@ struct router_route {
 };
 
 struct router {
+	uint32_t index; // stable for the router's life
 	char id[WEFT_ID_LEN + 1];
 	bool admin_up;
+	rte_be32_t
+		snat; // source of what leaves by the external interface without a floating IP; 0 = untranslated
 	size_t n_interfaces, n_routes;
 	struct router_interface *interfaces;
 	struct router_route *routes; // longest prefix first
 };
 
-struct gateway {	      // a MAC that is a router's
+struct gateway { // a MAC that is a router's: an interface's, or a floating IP's on the external network
 	struct vslot *router; // struct router
 	uint16_t interface;
+};
+
+// A forwarded port or range of a floating IP; host order.
+struct forwarding {
+	uint8_t proto;
+	uint16_t port_min, port_max, fixed_port;
+	rte_be32_t fixed;
+};
+
+// A floating IP; in two maps, by its own address and by the fixed IP.
+struct floating {
+	char id[WEFT_ID_LEN + 1];
+	struct vslot *router; // struct router
+	rte_be32_t ip;
+	rte_be32_t fixed; // 0: only its forwardings
+	struct mac_addr mac;
+	size_t n_forwardings;
+	struct forwarding *forwardings;
 };
 
 // Keys of the maps, zero-filled.
@@ -139,7 +173,15 @@ struct neighbour_key {
 	uint8_t ip[16];
 };
 
+struct floating_key { // by own address: the external network's index; by fixed IP: the router's
+	uint32_t scope;
+	rte_be32_t ip;
+};
+
 // ---- Ports and workers ---------------------------------------------------------------------------
+
+struct trunk;	 // the device of a physical network (uplink.h)
+struct resolver; // next hops on provider networks (resolver.h)
 
 struct port { // one per index in use
 	uint16_t index;
@@ -206,7 +248,9 @@ struct worker_stats {
 	uint64_t rejudged;    // sessions judged again after a policy change
 	uint64_t revoked;     // of them, cut
 	uint64_t sessions_added, sessions_expired;
-	uint64_t related; // ICMP errors carried for a known flow
+	uint64_t related;    // ICMP errors carried for a known flow
+	uint64_t translated; // sessions added with an address or a port changed
+	uint64_t nat_tries;  // ports tried for them that were in use
 	uint64_t sleeps;
 };
 
@@ -252,21 +296,28 @@ struct native {
 
 	// Policy
 	struct vstore *vs;
-	struct vmap *networks;	 // id -> struct network
-	struct vmap *subnets;	 // id -> struct subnet
-	struct vmap *ports;	 // id -> struct port_policy
-	struct vmap *rule_sets;	 // id -> struct rules
-	struct vmap *macs;	 // struct mac_key -> struct mac_owners
-	struct vmap *neighbours; // struct neighbour_key -> struct neighbours
-	struct vmap *floods;	 // network index -> struct flood_list
-	struct vmap *routers;	 // id -> struct router
-	struct vmap *gateways;	 // struct mac_key -> struct gateway
+	struct vmap *networks;	   // id -> struct network
+	struct vmap *subnets;	   // id -> struct subnet
+	struct vmap *ports;	   // id -> struct port_policy
+	struct vmap *rule_sets;	   // id -> struct rules
+	struct vmap *macs;	   // struct mac_key -> struct mac_owners
+	struct vmap *neighbours;   // struct neighbour_key -> struct neighbours
+	struct vmap *floods;	   // network index -> struct flood_list
+	struct vmap *routers;	   // id -> struct router
+	struct vmap *gateways;	   // struct mac_key -> struct gateway
+	struct vmap *floatings;	   // struct floating_key by own address -> struct floating
+	struct vmap *floatings_of; // struct floating_key by fixed IP -> struct floating
 	struct sets *sets;
 
 	_Atomic(struct port *) port[NATIVE_MAX_PORTS]; // by index
 	_Atomic uint32_t mtu[NATIVE_MAX_PORTS];	       // of the port's network
 	_Atomic uint32_t gen[NATIVE_MAX_PORTS];	       // policy generation, only grows
 	struct tables *tables; // the control thread's side of the policy (tables.h)
+
+	uint16_t n_trunks;
+	struct trunk *trunks[NATIVE_MAX_TRUNKS]; // fixed at start, in the configuration's order
+	struct resolver *resolver;
+	_Atomic uint16_t metadata_port; // index of the PORT_METADATA port; NATIVE_NO_PORT = none
 };
 
 // ---- Small things used everywhere ------------------------------------------------------------------
@@ -276,6 +327,8 @@ void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop
 // Hand a packet to a port's queue; sent at the end of the burst or when the queue is full.
 void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port);
 void weft_send_flush(struct worker *w);
+// Control thread: what the node says by itself (announcements, advertisements). Lost when the port is detached or full.
+void weft_send_now(struct native *dp, struct rte_mbuf *m, uint16_t out_port);
 
 // Milliseconds since start. Whole seconds by themselves: cycles times 1000 would overflow within months.
 static inline uint32_t native_now_ms(const struct native *dp)
@@ -314,6 +367,11 @@ static inline struct port *native_port(const struct native *dp, uint16_t index)
 	return index < NATIVE_MAX_PORTS
 		       ? atomic_load_explicit(&dp->port[index], memory_order_acquire)
 		       : NULL;
+}
+
+static inline bool native_is_uplink(const struct port_policy *p)
+{
+	return p->role == PORT_UPLINK;
 }
 
 static inline const struct port_policy *native_policy(const struct native *dp, uint16_t index,

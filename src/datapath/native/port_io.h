@@ -11,7 +11,7 @@
 //
 // The headers up to the transport header are in the first segment when a flag is set.
 //
-// Threads    rx: one worker at a time; tx: any worker; close: control thread, after a grace period
+// Threads    rx: one worker at a time; tx: any worker, and the control thread; close: control thread, after a grace period
 // Ownership  rx: the caller owns the mbufs; tx: takes those it accepts (returns how many, always the first ones)
 #pragma once
 

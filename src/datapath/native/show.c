@@ -281,6 +281,11 @@ int weft_native_show(struct native *dp, enum datapath_show what, const char *id,
 		if (id == NULL)
 			return weft_fail(err, -EINVAL, "which port? give its id");
 		return one_port(dp, what, id, limit, out, err);
+	case DATAPATH_SHOW_FLOATING_IPS:
+	case DATAPATH_SHOW_NAT:
+	case DATAPATH_SHOW_NEIGHBOURS:
+	case DATAPATH_SHOW_UPLINKS:
+		break;
 	}
 	return weft_fail(err, -EINVAL, "the native datapath has no such view");
 }

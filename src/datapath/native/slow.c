@@ -23,6 +23,7 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		.related_to = NATIVE_NO_PORT,
 	};
 	memcpy(j->eth_out, eth, sizeof(j->eth_out));
+	j->now = p->key;
 	if (j->in != NULL)
 		j->network_index = j->in->network_index;
 }
@@ -264,6 +265,9 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 		return;
 	case VERDICT_ANSWER:
 		answer(w, m, &j);
+		return;
+	case VERDICT_RESOLVE:
+		weft_drop(w, m, p->key.in_port, DROP_NEXT_HOP);
 		return;
 	case VERDICT_DROP:
 		break;

@@ -49,6 +49,7 @@ struct tables *weft_tables_new(struct native *dp, void (*detach)(struct native *
 	struct tables *t = weft_tables_alloc(sizeof(*t));
 
 	t->dp = dp;
+	atomic_store(&dp->metadata_port, NATIVE_NO_PORT);
 	t->detach = detach;
 	t->networks = weft_map_new();
 	t->rule_sets = weft_map_new();
@@ -138,6 +139,7 @@ static void network_put(struct tables *t, const struct plan_network *plan)
 	n->index = weft_tables_network_index(t, plan->id);
 	memcpy(n->id, plan->id, sizeof(n->id));
 	n->mtu = plan->mtu;
+	n->uplink = NATIVE_NO_PORT;
 	weft_vmap_put(t->dp->networks, n->id, n);
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
 		struct port_ctl *c = weft_map_value(e);
@@ -319,6 +321,9 @@ static void stage_put(struct tables *t, const struct plan_change *c, struct rule
 	case PLAN_ROUTER:
 		weft_tables_router_put(t, c->router);
 		break;
+	case PLAN_FLOATING:
+	case PLAN_FORWARDING:
+		break;
 	}
 }
 
@@ -348,6 +353,9 @@ static void stage_del(struct tables *t, const struct plan_change *c)
 		break;
 	case PLAN_ROUTER:
 		weft_tables_router_del(t, c->router->id);
+		break;
+	case PLAN_FLOATING:
+	case PLAN_FORWARDING:
 		break;
 	}
 }

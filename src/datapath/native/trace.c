@@ -112,6 +112,8 @@ static const char *verdict_word(enum verdict v)
 		return "flood";
 	case VERDICT_ANSWER:
 		return "answer";
+	case VERDICT_RESOLVE:
+		return "resolve";
 	case VERDICT_DROP:
 		break;
 	}

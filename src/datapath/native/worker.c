@@ -105,6 +105,15 @@ void weft_send_flush(struct worker *w)
 	w->n_dirty = 0;
 }
 
+void weft_send_now(struct native *dp, struct rte_mbuf *m, uint16_t out_port)
+{
+	struct port *p = native_port(dp, out_port);
+	struct port_io *io = p == NULL ? NULL : atomic_load_explicit(&p->io, memory_order_acquire);
+
+	if (io == NULL || io->ops->tx(io, &m, 1) == 0)
+		rte_pktmbuf_free(m);
+}
+
 // ---- The turn --------------------------------------------------------------------------------------
 
 static uint32_t poll_ports(struct worker *w)
