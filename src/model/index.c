@@ -26,6 +26,14 @@ static const struct ref_source {
 				     NULL},
 	[REF_ROUTER_PORTS] = {RES_PORT, "device_id", NULL, weft_port_is_interface},
 	[REF_NETWORK_ROUTER_PORTS] = {RES_PORT, "network_id", NULL, weft_port_is_interface},
+	[REF_ROUTER_GATEWAY_PORTS] = {RES_PORT, "device_id", NULL, weft_port_is_gateway},
+	[REF_NETWORK_GATEWAY_PORTS] = {RES_PORT, "network_id", NULL, weft_port_is_gateway},
+	[REF_FLOATING_IP_PORTS] = {RES_PORT, "device_id", NULL, weft_port_is_floating},
+	[REF_NETWORK_FLOATING_IPS] = {RES_FLOATING_IP, "floating_network_id", NULL, NULL},
+	[REF_ROUTER_FLOATING_IPS] = {RES_FLOATING_IP, "router_id", NULL, NULL},
+	[REF_PORT_FLOATING_IPS] = {RES_FLOATING_IP, "port_id", NULL, NULL},
+	[REF_FLOATING_IP_FORWARDINGS] = {RES_PORT_FORWARDING, "floatingip_id", NULL, NULL},
+	[REF_PORT_FORWARDINGS] = {RES_PORT_FORWARDING, "internal_port_id", NULL, NULL},
 };
 
 struct object *weft_object_new(enum resource type, json_t *attr)

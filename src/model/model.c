@@ -19,6 +19,16 @@ static const char *copy(const char *text, const char *otherwise)
 	return s;
 }
 
+static const char *const *copy_names(const char *const *names, size_t n)
+{
+	const char **all = calloc(n + 1, sizeof(*all));
+	if (all == NULL)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		all[i] = copy(names[i], "");
+	return all;
+}
+
 struct model *weft_model_new(const struct model_config *config)
 {
 	struct model *m = calloc(1, sizeof(*m));
@@ -30,6 +40,9 @@ struct model *weft_model_new(const struct model_config *config)
 		.vhostuser_mode = copy(config->vhostuser_mode, "client"),
 		.run_dir = copy(config->run_dir, "/run/weft"),
 		.default_mtu = config->default_mtu == 0 ? 1500 : config->default_mtu,
+		.physical_networks =
+			copy_names(config->physical_networks, config->n_physical_networks),
+		.n_physical_networks = config->n_physical_networks,
 	};
 	for (int type = 0; type < RES_COUNT; type++) {
 		m->defaults[type] = weft_attr_defaults(weft_resource_ops(type)->attrs);
@@ -91,6 +104,9 @@ void weft_model_free(struct model *m)
 	free((char *)m->config.default_vif);
 	free((char *)m->config.vhostuser_mode);
 	free((char *)m->config.run_dir);
+	for (size_t i = 0; i < m->config.n_physical_networks; i++)
+		free((char *)m->config.physical_networks[i]);
+	free((void *)m->config.physical_networks);
 	free(m);
 }
 

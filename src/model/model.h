@@ -32,7 +32,9 @@ enum resource {
 	RES_SECURITY_GROUP,
 	RES_SECURITY_GROUP_RULE,
 	RES_ADDRESS_GROUP,
-	RES_ROUTER, // its interfaces are ports: see REF_ROUTER_PORTS
+	RES_ROUTER,	     // its interfaces are ports: see REF_ROUTER_PORTS; so is its gateway: REF_ROUTER_GATEWAY_PORTS
+	RES_FLOATING_IP,     // holds its address with a port of its own: see REF_FLOATING_IP_PORTS
+	RES_PORT_FORWARDING, // of a floating IP: some of its ports, each leading to a port of a VM
 	RES_COUNT,
 };
 
@@ -47,6 +49,16 @@ enum model_ref {
 	REF_ADDRESS_GROUP_RULES, // address group id -> rules that name it
 	REF_ROUTER_PORTS, // router id -> its interface ports (a port's "device_id" is its router)
 	REF_NETWORK_ROUTER_PORTS, // network id -> the interface ports of any router on it
+	// Routers and the outside. A router's gateway is a port on an external network ("device_owner" network:router_gateway,
+	// "device_id" the router): none or one. It is no interface, so REF_ROUTER_PORTS does not have it.
+	REF_ROUTER_GATEWAY_PORTS,    // router id -> its gateway port
+	REF_NETWORK_GATEWAY_PORTS,   // network id -> the gateway ports of any router on it
+	REF_FLOATING_IP_PORTS,	     // floating IP id -> the port that holds its address (and has its MAC)
+	REF_NETWORK_FLOATING_IPS,    // external network id -> floating IPs with an address there
+	REF_ROUTER_FLOATING_IPS,     // router id -> floating IPs that it translates: associated ones, and those with forwardings
+	REF_PORT_FLOATING_IPS,	     // port id -> floating IPs that lead to one of its addresses
+	REF_FLOATING_IP_FORWARDINGS, // floating IP id -> its port forwardings
+	REF_PORT_FORWARDINGS,	     // port id -> forwardings that lead to one of its addresses
 	REF_COUNT,
 };
 
@@ -69,7 +81,22 @@ struct model_config {
 	const char *run_dir;	      // for binding:vif_details
 	const char *firewall_details; // value of vif_details.bridge_name etc. is not needed; NULL
 	uint32_t default_mtu;	      // 1500
+	// What flat and VLAN networks can be on; the names are copied.
+	const char *const *physical_networks;
+	size_t n_physical_networks;
 };
+
+// What the planner reads of routers and the outside, all of it in `attr`:
+//
+// router         "external_gateway_info": null or {"network_id", "enable_snat", "external_fixed_ips": [{"subnet_id", "ip_address"}]},
+//                always the addresses of the gateway port
+// floating IP    "floating_network_id", "floating_ip_address"; "port_id", "fixed_ip_address" (null when it is associated with no port),
+//                "router_id" (null when nothing leads anywhere). Its MAC is that of its port (REF_FLOATING_IP_PORTS)
+// forwarding     "floatingip_id", "protocol" ("tcp", "udp"), "external_port_range" and "internal_port_range" (always there: "first:last",
+//                equally long), "internal_port_id", "internal_ip_address". Its router is the floating IP's
+//
+// A change of a gateway changes its router too. A floating IP and a forwarding are in the list of changes themselves, and a forwarding
+// that comes or goes may change its floating IP ("router_id").
 
 // Who asks.
 struct caller {
@@ -147,6 +174,8 @@ void weft_model_set_port_status(struct model *m, const char *port_id, const char
 // Names: "network" / "networks" as in URLs with '_' for '-' in bodies ("security_group", "security_groups").
 const char *weft_resource_name(enum resource type);
 const char *weft_resource_plural(enum resource type);
+// Has it a collection of its own in URLs? (Port forwardings are below their floating IP.)
+bool weft_resource_has_url(enum resource type);
 // "networks", "security-groups" (URL form) -> resource; -ENOENT.
 int weft_resource_from_url(const char *segment, enum resource *out);
 bool weft_resource_has_attr(enum resource type, const char *attr);

@@ -57,6 +57,23 @@ bool weft_port_is_interface(const json_t *port)
 	return router_id != NULL && router_id[0] != '\0' && owner_is_one_of(port, owners);
 }
 
+static bool serves_device(const json_t *port, const char *owner)
+{
+	const char *has = weft_json_text(port, "device_owner");
+	const char *device_id = weft_json_text(port, "device_id");
+	return has != NULL && strcmp(has, owner) == 0 && device_id != NULL && device_id[0] != '\0';
+}
+
+bool weft_port_is_gateway(const json_t *port)
+{
+	return serves_device(port, WEFT_GATEWAY_OWNER);
+}
+
+bool weft_port_is_floating(const json_t *port)
+{
+	return serves_device(port, WEFT_FLOATING_IP_OWNER);
+}
+
 bool weft_port_is_auto_deleted(const json_t *port)
 {
 	static const char *const owners[] = {"network:dhcp", "network:distributed",

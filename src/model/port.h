@@ -12,6 +12,10 @@
 #include "model/attr.h"
 #include "model/model.h"
 
+// The "device_owner" of a router's gateway, and of the port that holds a floating IP's address.
+#define WEFT_GATEWAY_OWNER     "network:router_gateway"
+#define WEFT_FLOATING_IP_OWNER "network:floatingip"
+
 // device_owner network:* : a service's port, never filtered.
 bool weft_port_is_trusted(const json_t *port);
 // A router's port: its addresses are the router's own business (no automatic IPv6 addresses).
@@ -19,6 +23,10 @@ bool weft_port_is_router(const json_t *port);
 // A router's interface: such a port whose "device_id" says which router's. Only weft_txn_router_add_interface() makes one of a router
 // that exists.
 bool weft_port_is_interface(const json_t *port);
+// A router's gateway: a port on an external network whose "device_id" says which router's.
+bool weft_port_is_gateway(const json_t *port);
+// The port that holds a floating IP's address; its "device_id" says which one's.
+bool weft_port_is_floating(const json_t *port);
 // A service made it and it goes with its network or subnet.
 bool weft_port_is_auto_deleted(const json_t *port);
 

@@ -14,6 +14,8 @@ static const struct resource_ops *const all[RES_COUNT] = {
 	[RES_SECURITY_GROUP_RULE] = &weft_security_group_rule_ops,
 	[RES_ADDRESS_GROUP] = &weft_address_group_ops,
 	[RES_ROUTER] = &weft_router_ops,
+	[RES_FLOATING_IP] = &weft_floating_ip_ops,
+	[RES_PORT_FORWARDING] = &weft_port_forwarding_ops,
 };
 
 const struct caller weft_caller_model = {.project_id = "", .is_admin = true};
@@ -33,10 +35,15 @@ const char *weft_resource_plural(enum resource type)
 	return all[type]->plural;
 }
 
+bool weft_resource_has_url(enum resource type)
+{
+	return all[type]->url != NULL;
+}
+
 int weft_resource_from_url(const char *segment, enum resource *out)
 {
 	for (int type = 0; type < RES_COUNT; type++) {
-		if (strcmp(all[type]->url, segment) == 0) {
+		if (all[type]->url != NULL && strcmp(all[type]->url, segment) == 0) {
 			*out = (enum resource)type;
 			return 0;
 		}

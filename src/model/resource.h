@@ -16,7 +16,8 @@
 #include "model/model.h"
 
 struct resource_ops {
-	const char *name, *plural, *url;
+	const char *name, *plural;
+	const char *url;	    // NULL: no collection of its own, but one below another object
 	const char *not_found;	    // Neutron's exception name
 	const char *not_found_text; // its sentence, with one %s for the id
 	const struct attr *attrs;   // ends with a row without name
@@ -47,7 +48,7 @@ struct resource_ops {
 
 extern const struct resource_ops weft_network_ops, weft_subnet_ops, weft_port_ops,
 	weft_security_group_ops, weft_security_group_rule_ops, weft_address_group_ops,
-	weft_router_ops;
+	weft_router_ops, weft_floating_ip_ops, weft_port_forwarding_ops;
 
 const struct resource_ops *weft_resource_ops(enum resource type);
 

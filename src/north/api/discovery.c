@@ -155,8 +155,9 @@ int weft_handle_resources(struct api_call *c, struct err *err)
 
 	(void)err;
 	for (enum resource type = 0; type < RES_COUNT; type++)
-		json_array_append_new(list, resource_json(c, weft_resource_name(type),
-							  weft_resource_plural(type)));
+		if (weft_resource_has_url(type))
+			json_array_append_new(list, resource_json(c, weft_resource_name(type),
+								  weft_resource_plural(type)));
 	json_array_append_new(list, resource_json(c, "agent", "agents"));
 	json_array_append_new(list, resource_json(c, "quota", "quotas"));
 	return weft_call_answer(c, 200, "resources", list);
