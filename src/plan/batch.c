@@ -187,7 +187,8 @@ static bool port_lists_equal(const struct plan_port *a, const struct plan_port *
 static bool port_equal(const struct plan_port *a, const struct plan_port *b)
 {
 	return strcmp(a->id, b->id) == 0 && strcmp(a->network_id, b->network_id) == 0 &&
-	       strcmp(a->project_id, b->project_id) == 0 && weft_mac_equal(&a->mac, &b->mac) &&
+	       strcmp(a->project_id, b->project_id) == 0 &&
+	       strcmp(a->instance_id, b->instance_id) == 0 && weft_mac_equal(&a->mac, &b->mac) &&
 	       a->admin_up == b->admin_up && a->filtered == b->filtered &&
 	       a->trusted == b->trusted && a->vif == b->vif &&
 	       strcmp(a->vif_name, b->vif_name) == 0 && strcmp(a->hostname, b->hostname) == 0 &&

@@ -205,6 +205,7 @@ int weft_plan_build_port(const struct object *o, struct plan_port **out, struct 
 	strcpy(p->id, o->id);
 	attr_copy(p->network_id, sizeof(p->network_id), attr_text(o->attr, "network_id"));
 	attr_copy(p->project_id, sizeof(p->project_id), o->project_id);
+	attr_copy(p->instance_id, sizeof(p->instance_id), attr_text(o->attr, "device_id"));
 	p->admin_up = !json_is_false(json_object_get(o->attr, "admin_state_up"));
 	p->trusted = is_trusted(o);
 	p->filtered = !p->trusted &&

@@ -129,6 +129,7 @@ struct plan_port {
 	char id[WEFT_ID_LEN + 1];
 	char network_id[WEFT_ID_LEN + 1];
 	char project_id[256];
+	char instance_id[256]; // what the port belongs to (Neutron's device_id), for the metadata service; "" = nothing
 	struct mac_addr mac;
 	bool admin_up; // false: nothing passes in either direction
 	bool filtered; // port security: anti-spoofing and rule sets. false: any packet passes, DHCP server included

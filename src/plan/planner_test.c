@@ -313,6 +313,20 @@ static void the_port_is_what_its_vm_needs(void **state)
 	cloud_free(s.c);
 }
 
+static void the_port_says_what_it_belongs_to(void **state)
+{
+	struct scene s = scene_new();
+	const char *id = add_port(&s, HOST, "10.0.0.5", "");
+
+	(void)state;
+	assert_string_equal(weft_planner_port(s.c->planner, id)->instance_id, "");
+	set(s.c, RES_PORT, id, "{'device_id': 'vm-1'}");
+	assert_int_equal(s.c->last.n, 1);
+	assert_string_equal(weft_planner_port(s.c->planner, id)->instance_id, "vm-1");
+	assert_string_equal(weft_planner_port(s.c->planner, id)->project_id, "p");
+	cloud_free(s.c);
+}
+
 static void an_aborted_update_leaves_the_plan_as_it_was(void **state)
 {
 	struct scene s = scene_new();
@@ -395,6 +409,7 @@ int main(void)
 		cmocka_unit_test(a_port_that_moves_away_stays_a_neighbour),
 		cmocka_unit_test(a_subnet_is_told_what_changed_in_it),
 		cmocka_unit_test(the_port_is_what_its_vm_needs),
+		cmocka_unit_test(the_port_says_what_it_belongs_to),
 		cmocka_unit_test(an_aborted_update_leaves_the_plan_as_it_was),
 		cmocka_unit_test(a_change_costs_its_own_size_in_a_large_cloud),
 	};
