@@ -12,6 +12,7 @@
 // mode   "both"   users = distinct UDP 5-tuples from a to b, each with its reply, both directions at once, round-robin. First
 //                 every user's packet is sent and answered once, so that what is measured is known flows.
 //        "setups" each packet from a has a 5-tuple never used before and is answered by b; counted when the answer is back.
+//        That takes "known_s" seconds at most (10): what the switch did not learn by then is not known when it is measured.
 // rate   packets a second in each direction; 0 = as many as the switch takes. With a rate, latency is measured.
 // size   of the frame, with the 4 bytes of its FCS
 //
@@ -88,7 +89,7 @@ struct run {
 	struct way way[2];
 	uint16_t len; // without FCS
 	uint32_t users;
-	double seconds, rate;
+	double seconds, rate, known_s;
 	bool setups;
 	uint64_t answered;
 	uint32_t *latency;
@@ -326,9 +327,10 @@ static uint64_t make_known(struct run *r, int from)
 {
 	struct end *e = &r->pair->end[from], *to = &r->pair->end[!from];
 	uint64_t begin = to->received + to->bad, sent = 0, lost = 0, last, at = rte_rdtsc();
+	uint64_t end = at + (uint64_t)(r->known_s / 2 * (double)rte_get_tsc_hz());
 
 	e->next = 0;
-	while (sent < r->users) {
+	while (sent < r->users && rte_rdtsc() < end) {
 		uint64_t arrived = to->received + to->bad - begin;
 
 		if (sent - arrived - lost < WINDOW) {
@@ -495,6 +497,9 @@ static json_t *do_run(const char *name, const json_t *o)
 		return problem("size must be 64 to 1518", name);
 	r.len = (uint16_t)(size - 4);
 	r.seconds = json_number_value(json_object_get(o, "seconds"));
+	r.known_s = json_number_value(json_object_get(o, "known_s"));
+	if (r.known_s <= 0)
+		r.known_s = 10;
 	r.rate = json_number_value(json_object_get(o, "rate"));
 	r.setups = mode != NULL && strcmp(mode, "setups") == 0;
 	r.users = r.setups ? UINT32_MAX : (uint32_t)json_integer_value(json_object_get(o, "users"));
