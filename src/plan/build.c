@@ -93,12 +93,34 @@ static int subnet_lists(const struct object *o, struct plan_subnet *s, struct er
 	return 0;
 }
 
+static enum plan_v6_mode v6_mode(const struct object *o, const char *key)
+{
+	const char *mode = attr_text(o->attr, key);
+
+	if (strcmp(mode, "slaac") == 0)
+		return PLAN_V6_SLAAC;
+	if (strcmp(mode, "dhcpv6-stateless") == 0)
+		return PLAN_V6_STATELESS;
+	return strcmp(mode, "dhcpv6-stateful") == 0 ? PLAN_V6_STATEFUL : PLAN_V6_NONE;
+}
+
+// The name that DHCP tells, without the dot that Neutron stores at the end of a full name.
+static void set_domain(struct plan_subnet *s, const struct object *network)
+{
+	const char *name = network != NULL ? attr_text(network->attr, "dns_domain") : "";
+	size_t len;
+
+	attr_copy(s->dns_domain, sizeof(s->dns_domain), name[0] != '\0' ? name : DEFAULT_DOMAIN);
+	len = strlen(s->dns_domain);
+	if (len > 0 && s->dns_domain[len - 1] == '.')
+		s->dns_domain[len - 1] = '\0';
+}
+
 int weft_plan_build_subnet(const struct object *o, const struct object *network,
 			   struct plan_subnet **out, struct err *err)
 {
 	weft_auto(subnet) s = plan_alloc(1, sizeof(*s));
 	const char *gateway = attr_text(o->attr, "gateway_ip");
-	size_t len;
 	int ret;
 
 	strcpy(s->id, o->id);
@@ -110,17 +132,15 @@ int weft_plan_build_subnet(const struct object *o, const struct object *network,
 		ret = subnet_lists(o, s, err);
 	if (ret != 0)
 		return ret;
+	s->ra = v6_mode(o, "ipv6_ra_mode");
+	s->address = v6_mode(o, "ipv6_address_mode");
 	s->dhcp = json_is_true(json_object_get(o->attr, "enable_dhcp"));
+	// Hosts of other IPv6 subnets have no question to a DHCPv6 server.
+	if (s->cidr.ip.family == 6)
+		s->dhcp = s->dhcp &&
+			  (s->address == PLAN_V6_STATELESS || s->address == PLAN_V6_STATEFUL);
 	s->lease_s = 86400;
-	if (network != NULL && attr_text(network->attr, "dns_domain")[0] != '\0')
-		attr_copy(s->dns_domain, sizeof(s->dns_domain),
-			  attr_text(network->attr, "dns_domain"));
-	else
-		strcpy(s->dns_domain, DEFAULT_DOMAIN);
-	// Neutron stores it as a fully qualified name, DHCP clients expect none of the dot.
-	len = strlen(s->dns_domain);
-	if (len > 0 && s->dns_domain[len - 1] == '.')
-		s->dns_domain[len - 1] = '\0';
+	set_domain(s, network);
 	*out = weft_take(s);
 	return 0;
 }

@@ -41,7 +41,7 @@ int weft_plan_build_router(const struct model *m, const struct object *o, struct
 bool weft_plan_is_router_port(const struct object *port);
 
 // The addresses by which the port is found on its network: fixed IPs, host-sized allowed pairs and the IPv6 link-local
-// address of every allowed MAC; each (address, MAC) once. A port that is bound to no host, and is no router's, has none: nothing could be
+// address of every allowed MAC (of a router's interface only if it has an IPv6 address); each (address, MAC) once. A port that is bound to no host, and is no router's, has none: nothing could be
 // delivered there, and the port that reserves a virtual address must not hide the ports that serve it.
 int weft_plan_build_neighbours(const struct object *port, const char *host,
 			       struct plan_neighbour **out, size_t *n, struct err *err);

@@ -251,23 +251,27 @@ int weft_plan_build_neighbours(const struct object *port, const char *host,
 	struct plan_neighbour *list;
 	struct ip_addr own_link_local;
 	bool local = weft_plan_port_is_local(port, host);
+	bool is_router = weft_plan_is_router_port(port), has_v6 = false;
 	size_t count = 0;
 	int ret;
 
 	*out = NULL;
 	*n = 0;
-	if (attr_text(port->attr, "binding:host_id")[0] == '\0' && !weft_plan_is_router_port(port))
+	if (attr_text(port->attr, "binding:host_id")[0] == '\0' && !is_router)
 		return 0;
 	ret = port_addresses(port, &p, err);
 	if (ret != 0)
 		return ret;
 	own_link_local = weft_ip_link_local_of(&p->mac);
+	for (size_t i = 0; i < p->n_fixed; i++)
+		has_v6 = has_v6 || p->fixed[i].ip.family == 6;
 	list = plan_alloc(p->n_pairs, sizeof(*list));
 	for (size_t i = 0; i < p->n_pairs; i++) {
 		const struct plan_pair *pair = &p->pairs[i];
 		struct plan_neighbour *v = &list[count];
 
-		if (pair->prefix.len != weft_ip_bits(&pair->prefix.ip))
+		if (pair->prefix.len != weft_ip_bits(&pair->prefix.ip) ||
+		    (is_router && !has_v6 && pair->prefix.ip.family == 6))
 			continue;
 		attr_copy(v->network_id, sizeof(v->network_id),
 			  attr_text(port->attr, "network_id"));

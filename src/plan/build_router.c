@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/auto.h"
+#include "model/port.h"
 #include "plan/attr.h"
 
 static void router_free(struct plan_router *r)
@@ -15,7 +16,7 @@ DEFINE_AUTO(router, struct plan_router *, router_free)
 
 bool weft_plan_is_router_port(const struct object *port)
 {
-	return strncmp(attr_text(port->attr, "device_owner"), "network:router_interface", 24) == 0;
+	return weft_port_is_interface(port->attr);
 }
 
 struct building {
@@ -42,6 +43,18 @@ static int add_address(struct building *b, const struct object *port, const json
 	return 0;
 }
 
+// Hosts learn it from router advertisements as their default gateway (RFC 4861, 6.2.1).
+static void add_link_local(struct plan_interface *p)
+{
+	bool has_v6 = false;
+
+	for (size_t i = 0; i < p->n_addrs; i++)
+		has_v6 = has_v6 || p->addrs[i].ip.family == 6;
+	if (has_v6)
+		p->addrs[p->n_addrs++] =
+			(struct ip_prefix) {.ip = weft_ip_link_local_of(&p->mac), .len = 128};
+}
+
 static int add_interface(const struct object *port, void *arg)
 {
 	struct building *b = arg;
@@ -66,12 +79,13 @@ static int add_interface(const struct object *port, void *arg)
 	attr_copy(p->network_id, sizeof(p->network_id), attr_text(port->attr, "network_id"));
 	if (weft_mac_parse(attr_text(port->attr, "mac_address"), &p->mac) != 0)
 		return weft_fail(b->err, -EINVAL, "port %s: its MAC address is none", port->id);
-	p->addrs = plan_alloc(json_array_size(list), sizeof(*p->addrs));
+	p->addrs = plan_alloc(json_array_size(list) + 1, sizeof(*p->addrs));
 	json_array_foreach(list, i, v) {
 		ret = add_address(b, port, v, p);
 		if (ret != 0)
 			return ret;
 	}
+	add_link_local(p);
 	return 0;
 }
 

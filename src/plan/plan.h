@@ -162,7 +162,9 @@ struct plan_interface {
 	struct mac_addr mac;
 	bool external; // the router's gateway: at most one, on an external network
 	size_t n_addrs;
-	struct ip_prefix *addrs; // the interface's own addresses, each with its subnet's length
+	// Its own addresses, which it answers at: those of its subnets first, each with its subnet's length. If one of them is IPv6, the
+	// last is the link-local address of its MAC (RFC 4291), with length 128: it lies on every network and so leads nowhere by itself.
+	struct ip_prefix *addrs;
 };
 
 // A router that one of this node's ports can reach, with all its interfaces. Routes beside the connected subnets; the longest

@@ -135,6 +135,57 @@ static void interface_that_is_switched_off_is_left_out(void **state)
 	cloud_free(s.c);
 }
 
+// The router's interface that has the address; it is there.
+static const struct plan_interface *interface_at(const struct cloud *c, const char *router,
+						 const char *prefix)
+{
+	const struct plan_router *r = mirror_get(&c->mirror, PLAN_ROUTER, router);
+	char text[WEFT_NET_STRLEN];
+
+	for (size_t i = 0; i < r->n_interfaces; i++) {
+		for (size_t k = 0; k < r->interfaces[i].n_addrs; k++) {
+			if (strcmp(weft_prefix_text(&r->interfaces[i].addrs[k], text), prefix) == 0)
+				return &r->interfaces[i];
+		}
+	}
+	fail_msg("router %s has no interface with %s", router, prefix);
+	return NULL;
+}
+
+static const struct plan_neighbour *link_local_of(const struct cloud *c,
+						  const struct plan_interface *p)
+{
+	struct ip_addr ip = weft_ip_link_local_of(&p->mac);
+	char text[WEFT_IP_STRLEN];
+
+	return mirror_neighbour(&c->mirror, p->network_id, weft_ip_text(&ip, text));
+}
+
+static void an_interface_with_ipv6_also_has_its_link_local_address(void **state)
+{
+	struct chain s = chain_new();
+	const char *subnet = add(s.c, RES_SUBNET,
+				 "{'network_id': '%s', 'ip_version': 6, 'cidr': '2001:db8::/64', "
+				 "'ipv6_ra_mode': 'slaac', 'ipv6_address_mode': 'slaac'}",
+				 s.net[0]);
+	const struct plan_interface *p;
+
+	(void)state;
+	local_port(&s, 0);
+	join(s.c, s.router[0], "subnet_id", subnet, true);
+	p = interface_at(s.c, s.router[0], "2001:db8::1/64");
+	assert_int_equal(p->n_addrs, 2);
+	assert_int_equal(p->addrs[1].len, 128);
+	assert_non_null(link_local_of(s.c, p));
+	assert_true(weft_ip_equal(&p->addrs[1].ip, &link_local_of(s.c, p)->ip));
+	// The network's IPv4 subnet is on an interface of its own.
+	p = interface_at(s.c, s.router[0], "10.0.0.1/24");
+	assert_int_equal(p->n_addrs, 1);
+	assert_null(link_local_of(s.c, p));
+	assert_plan_is_right(s.c);
+	cloud_free(s.c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +195,7 @@ int main(void)
 		cmocka_unit_test(interface_that_goes_cuts_off_what_is_behind_it),
 		cmocka_unit_test(routes_and_admin_state_follow),
 		cmocka_unit_test(interface_that_is_switched_off_is_left_out),
+		cmocka_unit_test(an_interface_with_ipv6_also_has_its_link_local_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

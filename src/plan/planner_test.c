@@ -288,6 +288,71 @@ static void a_subnet_is_told_what_changed_in_it(void **state)
 	cloud_free(s.c);
 }
 
+static const struct plan_subnet *v6_subnet(struct scene *s, const char *more)
+{
+	static int n;
+	const char *id = add(s->c, RES_SUBNET,
+			     "{'network_id': '%s', 'ip_version': 6, 'cidr': '2001:db8:%d::/64'%s}",
+			     s->net, ++n, more);
+
+	return mirror_get(&s->c->mirror, PLAN_SUBNET, id);
+}
+
+static void an_ipv6_subnet_says_how_its_hosts_get_their_addresses(void **state)
+{
+	struct scene s = scene_new();
+	const struct plan_subnet *subnet;
+
+	(void)state;
+	add_port(&s, HOST, "10.0.0.5", "");
+	subnet = v6_subnet(&s, "");
+	assert_false(subnet->dhcp);
+	assert_int_equal(subnet->ra, PLAN_V6_NONE);
+	assert_int_equal(subnet->address, PLAN_V6_NONE);
+	subnet = v6_subnet(&s, ", 'ipv6_ra_mode': 'slaac', 'ipv6_address_mode': 'slaac'");
+	assert_false(subnet->dhcp);
+	assert_int_equal(subnet->ra, PLAN_V6_SLAAC);
+	assert_int_equal(subnet->address, PLAN_V6_SLAAC);
+	subnet = v6_subnet(&s, ", 'ipv6_ra_mode': 'dhcpv6-stateless', "
+			       "'ipv6_address_mode': 'dhcpv6-stateless'");
+	assert_true(subnet->dhcp);
+	assert_int_equal(subnet->ra, PLAN_V6_STATELESS);
+	assert_int_equal(subnet->address, PLAN_V6_STATELESS);
+	// Somebody else advertises, we give the addresses.
+	subnet = v6_subnet(&s, ", 'ipv6_address_mode': 'dhcpv6-stateful'");
+	assert_true(subnet->dhcp);
+	assert_int_equal(subnet->ra, PLAN_V6_NONE);
+	assert_int_equal(subnet->address, PLAN_V6_STATEFUL);
+	// We advertise that somebody else gives them.
+	subnet = v6_subnet(&s, ", 'ipv6_ra_mode': 'dhcpv6-stateful'");
+	assert_false(subnet->dhcp);
+	assert_int_equal(subnet->ra, PLAN_V6_STATEFUL);
+	cloud_free(s.c);
+}
+
+static void a_provider_network_says_where_it_is(void **state)
+{
+	struct cloud *c = cloud_new();
+	const struct plan_network *network;
+	const char *id;
+
+	(void)state;
+	id = add(c, RES_NETWORK,
+		 "{'provider:network_type': 'vlan', 'provider:physical_network': 'physnet1', "
+		 "'provider:segmentation_id': 103}");
+	add(c, RES_PORT, "{'network_id': '%s', 'binding:host_id': '" HOST "'}", id);
+	network = mirror_get(&c->mirror, PLAN_NETWORK, id);
+	assert_string_equal(network->physical, "physnet1");
+	assert_int_equal(network->segment, 103);
+	id = add(c, RES_NETWORK,
+		 "{'provider:network_type': 'flat', 'provider:physical_network': 'physnet1'}");
+	add(c, RES_PORT, "{'network_id': '%s', 'binding:host_id': '" HOST "'}", id);
+	network = mirror_get(&c->mirror, PLAN_NETWORK, id);
+	assert_string_equal(network->physical, "physnet1");
+	assert_int_equal(network->segment, 0);
+	cloud_free(c);
+}
+
 static void the_port_is_what_its_vm_needs(void **state)
 {
 	struct scene s = scene_new();
@@ -408,6 +473,8 @@ int main(void)
 		cmocka_unit_test(a_port_without_security_has_no_rule_sets),
 		cmocka_unit_test(a_port_that_moves_away_stays_a_neighbour),
 		cmocka_unit_test(a_subnet_is_told_what_changed_in_it),
+		cmocka_unit_test(an_ipv6_subnet_says_how_its_hosts_get_their_addresses),
+		cmocka_unit_test(a_provider_network_says_where_it_is),
 		cmocka_unit_test(the_port_is_what_its_vm_needs),
 		cmocka_unit_test(the_port_says_what_it_belongs_to),
 		cmocka_unit_test(an_aborted_update_leaves_the_plan_as_it_was),

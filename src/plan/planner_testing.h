@@ -43,12 +43,35 @@ static inline void mirror_key(enum plan_kind kind, const void *object, char *key
 	}
 }
 
-static inline bool mirror_has(const struct mirror *m, enum plan_kind kind, const char *id)
+// NULL = not there. Not for members and neighbours.
+static inline const void *mirror_get(const struct mirror *m, enum plan_kind kind, const char *id)
 {
 	char key[64];
 
 	snprintf(key, sizeof(key), "%d %s", kind, id);
-	return weft_map_get(m->objects, key) != NULL;
+	return weft_map_get(m->objects, key);
+}
+
+static inline bool mirror_has(const struct mirror *m, enum plan_kind kind, const char *id)
+{
+	return mirror_get(m, kind, id) != NULL;
+}
+
+// The network's neighbour at that address; NULL = none.
+static inline const struct plan_neighbour *mirror_neighbour(const struct mirror *m,
+							    const char *network, const char *ip)
+{
+	char text[WEFT_IP_STRLEN];
+
+	for (struct map_entry *e = weft_map_first(m->objects); e != NULL; e = weft_map_next(e)) {
+		const struct plan_neighbour *n = weft_map_value(e);
+
+		if (atoi(weft_map_key(e)) == PLAN_NEIGHBOUR &&
+		    strcmp(n->network_id, network) == 0 &&
+		    strcmp(weft_ip_text(&n->ip, text), ip) == 0)
+			return n;
+	}
+	return NULL;
 }
 
 // What an object names must be there already when it is put.
@@ -125,12 +148,15 @@ struct cloud {
 
 static inline struct cloud *cloud_new(void)
 {
+	static const char *const physical[] = {"physnet1"};
 	const struct model_config config = {
 		.host = HOST,
 		.default_vif = "tap",
 		.vhostuser_mode = "client",
 		.run_dir = "/run/weft",
 		.default_mtu = 1500,
+		.physical_networks = physical,
+		.n_physical_networks = 1,
 	};
 	struct cloud *c = calloc(1, sizeof(*c));
 
