@@ -4,6 +4,8 @@
 // A full table looks at a window of neighbouring pairs, further on each time, so that the cost is bounded and every
 // pair has its turn. A window frees several connections of the lowest class in it, so most additions to a full table find
 // what an earlier one freed.
+#include <netinet/in.h>
+
 #include "datapath/native/session_table.h"
 
 #define WINDOW	     32u // pairs looked at for one eviction
@@ -11,7 +13,7 @@
 #define VAIN_WINDOWS 64u // windows in vain in one millisecond
 #define EVICT_MANY   16u // connections that one window frees at most
 
-enum class { CLASS_EXPIRED, CLASS_UNANSWERED, CLASS_CLOSING, CLASS_KEEP };
+enum class { CLASS_EXPIRED, CLASS_UNANSWERED, CLASS_CLOSING, CLASS_EXCHANGE, CLASS_KEEP };
 
 struct candidate {
 	struct session *s; // the original
@@ -20,6 +22,14 @@ struct candidate {
 	uint16_t port;
 	uint8_t class;
 };
+
+// One question and one answer, and no connection that TCP would keep: most likely all that will ever be said (DNS). What it
+// allowed is over, so a flood of such flows cannot keep others out of the table.
+static bool is_exchange(const struct session *s)
+{
+	return s->key.proto != IPPROTO_TCP && s->packets <= 1 &&
+	       weft_session_peer((struct session *)s)->packets <= 1;
+}
 
 static void classify(const struct session_table *t, struct session *s, uint32_t now_ms,
 		     struct candidate *c)
@@ -40,6 +50,8 @@ static void classify(const struct session_table *t, struct session *s, uint32_t 
 		c->class = CLASS_CLOSING;
 	else if (state == SESSION_NEW && c->port < t->max_ports)
 		c->class = CLASS_UNANSWERED;
+	else if (state == SESSION_ESTABLISHED && is_exchange(s))
+		c->class = CLASS_EXCHANGE;
 	if (c->class == CLASS_UNANSWERED)
 		c->unanswered =
 			port_unanswered(__atomic_load_n(&t->ports[c->port], __ATOMIC_RELAXED));
@@ -60,6 +72,8 @@ static unsigned states_of(enum class class)
 {
 	if (class == CLASS_EXPIRED)
 		return STATES_ALL;
+	if (class == CLASS_EXCHANGE)
+		return 1u << SESSION_ESTABLISHED;
 	return class == CLASS_CLOSING ? 1u << SESSION_CLOSING : 1u << SESSION_NEW;
 }
 

@@ -99,6 +99,45 @@ static void a_half_open_tcp_connection_makes_room(void **state)
 	stop(&f);
 }
 
+static void one_question_with_one_answer_makes_room_and_a_conversation_stays(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	fill(&f, 1, 10, true, 0);
+	for (int i = 0; i < 100; i++) {
+		struct session *s = more(&f, 2, false, (uint32_t)i);
+		assert_non_null(s);
+		fixture_exchange(f.t, s);
+	}
+	assert_int_equal(weft_session_port_count(f.t, 1), 10);
+	stop(&f);
+}
+
+static void a_long_answer_to_one_question_stays(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	for (int i = 0; i < 16; i++) {
+		struct session *s = more(&f, 1, false, 0);
+		fixture_exchange(f.t, s);
+		weft_session_peer(s)->packets = 1000;
+	}
+	assert_null(more(&f, 2, false, 0));
+	assert_int_equal(weft_session_port_count(f.t, 1), 16);
+	stop(&f);
+}
+
+static void an_idle_tcp_connection_stays_however_little_was_said(void **state)
+{
+	(void)state;
+	struct fixture f = start(16, 100);
+	for (int i = 0; i < 16; i++)
+		fixture_exchange(f.t, more_tcp(&f, 1, 0));
+	assert_null(more(&f, 2, false, 0));
+	assert_int_equal(weft_session_port_count(f.t, 1), 16);
+	stop(&f);
+}
+
 static void expired_flows_go_before_unanswered_ones(void **state)
 {
 	(void)state;
@@ -453,6 +492,9 @@ int main(void)
 		cmocka_unit_test(a_table_full_of_established_flows_refuses_new_ones),
 		cmocka_unit_test(an_unanswered_flow_makes_room_and_established_ones_stay),
 		cmocka_unit_test(a_half_open_tcp_connection_makes_room),
+		cmocka_unit_test(one_question_with_one_answer_makes_room_and_a_conversation_stays),
+		cmocka_unit_test(a_long_answer_to_one_question_stays),
+		cmocka_unit_test(an_idle_tcp_connection_stays_however_little_was_said),
 		cmocka_unit_test(expired_flows_go_before_unanswered_ones),
 		cmocka_unit_test(unanswered_flows_go_before_closing_ones),
 		cmocka_unit_test(closing_flows_go_last_and_established_ones_not),

@@ -92,8 +92,8 @@ static inline enum drop fixture_packet(struct session_table *t, struct session *
 	return weft_session_update(t, s, flags, &reopened);
 }
 
-// The first answer.
-static inline void fixture_answer(struct session_table *t, struct session *original)
+// The first answer, and nothing after it.
+static inline void fixture_exchange(struct session_table *t, struct session *original)
 {
 	if (original->key.proto == IPPROTO_TCP) {
 		fixture_packet(t, weft_session_peer(original), 0x12);
@@ -101,4 +101,11 @@ static inline void fixture_answer(struct session_table *t, struct session *origi
 	} else {
 		fixture_packet(t, weft_session_peer(original), 0);
 	}
+}
+
+// An answer, and that is not the end of it.
+static inline void fixture_answer(struct session_table *t, struct session *original)
+{
+	fixture_exchange(t, original);
+	original->packets += 2;
 }
