@@ -216,6 +216,33 @@ class WeftNat(WeftRouted):
         self.ba = {**ba, "dst": fip[0], "got_src": fip[1], "hops": 2}
 
 
+class WeftScale(Weft):
+    """Groups of many rules, beside many other ports of the network."""
+    rules, ports = 10, 2
+
+    def group(self):
+        if not hasattr(self, "shared"):
+            self.shared = super().group()
+            more = [{"security_group_id": self.shared["id"], "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp",
+                     "port_range_min": 6000 + i % 1000, "port_range_max": 6000 + i % 1000,
+                     "remote_ip_prefix": f"172.16.{i // 250 % 250}.{i % 250 + 1}/32"} for i in range(self.rules - 5)]
+            for i in range(0, len(more), 500):
+                self.lab.api.request("POST", "/v2.0/security-group-rules", {"security_group_rules": more[i:i + 500]})
+        return self.shared
+
+    def objects(self):
+        net = self.lab.network("10.1.0.0/16")
+        others = [{"network_id": net["id"], "binding:host_id": "node1", "security_groups": [self.group()["id"]]}
+                  for _ in range(self.ports - 2)]
+        for i in range(0, len(others), 200):
+            self.lab.api.request("POST", "/v2.0/ports", {"ports": others[i:i + 200]})
+        self.sockets(self.port(net, MAC_A, IP_A), self.port(net, MAC_B, IP_B))
+
+
+def weft_scale(rules, ports):
+    return type("WeftScaled", (WeftScale,), {"name": f"weft, {rules:,} rules, {ports:,} ports", "rules": rules, "ports": ports})
+
+
 # ---- Open vSwitch ----------------------------------------------------------------------------------
 
 class Ovs(Switch):
