@@ -122,6 +122,16 @@ int weft_attr_uuid(const struct attr *a, const json_t *in, json_t **out, struct 
 	return 0;
 }
 
+int weft_attr_ip(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	struct ip_addr ip;
+	char buf[128];
+	if (!json_is_string(in) || weft_ip_parse(json_string_value(in), &ip) < 0)
+		return weft_attr_bad(a, err, "'%s' is not a valid IP address", shown(in, buf));
+	*out = json_string(weft_ip_text(&ip, buf));
+	return 0;
+}
+
 int weft_attr_qos_policy(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	int ret = weft_attr_uuid(a, in, out, err);

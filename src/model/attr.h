@@ -72,6 +72,7 @@ int weft_attr_choice(const struct attr *a, const json_t *in, json_t **out, struc
 int weft_attr_texts(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 int weft_attr_uuids(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 int weft_attr_tags(const struct attr *a, const json_t *in, json_t **out, struct err *err);
+int weft_attr_ip(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 // Any policy is unknown: quality of service is a resource that is not served, so null is the only value.
 int weft_attr_qos_policy(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 

@@ -29,6 +29,7 @@ struct choice {
 	const char *device_owner;
 	struct mac_addr mac;
 	bool is_router;
+	bool is_floating; // only one IPv4 address is wanted
 	const json_t *before;
 	const struct object **subnets;
 	size_t n_subnets;
@@ -327,6 +328,8 @@ static int choose(struct choice *c, const json_t *wanted, struct err *err)
 	if (wanted != NULL && json_array_size(wanted) == 0)
 		return 0; // no addresses, said so
 	int ret = wanted != NULL ? take_wanted(c, wanted, err) : take_default(c, 4, err);
+	if (c->is_floating)
+		return ret;
 	if (ret == 0 && wanted == NULL)
 		ret = take_default(c, 6, err);
 	// Every host on the segment hears the router's advertisement and makes these by itself.
@@ -344,6 +347,7 @@ int weft_fixed_ips_allocate(struct model *m, const json_t *port, const json_t *w
 		.network_id = weft_json_text(port, "network_id"),
 		.device_owner = weft_json_text(port, "device_owner"),
 		.is_router = weft_port_is_router(port),
+		.is_floating = weft_port_is_floating(port),
 		.before = before,
 	};
 	weft_mac_parse(weft_json_text(port, "mac_address"), &c.mac);

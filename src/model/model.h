@@ -32,7 +32,7 @@ enum resource {
 	RES_SECURITY_GROUP,
 	RES_SECURITY_GROUP_RULE,
 	RES_ADDRESS_GROUP,
-	RES_ROUTER,	     // its interfaces are ports: see REF_ROUTER_PORTS; so is its gateway: REF_ROUTER_GATEWAY_PORTS
+	RES_ROUTER, // its interfaces are ports: see REF_ROUTER_PORTS; so is its gateway: REF_ROUTER_GATEWAY_PORTS
 	RES_FLOATING_IP,     // holds its address with a port of its own: see REF_FLOATING_IP_PORTS
 	RES_PORT_FORWARDING, // of a floating IP: some of its ports, each leading to a port of a VM
 	RES_COUNT,
@@ -51,11 +51,11 @@ enum model_ref {
 	REF_NETWORK_ROUTER_PORTS, // network id -> the interface ports of any router on it
 	// Routers and the outside. A router's gateway is a port on an external network ("device_owner" network:router_gateway,
 	// "device_id" the router): none or one. It is no interface, so REF_ROUTER_PORTS does not have it.
-	REF_ROUTER_GATEWAY_PORTS,    // router id -> its gateway port
-	REF_NETWORK_GATEWAY_PORTS,   // network id -> the gateway ports of any router on it
-	REF_FLOATING_IP_PORTS,	     // floating IP id -> the port that holds its address (and has its MAC)
-	REF_NETWORK_FLOATING_IPS,    // external network id -> floating IPs with an address there
-	REF_ROUTER_FLOATING_IPS,     // router id -> floating IPs that it translates: associated ones, and those with forwardings
+	REF_ROUTER_GATEWAY_PORTS,  // router id -> its gateway port
+	REF_NETWORK_GATEWAY_PORTS, // network id -> the gateway ports of any router on it
+	REF_FLOATING_IP_PORTS, // floating IP id -> the port that holds its address (and has its MAC)
+	REF_NETWORK_FLOATING_IPS, // external network id -> floating IPs with an address there
+	REF_ROUTER_FLOATING_IPS, // router id -> floating IPs that it translates: associated ones, and those with forwardings
 	REF_PORT_FLOATING_IPS,	     // port id -> floating IPs that lead to one of its addresses
 	REF_FLOATING_IP_FORWARDINGS, // floating IP id -> its port forwardings
 	REF_PORT_FORWARDINGS,	     // port id -> forwardings that lead to one of its addresses

@@ -39,11 +39,14 @@ __attribute__((format(printf, 1, 0))) static inline json_t *body_va(const char *
 
 static inline struct model *model_new(void)
 {
+	static const char *const physical[] = {"p", "physnet1"};
 	const struct model_config config = {.host = "node1",
 					    .default_vif = "tap",
 					    .vhostuser_mode = "client",
 					    .run_dir = "/run/weft",
-					    .default_mtu = 1500};
+					    .default_mtu = 1500,
+					    .physical_networks = physical,
+					    .n_physical_networks = 2};
 	return weft_model_new(&config);
 }
 

@@ -60,10 +60,14 @@ static const struct attr attrs[] = {
 };
 // clang-format on
 
+bool weft_network_is_external(const struct object *network)
+{
+	return weft_json_bool(network->attr, "router:external", false);
+}
+
 bool weft_network_is_shared(const struct object *network)
 {
-	return weft_json_bool(network->attr, "shared", false) ||
-	       weft_json_bool(network->attr, "router:external", false);
+	return weft_json_bool(network->attr, "shared", false) || weft_network_is_external(network);
 }
 
 static bool is_tunnel(const char *type)
@@ -152,6 +156,17 @@ static int check_segmentation_range(const json_t *obj, struct err *err)
 	return 0;
 }
 
+static int check_physical(const struct model *m, const json_t *obj, struct err *err)
+{
+	const char *type = weft_json_text(obj, "provider:network_type");
+	const char *physical = weft_json_text(obj, "provider:physical_network");
+	for (size_t i = 0; i < m->config.n_physical_networks; i++)
+		if (strcmp(m->config.physical_networks[i], physical) == 0)
+			return 0;
+	return weft_input_bad(err, "physical_network '%s' unknown for %s provider network",
+			      physical, strcmp(type, "vlan") == 0 ? "VLAN" : type);
+}
+
 // Which of the three provider attributes a type needs, and which it cannot have.
 static int complete_segment(struct model *m, json_t *obj, struct err *err)
 {
@@ -173,6 +188,11 @@ static int complete_segment(struct model *m, json_t *obj, struct err *err)
 				      type);
 	if (!is_vlan && !is_tunnel(type) && has_id)
 		return weft_input_bad(err, "segmentation_id specified for %s network", type);
+	if (has_physical) {
+		int ret = check_physical(m, obj, err);
+		if (ret < 0)
+			return ret;
+	}
 	if (is_vlan || is_tunnel(type)) {
 		int ret = has_id ? check_segmentation_range(obj, err)
 				 : allocate_segment(m, obj, is_vlan ? VLAN_MAX : VNI_MAX, err);
@@ -227,12 +247,30 @@ static int check_unshare(const struct model *m, const struct object *old, struct
 		old->id);
 }
 
+// What leads outside through the network keeps it external.
+static int check_not_leading_outside(const struct model *m, const struct object *old,
+				     struct err *err)
+{
+	bool gateways = weft_index_count(m, REF_NETWORK_GATEWAY_PORTS, old->id) > 0;
+	bool floating = weft_index_count(m, REF_NETWORK_FLOATING_IPS, old->id) > 0;
+	if (!gateways && !floating)
+		return 0;
+	return weft_fail_as(err, -EBUSY, "ExternalNetworkInUse",
+			    "External network %s cannot be updated to be made non-external, since "
+			    "it has existing %s.",
+			    old->id, gateways ? "gateway ports" : "floating IPs");
+}
+
 static int update(struct txn *t, const struct caller *who, const struct object *old,
 		  const json_t *given, json_t *obj, struct err *err)
 {
 	(void)who;
 	const struct model *m = weft_txn_model(t);
 	int ret = 0;
+	if (weft_network_is_external(old) && !weft_json_bool(obj, "router:external", false))
+		ret = check_not_leading_outside(m, old, err);
+	if (ret < 0)
+		return ret;
 	if (json_object_get(given, "mtu") != NULL)
 		ret = weft_network_check_mtu(m, old->id, weft_json_int(obj, "mtu", 0), 0, err);
 	if (ret == 0 && json_is_false(json_object_get(given, "shared")) &&
@@ -266,7 +304,7 @@ static int remove_network(struct txn *t, const struct caller *who, const struct 
 		if (!weft_port_is_auto_deleted(all[i]->attr))
 			kept = all[i];
 	for (size_t i = 0; i < n && kept == NULL; i++)
-		weft_txn_remove(t, all[i]);
+		weft_port_remove(t, all[i]);
 	free(all);
 	if (kept != NULL)
 		return weft_fail_as(

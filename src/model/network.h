@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "model/model.h"
 
+// Routers' gateways and floating IPs may be on it.
+bool weft_network_is_external(const struct object *network);
 // Seen by every project: shared or external.
 bool weft_network_is_shared(const struct object *network);
 

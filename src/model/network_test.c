@@ -59,6 +59,9 @@ static void provider_attributes_must_fit_the_type(void **state)
 		"'provider:segmentation_id': 1}",
 		"{'provider:network_type': 'vxlan', 'provider:physical_network': 'p'}",
 		"{'provider:network_type': 'local', 'provider:segmentation_id': 1}",
+		"{'provider:network_type': 'flat', 'provider:physical_network': 'nowhere'}",
+		"{'provider:network_type': 'vlan', 'provider:physical_network': 'nowhere', "
+		"'provider:segmentation_id': 7}",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_refused(post(m, &admin, RES_NETWORK, NULL, "%s", bad[i]), -EINVAL,

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "model/floating_ip.h"
 #include "model/index.h"
 #include "model/port_attr.h"
 #include "model/resource.h"
@@ -335,6 +336,14 @@ static void make_trusted(const struct object *old, const json_t *given, json_t *
 		json_object_set_new(obj, "security_groups", json_array());
 }
 
+// What speaks of the port's addresses follows them. (A router that changes its own gateway does so itself.)
+static void readdressed(struct txn *t, const struct caller *who, const json_t *obj)
+{
+	weft_floating_ips_leave(t, weft_json_text(obj, "id"), json_object_get(obj, "fixed_ips"));
+	if (who != &weft_caller_model)
+		weft_router_gateway_follow(t, obj);
+}
+
 static int update(struct txn *t, const struct caller *who, const struct object *old,
 		  const json_t *given, json_t *obj, struct err *err)
 {
@@ -371,20 +380,33 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 			weft_dhcp_options_merge(json_object_get(old->attr, "extra_dhcp_opts"),
 						options));
 	weft_port_bind(m, obj);
+	if (!json_equal(json_object_get(obj, "fixed_ips"), json_object_get(old->attr, "fixed_ips")))
+		readdressed(t, who, obj);
 	return 0;
 }
 
-// A router's interface goes when the router lets go of it; what is left of a router that is gone may go like any port.
+// A router's ports and a floating IP's go with what they are of; what is left of one that is gone may go like any port.
 static int remove_port(struct txn *t, const struct caller *who, const struct object *o,
 		       struct err *err)
 {
 	(void)who;
-	if (weft_router_of_port(weft_txn_model(t), o->attr) == NULL)
+	const struct model *m = weft_txn_model(t);
+	bool floating = weft_port_is_floating(o->attr) &&
+			weft_model_get(m, RES_FLOATING_IP, weft_json_text(o->attr, "device_id"));
+	if (!floating && weft_router_of_port(m, o->attr) == NULL) {
+		weft_floating_ips_leave(t, o->id, NULL);
 		return 0;
+	}
 	return weft_fail_as(err, -EBUSY, "ServicePortInUse",
 			    "Port %s cannot be deleted directly via the port API: has device owner "
 			    "%s.",
 			    o->id, weft_json_text(o->attr, "device_owner"));
+}
+
+void weft_port_remove(struct txn *t, const struct object *port)
+{
+	weft_floating_ips_leave(t, port->id, NULL);
+	weft_txn_remove(t, port);
 }
 
 void weft_port_drop_subnet(struct txn *t, const struct object *port, const char *subnet_id)
@@ -396,6 +418,7 @@ void weft_port_drop_subnet(struct txn *t, const struct object *port, const char 
 		if (strcmp(weft_json_text(v, "subnet_id"), subnet_id) != 0)
 			json_array_append(kept, v);
 	}
+	weft_floating_ips_leave(t, port->id, kept);
 	if (json_array_size(kept) == 0 && weft_port_is_auto_deleted(port->attr)) {
 		json_decref(kept);
 		weft_txn_remove(t, port);
@@ -403,7 +426,8 @@ void weft_port_drop_subnet(struct txn *t, const struct object *port, const char 
 	}
 	json_t *obj = json_copy(port->attr);
 	json_object_set_new(obj, "fixed_ips", kept);
-	weft_txn_replace(t, port, obj);
+	port = weft_txn_replace(t, port, obj);
+	weft_router_gateway_follow(t, port->attr);
 }
 
 int weft_port_join_subnet(struct txn *t, const struct object *port, const char *subnet_id,
@@ -416,55 +440,9 @@ int weft_port_join_subnet(struct txn *t, const struct object *port, const char *
 	int ret = allocate(weft_txn_model(t), obj, wanted, now, err);
 	if (ret < 0)
 		return ret;
-	weft_txn_replace(t, port, weft_take(obj));
+	port = weft_txn_replace(t, port, weft_take(obj));
+	weft_router_gateway_follow(t, port->attr);
 	return 0;
-}
-
-static json_t *dns_assignment(const json_t *port)
-{
-	static const char domain[] = "openstacklocal.";
-	const char *name = weft_json_text(port, "dns_name");
-	json_t *all = json_array();
-	size_t i;
-	json_t *v;
-	json_array_foreach(weft_json_array(port, "fixed_ips"), i, v) {
-		const char *ip = weft_json_text(v, "ip_address");
-		char host[300], fqdn[320];
-		if (name != NULL && name[0] != '\0') {
-			snprintf(host, sizeof(host), "%s", name);
-		} else {
-			snprintf(host, sizeof(host), "host-%s", ip);
-			for (char *c = host; *c != '\0'; c++)
-				if (*c == '.' || *c == ':')
-					*c = '-';
-		}
-		snprintf(fqdn, sizeof(fqdn), "%s.%s", host, domain);
-		json_array_append_new(all, json_pack("{s:s, s:s, s:s}", "ip_address", ip,
-						     "hostname", host, "fqdn", fqdn));
-	}
-	return all;
-}
-
-// A router's interface is on no node and on all of them: it works when it and its router are up. What is attached on a node has the
-// status that the node found.
-static const char *status_of(const struct model *m, const struct object *o)
-{
-	const struct object *router = weft_router_of_port(m, o->attr);
-	if (router != NULL)
-		return weft_json_bool(o->attr, "admin_state_up", true) &&
-				       weft_json_bool(router->attr, "admin_state_up", true)
-			       ? "ACTIVE"
-			       : "DOWN";
-	const char *status = weft_map_get(m->port_status, o->id);
-	return status == NULL ? "DOWN" : status;
-}
-
-static void render(const struct model *m, const struct object *o, json_t *shown)
-{
-	json_object_set_new(shown, "status", json_string(status_of(m, o)));
-	json_object_set_new(shown, "ip_allocation",
-			    json_string(is_list(o->attr, "fixed_ips") ? "immediate" : "none"));
-	json_object_set_new(shown, "dns_assignment", dns_assignment(o->attr));
 }
 
 // The network's owner sees who is on it.
@@ -487,6 +465,6 @@ const struct resource_ops weft_port_ops = {
 	.remove = remove_port,
 	.index = index_port,
 	.load = load,
-	.render = render,
+	.render = weft_port_render,
 	.visible = visible,
 };

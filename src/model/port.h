@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ports: what the other resources ask of them, and the pieces that a port is made of, one file each:
-// port_binding.c (where and how it is attached), fixed_ips.c (its addresses).
+// port_binding.c (where and how it is attached), fixed_ips.c (its addresses), port_show.c (what is made when it is shown).
 //
 // Threads    one (the control thread)
 #pragma once
@@ -30,6 +30,11 @@ bool weft_port_is_floating(const json_t *port);
 // A service made it and it goes with its network or subnet.
 bool weft_port_is_auto_deleted(const json_t *port);
 
+const char *weft_port_status(const struct model *m, const struct object *port);
+void weft_port_render(const struct model *m, const struct object *port, json_t *shown);
+
+// Take a port out; what leads to its addresses leads nowhere then.
+void weft_port_remove(struct txn *t, const struct object *port);
 // The last address of a subnet that goes is taken from the port.
 void weft_port_drop_subnet(struct txn *t, const struct object *port, const char *subnet_id);
 // A new SLAAC subnet: the port gets its address in it.

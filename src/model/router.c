@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "model/index.h"
+#include "model/port.h"
 #include "model/resource.h"
 #include "model/txn.h"
 
@@ -21,17 +22,6 @@ int weft_router_bad(struct err *err, const char *fmt, ...)
 	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
 	return weft_fail_as(err, -EINVAL, "BadRequest", "Bad router request: %s.", reason);
-}
-
-// {} says no gateway, as null does.
-static int read_gateway(const struct attr *a, const json_t *in, json_t **out, struct err *err)
-{
-	char buf[128];
-	if (!json_is_object(in))
-		return weft_attr_bad(a, err, "'%s' is not a dictionary",
-				     weft_json_quote(in, buf, sizeof(buf)));
-	*out = json_object_size(in) == 0 ? json_null() : json_incref((json_t *)in);
-	return 0;
 }
 
 static int read_ha(const struct attr *a, const json_t *in, json_t **out, struct err *err)
@@ -58,7 +48,7 @@ const struct attr weft_router_attrs[] = {
 	ATTRS_HEAD,
 	ATTR("status", NULL, 0, .initial = "\"ACTIVE\""),
 	ATTR("admin_state_up", weft_attr_bool, ATTR_RW, .initial = "true"),
-	ATTR("external_gateway_info", read_gateway, ATTR_RW | ATTR_NULL),
+	ATTR("external_gateway_info", weft_router_gateway_read, ATTR_RW | ATTR_NULL),
 	ATTR("routes", weft_router_routes_read, ATTR_PUT | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTR("distributed", weft_attr_bool, ATTR_RW | ATTR_ADMIN | ATTR_ADMIN_SEES, .initial = "false"),
 	ATTR("ha", read_ha, ATTR_RW | ATTR_ADMIN | ATTR_ADMIN_SEES, .initial = "false"),
@@ -77,23 +67,11 @@ const char *weft_router_interface_owner(const json_t *router)
 							    : "network:router_interface";
 }
 
-static int check_gateway(const json_t *obj, struct err *err)
-{
-	if (!json_is_object(json_object_get(obj, "external_gateway_info")))
-		return 0;
-	return weft_router_bad(err,
-			       "router %s (%.64s) cannot have an external gateway: external "
-			       "gateways come with a later version",
-			       weft_json_text(obj, "id"), weft_json_text(obj, "name"));
-}
-
 static int create(struct txn *t, const struct caller *who, const json_t *given, json_t *obj,
 		  struct err *err)
 {
-	(void)t;
-	(void)who;
-	(void)given;
-	return check_gateway(obj, err);
+	const json_t *info = json_object_get(given, "external_gateway_info");
+	return info == NULL ? 0 : weft_router_gateway_set(t, who, NULL, info, obj, err);
 }
 
 // The ports of a router that becomes distributed, or ceases to be, say so too.
@@ -121,8 +99,8 @@ static int change_distributed(struct txn *t, const struct object *old, const jso
 static int update(struct txn *t, const struct caller *who, const struct object *old,
 		  const json_t *given, json_t *obj, struct err *err)
 {
-	(void)who;
-	int ret = check_gateway(obj, err);
+	const json_t *info = json_object_get(given, "external_gateway_info");
+	int ret = info == NULL ? 0 : weft_router_gateway_set(t, who, old, info, obj, err);
 	if (ret == 0 && json_object_get(given, "routes") != NULL)
 		ret = weft_router_check_routes(weft_txn_model(t), obj, NULL, err);
 	if (ret == 0 && weft_json_bool(obj, "distributed", false) !=
@@ -135,9 +113,12 @@ static int remove_router(struct txn *t, const struct caller *who, const struct o
 			 struct err *err)
 {
 	(void)who;
-	if (weft_index_count(weft_txn_model(t), REF_ROUTER_PORTS, o->id) == 0)
-		return 0;
-	return weft_fail_as(err, -EBUSY, "RouterInUse", "Router %s still has ports", o->id);
+	if (weft_index_count(weft_txn_model(t), REF_ROUTER_PORTS, o->id) > 0)
+		return weft_fail_as(err, -EBUSY, "RouterInUse", "Router %s still has ports", o->id);
+	const struct object *gateway = weft_router_gateway_port(weft_txn_model(t), o->id);
+	if (gateway != NULL)
+		weft_port_remove(t, gateway);
+	return 0;
 }
 
 const struct resource_ops weft_router_ops = {

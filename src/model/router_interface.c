@@ -46,6 +46,19 @@ static int check_apart(const struct object *new, const struct object *has, struc
 			       weft_json_text(has->attr, "cidr"), has->id);
 }
 
+static int check_apart_from_outside(const struct model *m, const struct object *subnet,
+				    const struct object *gateway, struct err *err)
+{
+	size_t n;
+	int ret = 0;
+	const struct object **subnets = weft_index_collect(
+		m, REF_NETWORK_SUBNETS, weft_json_text(gateway->attr, "network_id"), &n);
+	for (size_t i = 0; i < n && ret == 0; i++)
+		ret = check_apart(subnet, subnets[i], err);
+	free(subnets);
+	return ret;
+}
+
 int weft_router_check_subnet(const struct model *m, const struct object *router,
 			     const struct object *subnet, const char *but_port, struct err *err)
 {
@@ -64,7 +77,10 @@ int weft_router_check_subnet(const struct model *m, const struct object *router,
 		}
 	}
 	free(ports);
-	return ret;
+	const struct object *gateway = weft_router_gateway_port(m, router->id);
+	if (ret < 0 || gateway == NULL || (but_port != NULL && strcmp(gateway->id, but_port) == 0))
+		return ret;
+	return check_apart_from_outside(m, subnet, gateway, err);
 }
 
 const struct object *weft_router_v6_port(const struct model *m, const struct object *router,
@@ -122,7 +138,7 @@ int weft_router_port_in_use(const json_t *port, struct err *err)
 
 const struct object *weft_router_of_port(const struct model *m, const json_t *port)
 {
-	if (port == NULL || !weft_port_is_interface(port))
+	if (port == NULL || (!weft_port_is_interface(port) && !weft_port_is_gateway(port)))
 		return NULL;
 	return weft_model_get(m, RES_ROUTER, weft_json_text(port, "device_id"));
 }
@@ -148,7 +164,7 @@ static int check_addresses(const struct model *m, const struct object *router, c
 		const struct object *subnet = subnet_of(m, fixed);
 		if (subnet == NULL || has_subnet(after, subnet->id))
 			continue;
-		int ret = weft_router_check_unrouted(router, subnet, err);
+		int ret = weft_router_check_unneeded(m, router, subnet, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -156,27 +172,45 @@ static int check_addresses(const struct model *m, const struct object *router, c
 	return ret < 0 ? ret : weft_router_check_routes(m, router->attr, after, err);
 }
 
-int weft_router_check_port(const struct model *m, const struct caller *who, const json_t *before,
-			   const json_t *after, struct err *err)
+// What keeps the port: a router, or a floating IP.
+static const struct object *keeper_of(const struct model *m, const json_t *port)
 {
-	const struct object *was = weft_router_of_port(m, before);
-	const struct object *is = weft_router_of_port(m, after);
-	if (who == &weft_caller_model || (was == NULL && is == NULL))
-		return 0;
-	if (was != NULL && (is != was || !json_equal(json_object_get(before, "device_owner"),
-						     json_object_get(after, "device_owner"))))
-		return weft_router_port_in_use(before, err);
-	if (was == NULL && !weft_caller_owns(who, is))
+	const struct object *router = weft_router_of_port(m, port);
+	if (router != NULL || port == NULL || !weft_port_is_floating(port))
+		return router;
+	return weft_model_get(m, RES_FLOATING_IP, weft_json_text(port, "device_id"));
+}
+
+static int refuse_new(const struct caller *who, const struct object *keeper, struct err *err)
+{
+	if (!weft_caller_owns(who, keeper))
 		return weft_fail_as(err, -EBUSY, "DeviceIDNotOwnedByTenant",
 				    "The following device_id %s is not owned by your tenant or "
 				    "matches another tenants router.",
-				    is->id);
+				    keeper->id);
+	return weft_router_bad(err,
+			       "%s %s gets its ports from its own calls, not from a port's "
+			       "device_id and device_owner",
+			       weft_resource_name(keeper->type), keeper->id);
+}
+
+int weft_router_check_port(const struct model *m, const struct caller *who, const json_t *before,
+			   const json_t *after, struct err *err)
+{
+	const struct object *was = keeper_of(m, before);
+	const struct object *is = keeper_of(m, after);
+	if (who == &weft_caller_model || (was == NULL && is == NULL))
+		return 0;
 	if (was == NULL)
-		return weft_router_bad(err,
-				       "router %s gets its interfaces from add_router_interface, "
-				       "not from a port's device_id and device_owner",
-				       is->id);
+		return refuse_new(who, is, err);
+	if (is != was || !json_equal(json_object_get(before, "device_owner"),
+				     json_object_get(after, "device_owner")))
+		return weft_router_port_in_use(before, err);
 	if (json_equal(json_object_get(before, "fixed_ips"), json_object_get(after, "fixed_ips")))
 		return 0;
-	return check_addresses(m, is, before, after, err);
+	if (was->type == RES_FLOATING_IP)
+		return weft_router_port_in_use(before, err);
+	if (weft_port_is_gateway(after))
+		return weft_router_check_routes(m, was->attr, after, err);
+	return check_addresses(m, was, before, after, err);
 }

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "model/address_use.h"
 #include "model/index.h"
+#include "model/port.h"
 #include "model/resource.h"
 #include "model/subnet.h"
 #include "model/txn.h"
@@ -198,13 +199,14 @@ static int remove_by_port(struct joining *j, const char *port_id, const char *su
 	json_t *fixed;
 	json_array_foreach(weft_json_array(port->attr, "fixed_ips"), i, fixed) {
 		const struct object *subnet = subnet_of(j->m, fixed);
-		int ret = subnet == NULL ? 0 : weft_router_check_unrouted(j->router, subnet, err);
+		int ret = subnet == NULL ? 0
+					 : weft_router_check_unneeded(j->m, j->router, subnet, err);
 		if (ret < 0)
 			return ret;
 	}
 	add_subnet_ids(j, port->attr);
 	about(j, port);
-	weft_txn_remove(j->t, port);
+	weft_port_remove(j->t, port);
 	return 0;
 }
 
@@ -242,7 +244,7 @@ static int remove_by_subnet(struct joining *j, const char *subnet_id, struct err
 		return weft_fail_as(err, -ENOENT, "RouterInterfaceNotFoundForSubnet",
 				    "Router %s has no interface on subnet %s", j->router->id,
 				    subnet_id);
-	int ret = weft_router_check_unrouted(j->router, subnet, err);
+	int ret = weft_router_check_unneeded(j->m, j->router, subnet, err);
 	if (ret < 0)
 		return ret;
 	about(j, port);
@@ -252,7 +254,7 @@ static int remove_by_subnet(struct joining *j, const char *subnet_id, struct err
 	if (json_array_size(kept) > 0)
 		return weft_txn_update(j->t, &weft_caller_model, RES_PORT, port->id, body, NULL,
 				       err);
-	weft_txn_remove(j->t, port);
+	weft_port_remove(j->t, port);
 	return 0;
 }
 

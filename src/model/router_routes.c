@@ -8,6 +8,7 @@
 
 #include "base/addr.h"
 #include "base/json.h"
+#include "model/floating_ip.h"
 #include "model/index.h"
 #include "model/resource.h"
 #include "model/subnet.h"
@@ -52,6 +53,19 @@ static void look_at(const struct model *m, const json_t *port, struct next_hop *
 	}
 }
 
+static void look_at_all(const struct model *m, enum model_ref ref, const json_t *router,
+			const json_t *port, struct next_hop *hop)
+{
+	const char *port_id = weft_json_text(port, "id");
+	size_t n;
+	const struct object **ports = weft_index_collect(m, ref, weft_json_text(router, "id"), &n);
+	for (size_t i = 0; i < n; i++) {
+		bool changes = port_id != NULL && strcmp(ports[i]->id, port_id) == 0;
+		look_at(m, changes ? port : ports[i]->attr, hop);
+	}
+	free(ports);
+}
+
 static int check_route(const struct model *m, const json_t *router, const json_t *port,
 		       const json_t *route, struct err *err)
 {
@@ -63,15 +77,8 @@ static int check_route(const struct model *m, const json_t *router, const json_t
 		return invalid(route, "the nexthop is of another IP version than the destination",
 			       err);
 
-	const char *port_id = weft_json_text(port, "id");
-	size_t n;
-	const struct object **ports =
-		weft_index_collect(m, REF_ROUTER_PORTS, weft_json_text(router, "id"), &n);
-	for (size_t i = 0; i < n; i++) {
-		bool changes = port_id != NULL && strcmp(ports[i]->id, port_id) == 0;
-		look_at(m, changes ? port : ports[i]->attr, &hop);
-	}
-	free(ports);
+	look_at_all(m, REF_ROUTER_PORTS, router, port, &hop);
+	look_at_all(m, REF_ROUTER_GATEWAY_PORTS, router, port, &hop);
 	if (!hop.is_connected)
 		return invalid(route, "the nexthop is not connected with router", err);
 	if (hop.is_own)
@@ -98,22 +105,28 @@ int weft_router_check_routes(const struct model *m, const json_t *router, const 
 	return 0;
 }
 
-int weft_router_check_unrouted(const struct object *router, const struct object *subnet,
-			       struct err *err)
+int weft_router_check_unrouted(const json_t *router, const struct object *subnet, struct err *err)
 {
 	struct ip_prefix cidr = weft_subnet_cidr(subnet->attr);
 	size_t i;
 	json_t *route;
-	json_array_foreach(weft_json_array(router->attr, "routes"), i, route) {
+	json_array_foreach(weft_json_array(router, "routes"), i, route) {
 		struct ip_addr hop = {0};
 		weft_ip_parse(weft_json_text(route, "nexthop"), &hop);
 		if (weft_prefix_contains(&cidr, &hop))
 			return weft_fail_as(err, -EBUSY, "RouterInterfaceInUseByRoute",
 					    "Router interface for subnet %s on router %s cannot be "
 					    "deleted, as it is required by one or more routes.",
-					    subnet->id, router->id);
+					    subnet->id, weft_json_text(router, "id"));
 	}
 	return 0;
+}
+
+int weft_router_check_unneeded(const struct model *m, const struct object *router,
+			       const struct object *subnet, struct err *err)
+{
+	int ret = weft_router_check_unrouted(router->attr, subnet, err);
+	return ret < 0 ? ret : weft_floating_ips_check_unused(m, router, subnet, err);
 }
 
 static bool has_route(const json_t *routes, const json_t *route)

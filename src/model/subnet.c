@@ -12,6 +12,7 @@
 #include "model/network.h"
 #include "model/port.h"
 #include "model/resource.h"
+#include "model/router.h"
 #include "model/subnet_attr.h"
 #include "model/txn.h"
 
@@ -236,19 +237,32 @@ static int create(struct txn *t, const struct caller *who, const json_t *given, 
 	return 0;
 }
 
-// Ports that are there already get their address in a subnet whose addresses make themselves.
-static int created(struct txn *t, const struct object *o, struct err *err)
+// Ports that are there already get their address in a subnet whose addresses make themselves. What only holds a floating IP has no other
+// address, and of a router's ports only the gateway is a host among others.
+static int join_ports(struct txn *t, const struct object *o, struct err *err)
 {
-	if (!weft_subnet_is_automatic(o->attr))
-		return 0;
 	size_t n;
 	int ret = 0;
 	const struct object **ports = weft_index_collect(weft_txn_model(t), REF_NETWORK_PORTS,
 							 weft_json_text(o->attr, "network_id"), &n);
 	for (size_t i = 0; i < n && ret == 0; i++)
-		if (!weft_port_is_router(ports[i]->attr))
+		if (!weft_port_is_router(ports[i]->attr) && !weft_port_is_gateway(ports[i]->attr) &&
+		    !weft_port_is_floating(ports[i]->attr))
 			ret = weft_port_join_subnet(t, ports[i], o->id, err);
 	free(ports);
+	return ret;
+}
+
+static int created(struct txn *t, const struct object *o, struct err *err)
+{
+	int ret = weft_subnet_is_automatic(o->attr) ? join_ports(t, o, err) : 0;
+	size_t n;
+	const struct object **gateways =
+		weft_index_collect(weft_txn_model(t), REF_NETWORK_GATEWAY_PORTS,
+				   weft_json_text(o->attr, "network_id"), &n);
+	for (size_t i = 0; i < n && ret == 0; i++)
+		ret = weft_router_gateway_meet(t, gateways[i], o, err);
+	free(gateways);
 	return ret;
 }
 

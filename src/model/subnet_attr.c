@@ -27,18 +27,6 @@ static int read_cidr(const struct attr *a, const json_t *in, json_t **out, struc
 	return 0;
 }
 
-static int read_ip(const struct attr *a, const json_t *in, json_t **out, struct err *err)
-{
-	struct ip_addr ip;
-	char buf[128];
-	const char *text = json_string_value(in);
-	if (text == NULL || weft_ip_parse(text, &ip) < 0)
-		return weft_attr_bad(a, err, "'%s' is not a valid IP address",
-				     text != NULL ? text : weft_json_quote(in, buf, sizeof(buf)));
-	*out = json_string(weft_ip_text(&ip, buf));
-	return 0;
-}
-
 static int read_ip_version(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	int64_t version;
@@ -65,7 +53,7 @@ static int read_nameservers(const struct attr *a, const json_t *in, json_t **out
 	weft_auto(json) all = json_array();
 	json_array_foreach((json_t *)in, i, v) {
 		json_t *ip;
-		ret = read_ip(a, v, &ip, err);
+		ret = weft_attr_ip(a, v, &ip, err);
 		if (ret < 0)
 			return ret;
 		bool twice = weft_json_has_text(all, json_string_value(ip));
@@ -177,7 +165,7 @@ const struct attr weft_subnet_attrs[] = {
 	ATTR("network_id", weft_attr_uuid, ATTR_POST | ATTR_REQUIRED),
 	ATTR("ip_version", read_ip_version, ATTR_POST | ATTR_REQUIRED),
 	ATTR("cidr", read_cidr, ATTR_POST | ATTR_NULL),
-	ATTR("gateway_ip", read_ip, ATTR_RW | ATTR_NULL),
+	ATTR("gateway_ip", weft_attr_ip, ATTR_RW | ATTR_NULL),
 	ATTR("allocation_pools", weft_pools_read, ATTR_RW | ATTR_NULL),
 	ATTR("enable_dhcp", weft_attr_bool, ATTR_RW, .initial = "true"),
 	ATTR("dns_nameservers", read_nameservers, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),

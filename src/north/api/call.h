@@ -20,16 +20,17 @@ struct api_call {
 	const struct api_request *rq;
 	struct target target;
 	struct caller who;
-	bool is_read_only;  // the only role is "reader"
-	enum resource type; // of the collection in the path, where there is one
-	json_t *body;	    // parsed; NULL when there was none
+	bool is_read_only;     // the only role is "reader"
+	enum resource type;    // of the collection in the path, where there is one
+	const char *id;	       // of the object in the path, where there is one
+	const char *parent_id; // what the collection is below, where it is below another object
+	json_t *body;	       // parsed; NULL when there was none
 	struct api_answer *out;
 };
 
 typedef int (*api_handler)(struct api_call *c, struct err *err);
 
 // Segments of "/v2.0/COLLECTION/ID/tags/TAG".
-#define CALL_ID(c)  ((c)->target.segments[2])
 #define CALL_TAG(c) ((c)->target.segments[4])
 
 // Handlers, by file.
@@ -50,6 +51,11 @@ int weft_handle_add_router_interface(struct api_call *c, struct err *err);
 int weft_handle_remove_router_interface(struct api_call *c, struct err *err);
 int weft_handle_add_extraroutes(struct api_call *c, struct err *err);
 int weft_handle_remove_extraroutes(struct api_call *c, struct err *err);
+int weft_handle_forwardings_list(struct api_call *c, struct err *err);
+int weft_handle_forwardings_create(struct api_call *c, struct err *err);
+int weft_handle_forwarding_show(struct api_call *c, struct err *err);
+int weft_handle_forwarding_update(struct api_call *c, struct err *err);
+int weft_handle_forwarding_delete(struct api_call *c, struct err *err);
 int weft_handle_tags_list(struct api_call *c, struct err *err);
 int weft_handle_tags_replace(struct api_call *c, struct err *err);
 int weft_handle_tags_add(struct api_call *c, struct err *err);

@@ -40,6 +40,11 @@ static const struct route routes[] = {
 	{"PUT",    "/v2.0/routers/*/remove_router_interface",  ROUTE_TOKEN, weft_handle_remove_router_interface},
 	{"PUT",    "/v2.0/routers/*/add_extraroutes",          ROUTE_TOKEN, weft_handle_add_extraroutes},
 	{"PUT",    "/v2.0/routers/*/remove_extraroutes",       ROUTE_TOKEN, weft_handle_remove_extraroutes},
+	{"GET",    "/v2.0/floatingips/*/port_forwardings",     ROUTE_TOKEN, weft_handle_forwardings_list},
+	{"POST",   "/v2.0/floatingips/*/port_forwardings",     ROUTE_TOKEN, weft_handle_forwardings_create},
+	{"GET",    "/v2.0/floatingips/*/port_forwardings/*",   ROUTE_TOKEN, weft_handle_forwarding_show},
+	{"PUT",    "/v2.0/floatingips/*/port_forwardings/*",   ROUTE_TOKEN, weft_handle_forwarding_update},
+	{"DELETE", "/v2.0/floatingips/*/port_forwardings/*",   ROUTE_TOKEN, weft_handle_forwarding_delete},
 	{"GET",    "/v2.0/{collection}",                       ROUTE_TOKEN, weft_handle_list},
 	{"POST",   "/v2.0/{collection}",                       ROUTE_TOKEN, weft_handle_create},
 	{"GET",    "/v2.0/{collection}/*",                     ROUTE_TOKEN, weft_handle_show},
@@ -285,6 +290,7 @@ static int run(struct api_call *c, struct err *err)
 		ret = weft_target_parse(c->rq->target, &c->target, err);
 	if (ret < 0)
 		return ret;
+	c->id = c->target.n > 2 ? c->target.segments[2] : NULL;
 	// Strangers do not learn what exists: who they are comes before what they want.
 	int found = find_route(c, &r, &missing);
 	ret = authenticate(c, r ? r->access : ROUTE_TOKEN, err);

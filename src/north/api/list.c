@@ -55,13 +55,19 @@ static bool needs_render(const struct list_options *o, const json_t *attr)
 	return false;
 }
 
+static bool is_below(const struct object *o, const char *parent_id)
+{
+	return parent_id == NULL ||
+	       strcmp(weft_json_text(o->attr, "floatingip_id"), parent_id) == 0;
+}
+
 static int visit(const struct object *o, void *arg)
 {
 	struct listing *l = arg;
 	struct model *m = l->call->core->model;
 	weft_auto(json) rendered = NULL;
 
-	if (!weft_model_visible(m, &l->call->who, o))
+	if (!weft_model_visible(m, &l->call->who, o) || !is_below(o, l->call->parent_id))
 		return 0;
 	if (needs_render(&l->options, o->attr)) {
 		rendered = weft_model_render(m, o);
@@ -93,6 +99,9 @@ static int collect(struct listing *l)
 		if (strcmp(l->options.filters[i].key, "id") == 0)
 			return visit_named(l, &l->options.filters[i]);
 	}
+	if (l->call->parent_id != NULL)
+		return weft_model_each_ref(l->call->core->model, REF_FLOATING_IP_FORWARDINGS,
+					   l->call->parent_id, visit, l);
 	return weft_model_each(l->call->core->model, l->call->type, visit, l);
 }
 

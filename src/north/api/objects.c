@@ -144,7 +144,7 @@ int weft_handle_show(struct api_call *c, struct err *err)
 {
 	const struct object *o;
 
-	int ret = weft_call_get(c, c->type, CALL_ID(c), &o, err);
+	int ret = weft_call_get(c, c->type, c->id, &o, err);
 	if (ret < 0)
 		return ret;
 	return weft_call_answer(c, 200, weft_resource_name(c->type), weft_call_view(c, o));
@@ -152,10 +152,10 @@ int weft_handle_show(struct api_call *c, struct err *err)
 
 static int answer_changed(struct api_call *c, struct err *err)
 {
-	const struct object *o = weft_model_get(c->core->model, c->type, CALL_ID(c));
+	const struct object *o = weft_model_get(c->core->model, c->type, c->id);
 
 	if (o == NULL)
-		return weft_resource_not_found(c->type, CALL_ID(c), err);
+		return weft_resource_not_found(c->type, c->id, err);
 	return weft_call_answer(c, 200, weft_resource_name(c->type), weft_call_view(c, o));
 }
 
@@ -164,16 +164,16 @@ int weft_handle_update(struct api_call *c, struct err *err)
 	const struct object *o;
 	const json_t *item;
 
-	int ret = weft_call_get(c, c->type, CALL_ID(c), &o, err);
+	int ret = weft_call_get(c, c->type, c->id, &o, err);
 	if (ret == 0)
 		ret = need_inner(c, weft_resource_name(c->type), &item, err);
 	if (ret == 0)
-		ret = check_revision(c, CALL_ID(c), err);
+		ret = check_revision(c, c->id, err);
 	if (ret < 0)
 		return ret;
 
 	weft_auto(txn) t = weft_txn_begin(c->core->model);
-	ret = weft_txn_update(t, &c->who, c->type, CALL_ID(c), item, NULL, err);
+	ret = weft_txn_update(t, &c->who, c->type, c->id, item, NULL, err);
 	if (ret == 0)
 		ret = weft_call_commit(c, weft_take(t), err);
 	return ret < 0 ? ret : answer_changed(c, err);
@@ -183,14 +183,14 @@ int weft_handle_delete(struct api_call *c, struct err *err)
 {
 	const struct object *o;
 
-	int ret = weft_call_get(c, c->type, CALL_ID(c), &o, err);
+	int ret = weft_call_get(c, c->type, c->id, &o, err);
 	if (ret == 0)
-		ret = check_revision(c, CALL_ID(c), err);
+		ret = check_revision(c, c->id, err);
 	if (ret < 0)
 		return ret;
 
 	weft_auto(txn) t = weft_txn_begin(c->core->model);
-	ret = weft_txn_delete(t, &c->who, c->type, CALL_ID(c), err);
+	ret = weft_txn_delete(t, &c->who, c->type, c->id, err);
 	if (ret == 0)
 		ret = weft_call_commit(c, weft_take(t), err);
 	c->out->status = 204;
@@ -203,7 +203,7 @@ static int change_addresses(struct api_call *c, bool add, struct err *err)
 	const struct object *o;
 
 	c->type = RES_ADDRESS_GROUP;
-	int ret = weft_call_get(c, c->type, CALL_ID(c), &o, err);
+	int ret = weft_call_get(c, c->type, c->id, &o, err);
 	if (ret < 0)
 		return ret;
 	const json_t *group = json_object_get(c->body, "address_group");
@@ -213,7 +213,7 @@ static int change_addresses(struct api_call *c, bool add, struct err *err)
 				    "Unable to find 'addresses' (a list) in request body");
 
 	weft_auto(txn) t = weft_txn_begin(c->core->model);
-	ret = weft_txn_address_group_change(t, &c->who, CALL_ID(c), addresses, add, NULL, err);
+	ret = weft_txn_address_group_change(t, &c->who, c->id, addresses, add, NULL, err);
 	if (ret == 0)
 		ret = weft_call_commit(c, weft_take(t), err);
 	return ret < 0 ? ret : answer_changed(c, err);

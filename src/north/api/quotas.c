@@ -26,6 +26,8 @@ static json_t *limits(const struct api_call *c, const char *project, bool detail
 
 	for (enum resource type = 0; type < RES_COUNT; type++) {
 		struct usage u = {.project = project};
+		if (!weft_resource_has_url(type))
+			continue;
 		if (!details) {
 			json_object_set_new(quota, weft_resource_name(type), json_integer(-1));
 			continue;

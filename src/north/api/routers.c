@@ -15,7 +15,7 @@ static int change_interface(struct api_call *c, interface_call change, struct er
 	weft_auto(json) info = NULL;
 	struct txn *t = weft_txn_begin(c->core->model);
 
-	int ret = change(t, &c->who, CALL_ID(c), c->body, &info, err);
+	int ret = change(t, &c->who, c->id, c->body, &info, err);
 	if (ret < 0) {
 		weft_txn_free(t);
 		return ret;
@@ -48,14 +48,14 @@ static int change_routes(struct api_call *c, bool add, struct err *err)
 		return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
 				    "Unable to find 'routes' of 'router' in request body");
 	struct txn *t = weft_txn_begin(c->core->model);
-	int ret = weft_txn_router_change_routes(t, &c->who, CALL_ID(c), routes, add, NULL, err);
+	int ret = weft_txn_router_change_routes(t, &c->who, c->id, routes, add, NULL, err);
 	if (ret < 0) {
 		weft_txn_free(t);
 		return ret;
 	}
 	ret = weft_call_commit(c, t, err);
 	if (ret == 0)
-		ret = weft_call_get(c, RES_ROUTER, CALL_ID(c), &o, err);
+		ret = weft_call_get(c, RES_ROUTER, c->id, &o, err);
 	return ret < 0 ? ret : weft_call_answer(c, 200, "router", weft_call_view(c, o));
 }
 

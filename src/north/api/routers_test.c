@@ -170,8 +170,10 @@ static void bodies_without_sense_and_readers_are_refused(void **state)
 static void extensions_of_routers_are_those_that_are_real(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const served[] = {"router", "extraroute", "extraroute-atomic", "dvr"};
-	static const char *const not_served[] = {"l3-ha", "ext-gw-mode", "l3-ndp-proxy"};
+	static const char *const served[] = {
+		"router",      "extraroute",	   "extraroute-atomic",		 "dvr",
+		"ext-gw-mode", "fip-port-details", "floating-ip-port-forwarding"};
+	static const char *const not_served[] = {"l3-ha", "l3-ndp-proxy", "dns-integration"};
 	char target[64];
 	for (size_t i = 0; i < sizeof(served) / sizeof(served[0]); i++) {
 		snprintf(target, sizeof(target), "/v2.0/extensions/%s", served[i]);

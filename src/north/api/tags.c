@@ -13,11 +13,11 @@ static int get_tagged(struct api_call *c, const struct object **o, json_t **tags
 {
 	if (!weft_resource_has_attr(c->type, "tags"))
 		return weft_fail(err, -ENOENT, "The resource could not be found.");
-	*o = weft_model_get(c->core->model, c->type, CALL_ID(c));
+	*o = weft_model_get(c->core->model, c->type, c->id);
 	if (*o == NULL || !weft_model_visible(c->core->model, &c->who, *o))
 		return weft_fail_as(err, -ENOENT, "TagResourceNotFound",
 				    "Resource %s %s could not be found.",
-				    weft_resource_plural(c->type), CALL_ID(c));
+				    weft_resource_plural(c->type), c->id);
 	*tags = weft_json_array((*o)->attr, "tags");
 	return 0;
 }
@@ -26,7 +26,7 @@ static int set_tags(struct api_call *c, const json_t *tags, struct err *err)
 {
 	struct txn *t = weft_txn_begin(c->core->model);
 
-	int ret = weft_txn_set_tags(t, &c->who, c->type, CALL_ID(c), tags, NULL, err);
+	int ret = weft_txn_set_tags(t, &c->who, c->type, c->id, tags, NULL, err);
 	if (ret < 0) {
 		weft_txn_free(t);
 		return ret;
