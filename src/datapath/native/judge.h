@@ -63,6 +63,7 @@ struct judge {
 	// In
 	const struct native *dp;
 	uint64_t epoch;
+	uint32_t next_hops; // weft_resolver_version, before any next hop was looked up
 	const struct port_policy *in;
 	const struct packet *pkt;
 	const uint8_t *eth; // destination and source MAC, 12 bytes

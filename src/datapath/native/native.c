@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "datapath/native/announce.h"
 #include "datapath/native/eal.h"
+#include "datapath/native/resolver.h"
 #include "datapath/native/show.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/tap_host.h"
@@ -74,6 +76,8 @@ static void stop(struct datapath *datapath)
 		if (io != NULL)
 			io->ops->close(io);
 	}
+	weft_resolver_free(dp->resolver);
+	weft_announcer_free(dp->announcer);
 	if (dp->vs != NULL)
 		weft_vstore_reclaim(dp->vs);
 	if (dp->tables != NULL)
@@ -161,6 +165,8 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 	if (ret == 0) {
 		dp->vs = weft_vstore_new(dp->qsbr);
 		dp->tables = weft_tables_new(dp, port_gone);
+		dp->resolver = weft_resolver_new(dp);
+		dp->announcer = weft_announcer_new(dp);
 		ret = start_workers(dp, err);
 	}
 	if (ret != 0) {
@@ -214,6 +220,8 @@ static int apply(struct datapath *datapath, const struct plan_batch *batch, stru
 	struct native *dp = native_of(datapath);
 	int ret = weft_tables_apply(dp->tables, batch, err);
 
+	if (ret == 0)
+		weft_announce_batch(dp, batch);
 	for (size_t i = 0; ret == 0 && i < batch->n; i++)
 		if (batch->changes[i].kind == PLAN_NETWORK && batch->changes[i].op == PLAN_PUT)
 			weft_tables_each_port(dp->tables, fit_interface, batch->changes[i].network);
@@ -259,6 +267,8 @@ static void tick(struct datapath *datapath)
 	struct native *dp = native_of(datapath);
 
 	weft_tables_learn(dp->tables);
+	weft_resolver_tick(dp->resolver, native_now_ms(dp));
+	weft_announcer_tick(dp->announcer, native_now_ms(dp));
 	weft_vstore_reclaim(dp->vs);
 }
 

@@ -182,6 +182,7 @@ struct floating_key { // by own address: the external network's index; by fixed 
 
 struct trunk;	 // the device of a physical network (uplink.h)
 struct resolver; // next hops on provider networks (resolver.h)
+struct announcer; // what routers say there (announce.h)
 
 struct port { // one per index in use
 	uint16_t index;
@@ -317,6 +318,7 @@ struct native {
 	uint16_t n_trunks;
 	struct trunk *trunks[NATIVE_MAX_TRUNKS]; // fixed at start, in the configuration's order
 	struct resolver *resolver;
+	struct announcer *announcer;
 	_Atomic uint16_t metadata_port; // index of the PORT_METADATA port; NATIVE_NO_PORT = none
 };
 

@@ -10,9 +10,18 @@
 // MAC that changed makes the sessions of the network's uplink stale. While it does not answer the last known MAC is used, until it has
 // failed for good.
 //
+// Anybody can make a router ask, by sending to many addresses of an external subnet. So each port may ask for so many new next hops
+// a second, unanswered questions have a part of the table to themselves, and known next hops never make room for them. The next
+// hops of routes are exempt: there are as many as the plan has.
+//
+// Claims for an address that the plan gives to somebody else are not believed; those from the physical network are counted and shown as
+// conflicts.
+//
 // Threads    get: any reader; hold, heard, turn: workers; tick, each: control
+// Ownership  hold takes the mbuf; packets that still wait are freed with the resolver
 #pragma once
 
+#include "base/text.h"
 #include "datapath/native/judge.h"
 
 enum next_hop_state {
@@ -22,20 +31,66 @@ enum next_hop_state {
 };
 
 struct resolver *weft_resolver_new(struct native *dp);
-void weft_resolver_free(struct resolver *r);
+void weft_resolver_free(struct resolver *r); // workers must have stopped
 
-// No side effects.
+// No side effects, but that it counts as a use (when the table is full, the least used next hops go).
 enum next_hop_state weft_resolver_get(const struct resolver *r, uint32_t network_index,
 				      const struct ip_addr *ip, struct mac_addr *mac);
 
+// Changes whenever a known next hop moved or failed. What was judged before is not to be kept after.
+uint32_t weft_resolver_version(const struct resolver *r);
+
 // Takes the packet that was judged VERDICT_RESOLVE, asks for j->ask if nobody has, and gives the packet to weft_slow_packet
-// again when the answer is there. A packet for which there is no place is dropped (DROP_NEXT_HOP_WAIT).
+// again when the answer is there, or when there is none: then it is judged as for a failed next hop. A packet for which
+// there is no place is dropped (DROP_NEXT_HOP_WAIT).
 void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, const struct judge *j);
 
-// An uplink's packet told that `ip` is at `mac` (ARP sender; ND target or source with link-layer option). Only what is asked for or known already
-// is taken; nobody fills the table from outside.
-void weft_resolver_heard(struct worker *w, uint16_t uplink, uint32_t network_index,
-			 const struct ip_addr *ip, const struct mac_addr *mac);
+// What an ARP or ND packet from any port tells about who has an address is remembered, if it may be said by that port. Only what is
+// asked for or known already is taken; nobody fills the table from outside. True: it was an answer to one of the routers, and so is of no
+// further use. The mbuf stays the caller's.
+bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struct packet *p);
 
 // Each turn of a worker: costs nothing when no packet waits.
 void weft_resolver_turn(struct worker *w);
+
+// Ten times a second: questions are repeated, next hops refreshed, entries given up and reused.
+void weft_resolver_tick(struct resolver *r, uint32_t now_ms);
+
+struct next_hop_view {
+	uint32_t network_index;
+	struct ip_addr ip;
+	bool has_mac;
+	struct mac_addr mac;
+	const char *state; // "known", "asking", "failed"
+	uint16_t port;	   // where it was heard; NATIVE_NO_PORT = nowhere
+	uint32_t since_ms; // it has been so
+	uint32_t told_ms;  // since it was last heard of
+	uint32_t held;	   // packets that wait for it
+};
+
+void weft_resolver_each(const struct resolver *r,
+			void (*visit)(const struct next_hop_view *v, void *arg), void *arg);
+
+// Somebody outside says that he has an address of ours.
+struct address_conflict {
+	uint32_t network_index;
+	struct ip_addr ip;
+	struct mac_addr mac; // his
+	uint64_t times;
+	uint32_t at_ms; // the last time
+};
+
+void weft_resolver_each_conflict(const struct resolver *r,
+				 void (*visit)(const struct address_conflict *c, void *arg),
+				 void *arg);
+
+struct resolver_stats {
+	uint64_t questions; // sent, by all routers
+	uint64_t failures;  // next hops that did not answer
+	uint64_t moves;	    // known next hops whose MAC changed
+	uint64_t conflicts;
+	uint32_t known, asking, failed; // entries
+	uint32_t held;			// packets that wait
+};
+
+void weft_resolver_stats(const struct resolver *r, struct resolver_stats *out);

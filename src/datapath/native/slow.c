@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datapath/native/answer.h"
+#include "datapath/native/resolver.h"
 #include "datapath/native/route.h"
 #include "datapath/native/slow_session.h"
 
@@ -15,6 +16,7 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 	*j = (struct judge) {
 		.dp = dp,
 		.epoch = epoch,
+		.next_hops = weft_resolver_version(dp->resolver),
 		.in = native_policy(dp, p->key.in_port, epoch),
 		.pkt = p,
 		.eth = eth,
@@ -38,8 +40,10 @@ static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
 	enum drop why = DROP_NONE;
 
-	// A policy change since the judgement: carry this packet by it, but do not keep it.
-	if (plain && weft_vstore_epoch(w->dp->vs) == j->epoch && !weft_slow_make(w, j, gen, &why)) {
+	// A change of the policy, or of a next hop, since the judgement: carry this packet by it, but do not keep it.
+	if (plain && weft_vstore_epoch(w->dp->vs) == j->epoch &&
+	    weft_resolver_version(w->dp->resolver) == j->next_hops &&
+	    !weft_slow_make(w, j, gen, &why)) {
 		weft_drop(w, m, j->in->index, why);
 		return;
 	}
@@ -181,7 +185,7 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 		weft_answer(w, m, &j);
 		return;
 	case VERDICT_RESOLVE:
-		weft_drop(w, m, p->key.in_port, DROP_NEXT_HOP);
+		weft_resolver_hold(w, m, &j);
 		return;
 	case VERDICT_DROP:
 		break;
@@ -195,6 +199,10 @@ static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p
 	struct session *s = weft_slow_find(w, p);
 	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[p->key.in_port], memory_order_relaxed);
 
+	if (weft_resolver_heard(w, m, p)) {
+		weft_drop(w, m, p->key.in_port, DROP_SERVICE_DONE);
+		return;
+	}
 	// A session says nothing of the sender's MTU: what is too long goes to the stages, which refuse it.
 	if (native_wire_len(m) > mtu + RTE_ETHER_HDR_LEN)
 		s = NULL;

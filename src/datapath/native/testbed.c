@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/native/announce.h"
 #include "datapath/native/eal.h"
 #include "datapath/native/fast.h"
+#include "datapath/native/resolver.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/worker.h"
 
@@ -133,6 +135,8 @@ struct testbed *testbed_new(uint32_t sessions)
 	must_be(weft_sessions_new(&sc, &dp->sessions, &err) == 0);
 	dp->vs = must(weft_vstore_new(dp->qsbr));
 	dp->tables = must(weft_tables_new(dp, take_off));
+	dp->resolver = weft_resolver_new(dp);
+	dp->announcer = weft_announcer_new(dp);
 	must_be(weft_worker_new(dp, 0, 0, &tb->w, &err) == 0);
 	dp->workers[0] = tb->w;
 	dp->n_workers = 1;
@@ -153,6 +157,8 @@ void testbed_free(struct testbed *tb)
 	}
 	weft_plan_batch_fini(&tb->batch);
 	weft_worker_stop(tb->w);
+	weft_resolver_free(dp->resolver);
+	weft_announcer_free(dp->announcer);
 	weft_vstore_reclaim(dp->vs);
 	weft_tables_free(dp->tables);
 	weft_vstore_free(dp->vs);
@@ -423,6 +429,7 @@ void testbed_commit(struct testbed *tb)
 		fprintf(stderr, "%s\n", err.msg);
 		abort();
 	}
+	weft_announce_batch(&tb->dp, &tb->batch);
 	weft_plan_batch_fini(&tb->batch);
 	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
 	weft_vstore_reclaim(tb->dp.vs);
@@ -445,7 +452,20 @@ void testbed_send(struct testbed *tb, const char *port, const struct frame *f)
 	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
 	weft_fast_burst(tb->w, port_of(tb, port)->index, &m, 1);
 	weft_send_flush(tb->w);
+	weft_resolver_turn(tb->w);
 	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+}
+
+void testbed_pass_time(struct testbed *tb, uint32_t ms)
+{
+	for (uint32_t step; ms > 0; ms -= step) {
+		step = RTE_MIN(ms, 100U);
+		tb->w->now_ms += step;
+		weft_resolver_tick(tb->dp.resolver, tb->w->now_ms);
+		weft_announcer_tick(tb->dp.announcer, tb->w->now_ms);
+		weft_resolver_turn(tb->w);
+		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+	}
 }
 
 bool testbed_receive(struct testbed *tb, const char *port, struct frame *out)

@@ -68,6 +68,8 @@ struct frame testbed_fragment(const struct frame *f, uint16_t id, size_t from, s
 
 // Send one frame as the port's VM through the fast path and flush.
 void testbed_send(struct testbed *tb, const char *port, const struct frame *f);
+// The clock goes on, and with it what the control thread does ten times a second for next hops and announcements.
+void testbed_pass_time(struct testbed *tb, uint32_t ms);
 // Take the oldest frame that the port's VM was given; false = none.
 bool testbed_receive(struct testbed *tb, const char *port, struct frame *out);
 // Send; true if exactly `to` got exactly this frame's payload (other ports nothing).

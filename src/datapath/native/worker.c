@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "datapath/native/fast.h"
+#include "datapath/native/resolver.h"
 #include "datapath/native/slow.h"
 
 // Turns without a packet before the worker begins to sleep.
@@ -170,6 +171,7 @@ static void run(struct worker *w)
 
 		w->now_ms = native_now_ms(w->dp);
 		n = poll_ports(w);
+		weft_resolver_turn(w);
 		w->stats.polls++;
 		if (n > 0) {
 			w->stats.packets += n;

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Announce: hosts and switches outside are told where an address of ours is, before they would ask.
+//
+// A floating IP that comes or moves, and the addresses of a router's external interface that come or change, are announced on their
+// network three times, a second apart: IPv4 by gratuitous ARP in both of its forms (RFC 5227, 5944), IPv6 by unsolicited
+// advertisements (RFC 4861, 7.2.6); so are all of a network's when its uplink comes up. To the uplink, and to the network's ports on
+// this node. Thousands of addresses are spread over time: what comes new goes before repetitions, and an address waits at
+// most once.
+//
+// Threads    control
+#pragma once
+
+#include "datapath/native/native.h"
+
+struct announcer *weft_announcer_new(struct native *dp);
+void weft_announcer_free(struct announcer *a);
+
+// A batch has been applied.
+void weft_announce_batch(struct native *dp, const struct plan_batch *batch);
+// The uplink of a network has been attached, or its carrier is back.
+void weft_announce_network(struct native *dp, uint32_t network_index);
+
+// Ten times a second.
+void weft_announcer_tick(struct announcer *a, uint32_t now_ms);
+
+uint64_t weft_announcer_sent(
+	const struct announcer *a); // addresses announced, each repetition counted
+size_t weft_announcer_waiting(const struct announcer *a);
