@@ -99,6 +99,14 @@ void weft_cells_set(struct cells *c, struct cell *cell, void *object)
 	cell->staged.object = object;
 }
 
+void weft_cells_empty(struct cells *c, struct cell *scope)
+{
+	for (struct cell *child = scope->children; child != NULL; child = child->next) {
+		child->staged.refs = 0;
+		weft_cells_set(c, child, NULL);
+	}
+}
+
 // Children are always ended before their scope: a scope that goes has staged all of them away.
 static void end_cell(struct cells *c, struct cell *cell, bool commit)
 {

@@ -71,6 +71,8 @@ struct cell *weft_cells_stage(struct cells *c, const struct cell_key *key, struc
 void weft_cells_touch(struct cells *c, struct cell *cell);
 // Replace the staged object (owned from now on; NULL = gone). An equal one is dropped and the old one kept.
 void weft_cells_set(struct cells *c, struct cell *cell, void *object);
+// Stage all that hangs on the scope away.
+void weft_cells_empty(struct cells *c, struct cell *scope);
 
 // The staged version stands (commit) or is forgotten; cells that hold nothing go.
 void weft_cells_end(struct cells *c, bool commit);

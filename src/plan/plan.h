@@ -129,7 +129,8 @@ struct plan_port {
 	char id[WEFT_ID_LEN + 1];
 	char network_id[WEFT_ID_LEN + 1];
 	char project_id[256];
-	char instance_id[256]; // what the port belongs to (Neutron's device_id), for the metadata service; "" = nothing
+	// What the port belongs to (Neutron's device_id), for the metadata service; "" = nothing.
+	char instance_id[256];
 	struct mac_addr mac;
 	bool admin_up; // false: nothing passes in either direction
 	bool filtered; // port security: anti-spoofing and rule sets. false: any packet passes, DHCP server included
