@@ -19,8 +19,11 @@ struct plan_prefixes {
 	struct ip_prefix *prefix;
 };
 
-// Bound to this host and attachable there.
+// Bound to this host and attachable there. Routers' ports and those of floating IPs never are: nothing is attached to them, whatever
+// host they name.
 bool weft_plan_port_is_local(const struct object *port, const char *host);
+// Bound to some host and attachable there.
+bool weft_plan_port_is_bound(const struct object *port);
 
 int weft_plan_build_network(const struct object *o, struct plan_network **out, struct err *err);
 // The domain that DHCP tells comes from the subnet's network, which may be NULL.
@@ -34,14 +37,26 @@ int weft_plan_build_port(const struct object *o, struct plan_port **out, struct 
 void weft_plan_port_notes(const struct object *o, void (*note)(void *arg, const char *text),
 			  void *arg);
 
-// A router with its interfaces, sorted by port id, and routes.
+// A router with its interfaces, its gateway among them, sorted by port id, and routes.
 int weft_plan_build_router(const struct model *m, const struct object *o, struct plan_router **out,
 			   struct err *err);
-// Is the port a router's interface?
+// Its external interface; NULL = none, or there is no router.
+const struct plan_interface *weft_plan_external(const struct plan_router *r);
+// Is the port a router's interface? A gateway is none.
 bool weft_plan_is_router_port(const struct object *port);
+// A router's gateway, and the port that holds a floating IP's address. They are no neighbours by themselves: the router and
+// the floating IP of the plan are, so that an address that another node answers for is asked for on the wire.
+bool weft_plan_is_gateway(const struct object *port);
+bool weft_plan_is_floating(const struct object *port);
+
+// A floating IP that is associated or has forwardings, with the MAC of its own port.
+int weft_plan_build_floating(const struct object *o, const struct object *own_port,
+			     struct plan_floating **out, struct err *err);
+int weft_plan_build_forwarding(const struct object *o, struct plan_forwarding **out,
+			       struct err *err);
 
 // The addresses by which the port is found on its network: fixed IPs, host-sized allowed pairs and the IPv6 link-local
-// address of every allowed MAC (of a router's interface only if it has an IPv6 address); each (address, MAC) once. A port that is bound to no host, and is no router's, has none: nothing could be
+// address of every allowed MAC (of a router's interface only if it has an IPv6 address); each (address, MAC) once. A port that is bound to no host, and is no router's interface, has none: nothing could be
 // delivered there, and the port that reserves a virtual address must not hide the ports that serve it.
 int weft_plan_build_neighbours(const struct object *port, const char *host,
 			       struct plan_neighbour **out, size_t *n, struct err *err);

@@ -22,12 +22,19 @@ static bool is_trusted(const struct object *o)
 	return strncmp(attr_text(o->attr, "device_owner"), "network:", 8) == 0;
 }
 
-bool weft_plan_port_is_local(const struct object *port, const char *host)
+bool weft_plan_port_is_bound(const struct object *port)
 {
 	const char *vif = attr_text(port->attr, "binding:vif_type");
 
+	return attr_text(port->attr, "binding:host_id")[0] != '\0' && strcmp(vif, "unbound") != 0 &&
+	       strcmp(vif, "binding_failed") != 0;
+}
+
+bool weft_plan_port_is_local(const struct object *port, const char *host)
+{
 	return strcmp(attr_text(port->attr, "binding:host_id"), host) == 0 &&
-	       strcmp(vif, "unbound") != 0 && strcmp(vif, "binding_failed") != 0;
+	       weft_plan_port_is_bound(port) && !weft_plan_is_router_port(port) &&
+	       !weft_plan_is_gateway(port) && !weft_plan_is_floating(port);
 }
 
 static struct ip_prefix host_prefix(const struct ip_addr *ip)
@@ -257,7 +264,8 @@ int weft_plan_build_neighbours(const struct object *port, const char *host,
 
 	*out = NULL;
 	*n = 0;
-	if (attr_text(port->attr, "binding:host_id")[0] == '\0' && !is_router)
+	if ((attr_text(port->attr, "binding:host_id")[0] == '\0' && !is_router) ||
+	    weft_plan_is_gateway(port) || weft_plan_is_floating(port))
 		return 0;
 	ret = port_addresses(port, &p, err);
 	if (ret != 0)

@@ -77,6 +77,7 @@ static int add_interface(const struct object *port, void *arg)
 	memset(p, 0, sizeof(*p));
 	attr_copy(p->port_id, sizeof(p->port_id), port->id);
 	attr_copy(p->network_id, sizeof(p->network_id), attr_text(port->attr, "network_id"));
+	p->external = weft_port_is_gateway(port->attr);
 	if (weft_mac_parse(attr_text(port->attr, "mac_address"), &p->mac) != 0)
 		return weft_fail(b->err, -EINVAL, "port %s: its MAC address is none", port->id);
 	p->addrs = plan_alloc(json_array_size(list) + 1, sizeof(*p->addrs));
@@ -94,7 +95,8 @@ static int add_routes(const struct object *o, struct plan_router *r, struct err 
 	const json_t *list = json_object_get(o->attr, "routes"), *v;
 	size_t i;
 
-	r->routes = plan_alloc(json_array_size(list), sizeof(*r->routes));
+	// And two more, through the gateway.
+	r->routes = plan_alloc(json_array_size(list) + 2, sizeof(*r->routes));
 	json_array_foreach(list, i, v) {
 		struct plan_route *route = &r->routes[r->n_routes++];
 
@@ -103,6 +105,66 @@ static int add_routes(const struct object *o, struct plan_router *r, struct err 
 			return weft_fail(err, -EINVAL, "router %s: route %zu is none", o->id, i);
 	}
 	return 0;
+}
+
+static bool has_default_route(const struct plan_router *r, uint8_t family)
+{
+	for (size_t i = 0; i < r->n_routes; i++) {
+		if (r->routes[i].dst.len == 0 && r->routes[i].dst.ip.family == family)
+			return true;
+	}
+	return false;
+}
+
+// Out by the external subnets' gateways: one way for each family, the first; a route that the user gave comes before it.
+static int add_default_routes(const struct model *m, const struct object *port,
+			      struct plan_router *r, struct err *err)
+{
+	const json_t *list = json_object_get(port->attr, "fixed_ips"), *v;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		const struct object *subnet =
+			weft_model_get(m, RES_SUBNET, attr_text(v, "subnet_id"));
+		const char *gateway = subnet != NULL ? attr_text(subnet->attr, "gateway_ip") : "";
+		struct ip_addr via;
+
+		if (gateway[0] == '\0')
+			continue;
+		if (weft_ip_parse(gateway, &via) != 0)
+			return weft_fail(err, -EINVAL, "subnet %s: \"%s\" is not an address",
+					 subnet->id, gateway);
+		if (!has_default_route(r, via.family))
+			r->routes[r->n_routes++] =
+				(struct plan_route) {.dst.ip.family = via.family, .via = via};
+	}
+	return 0;
+}
+
+const struct plan_interface *weft_plan_external(const struct plan_router *r)
+{
+	for (size_t i = 0; r != NULL && i < r->n_interfaces; i++) {
+		if (r->interfaces[i].external)
+			return &r->interfaces[i];
+	}
+	return NULL;
+}
+
+// What the gateway brings besides an interface.
+static int add_gateway(const struct model *m, const struct object *o, struct plan_router *r,
+		       struct err *err)
+{
+	const json_t *info = json_object_get(o->attr, "external_gateway_info");
+	const struct plan_interface *p = weft_plan_external(r);
+
+	if (p == NULL)
+		return 0;
+	for (size_t i = 0; i < p->n_addrs && r->snat.family == 0; i++) {
+		if (p->addrs[i].ip.family == 4 &&
+		    !json_is_false(json_object_get(info, "enable_snat")))
+			r->snat = p->addrs[i].ip;
+	}
+	return add_default_routes(m, weft_model_get(m, RES_PORT, p->port_id), r, err);
 }
 
 static int by_port(const void *a, const void *b)
@@ -122,7 +184,11 @@ int weft_plan_build_router(const struct model *m, const struct object *o, struct
 	r->admin_up = json_is_true(json_object_get(o->attr, "admin_state_up"));
 	ret = weft_model_each_ref(m, REF_ROUTER_PORTS, o->id, add_interface, &b);
 	if (ret == 0)
+		ret = weft_model_each_ref(m, REF_ROUTER_GATEWAY_PORTS, o->id, add_interface, &b);
+	if (ret == 0)
 		ret = add_routes(o, r, err);
+	if (ret == 0)
+		ret = add_gateway(m, o, r, err);
 	if (ret != 0)
 		return ret;
 	if (r->n_interfaces > 0)

@@ -5,7 +5,7 @@
 // its use count is not zero. Staging touches cells; the touched ones are compared to make the batch; commit lets the
 // staged version stand, abort forgets it. So undoing an update costs what the update did, and nobody writes undo code.
 //
-// Cells that come and go with another one (an address set's members, a network's neighbours) hang on its list.
+// Cells that come and go with another one (an address set's members, a network's neighbours) hang on its list, one level deep.
 //
 // Ownership  the table owns cells and the objects in them
 // Threads    one
@@ -20,14 +20,16 @@
 
 // In the order in which a batch puts them; a set itself is no object of the plan.
 enum cell_kind {
-	CELL_NETWORK,	// refs: local ports in it, and interfaces of routers of the plan
-	CELL_SUBNET,	// scope: network
-	CELL_MEMBER,	// scope: set; refs: how often the address is contributed
-	CELL_RULE_SET,	// refs: local ports that have it
-	CELL_PORT,	// a local port
-	CELL_NEIGHBOUR, // scope: network
+	CELL_NETWORK,  // refs: local ports in it, and interfaces of routers of the plan
+	CELL_SUBNET,   // scope: network
+	CELL_MEMBER,   // scope: set; refs: how often the address is contributed
+	CELL_RULE_SET, // refs: local ports that have it
+	CELL_PORT,     // a local port
+	CELL_NEIGHBOUR, // scope: network; of an address outside: the router or floating IP that has it
 	CELL_ROUTER,	// a router that local ports can reach
-	CELL_SET,	// refs: rules that name it
+	CELL_FLOATING, // a floating IP that this node translates
+	CELL_FORWARDING,
+	CELL_SET, // refs: rules that name it
 };
 
 struct cell_key {

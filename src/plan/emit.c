@@ -22,6 +22,8 @@ static void *name_of(const struct cell_key *key, const void *object)
 	struct plan_port *port;
 	struct plan_subnet *subnet;
 	struct plan_router *router;
+	struct plan_floating *floating;
+	struct plan_forwarding *forwarding;
 
 	switch (key->kind) {
 	case CELL_RULE_SET:
@@ -43,6 +45,16 @@ static void *name_of(const struct cell_key *key, const void *object)
 		router = plan_alloc(1, sizeof(*router));
 		memcpy(router->id, key->id, sizeof(router->id));
 		return router;
+	case CELL_FLOATING:
+		floating = plan_alloc(1, sizeof(*floating));
+		memcpy(floating->id, key->id, sizeof(floating->id));
+		return floating;
+	case CELL_FORWARDING:
+		forwarding = plan_alloc(1, sizeof(*forwarding));
+		memcpy(forwarding->id, key->id, sizeof(forwarding->id));
+		strcpy(forwarding->floating_id,
+		       ((const struct plan_forwarding *)object)->floating_id);
+		return forwarding;
 	default:
 		return weft_plan_object_copy(PLAN_NEIGHBOUR, object);
 	}
@@ -67,7 +79,8 @@ static void emit(struct plan_batch *out, enum plan_op op, const struct cell_key 
 _Static_assert((int)CELL_NETWORK == PLAN_NETWORK && (int)CELL_SUBNET == PLAN_SUBNET &&
 		       (int)CELL_MEMBER == PLAN_MEMBER && (int)CELL_RULE_SET == PLAN_RULE_SET &&
 		       (int)CELL_PORT == PLAN_PORT && (int)CELL_NEIGHBOUR == PLAN_NEIGHBOUR &&
-		       (int)CELL_ROUTER == PLAN_ROUTER,
+		       (int)CELL_ROUTER == PLAN_ROUTER && (int)CELL_FLOATING == PLAN_FLOATING &&
+		       (int)CELL_FORWARDING == PLAN_FORWARDING,
 	       "cells of the plan's objects are numbered like them");
 
 void weft_cells_emit(const struct cells *cells, bool inverse, struct plan_batch *out)

@@ -114,9 +114,9 @@ static void mark_changed(struct planner *p, const struct object *o)
 	}
 }
 
-static int stage_touched(struct planner *p, enum cell_kind kind,
-			 int (*stage)(struct planner *, struct cell *, struct err *),
-			 struct err *err)
+int weft_planner_stage_touched(struct planner *p, enum cell_kind kind,
+			       int (*stage)(struct planner *, struct cell *, struct err *),
+			       struct err *err)
 {
 	// The list grows behind our back, but never by cells of the kind that is being staged.
 	for (size_t i = 0; i < p->cells.n_touched; i++) {
@@ -164,13 +164,16 @@ static int stage_changes(struct planner *p, const struct model_change *changes, 
 	if (ret == 0)
 		ret = weft_planner_stage_routers(p, changes, n, err);
 	if (ret == 0)
-		ret = stage_touched(p, CELL_RULE_SET, weft_planner_stage_rule_set, err);
+		ret = weft_planner_stage_nat(p, changes, n, err);
+	if (ret == 0)
+		ret = weft_planner_stage_touched(p, CELL_RULE_SET, weft_planner_stage_rule_set,
+						 err);
 	for (size_t i = 0; i < n && ret == 0; i++)
 		ret = stage_contents(p, &changes[i], err);
 	if (ret == 0)
-		ret = stage_touched(p, CELL_SET, weft_planner_stage_set, err);
+		ret = weft_planner_stage_touched(p, CELL_SET, weft_planner_stage_set, err);
 	if (ret == 0)
-		ret = stage_touched(p, CELL_NETWORK, weft_planner_stage_network, err);
+		ret = weft_planner_stage_touched(p, CELL_NETWORK, weft_planner_stage_network, err);
 	return ret;
 }
 

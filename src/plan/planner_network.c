@@ -27,6 +27,24 @@ static int stage_subnet(const struct object *subnet, void *arg)
 	return ret;
 }
 
+static struct cell *neighbour_cell(struct planner *p, struct cell *scope,
+				   const struct plan_neighbour *n)
+{
+	struct cell_key key = weft_cell_key(CELL_NEIGHBOUR, n->port_id);
+
+	memcpy(key.scope, n->network_id, strlen(n->network_id));
+	key.prefix.ip = n->ip;
+	key.mac = n->mac;
+	return weft_cells_stage(&p->cells, &key, scope);
+}
+
+void weft_planner_put_neighbour(struct planner *p, struct cell *scope,
+				const struct plan_neighbour *n)
+{
+	weft_cells_set(&p->cells, neighbour_cell(p, scope, n),
+		       weft_plan_object_copy(PLAN_NEIGHBOUR, n));
+}
+
 static int stage_neighbours(struct planner *p, struct cell *network, const struct object *port,
 			    bool there, struct err *err)
 {
@@ -37,15 +55,10 @@ static int stage_neighbours(struct planner *p, struct cell *network, const struc
 	if (ret != 0)
 		return ret;
 	for (size_t i = 0; i < n; i++) {
-		struct cell_key key = weft_cell_key(CELL_NEIGHBOUR, port->id);
-		struct cell *cell;
-
-		memcpy(key.scope, network->key.id, sizeof(key.scope));
-		key.prefix.ip = list[i].ip;
-		key.mac = list[i].mac;
-		cell = weft_cells_stage(&p->cells, &key, network);
-		weft_cells_set(&p->cells, cell,
-			       there ? weft_plan_object_copy(PLAN_NEIGHBOUR, &list[i]) : NULL);
+		if (there)
+			weft_planner_put_neighbour(p, network, &list[i]);
+		else
+			weft_cells_set(&p->cells, neighbour_cell(p, network, &list[i]), NULL);
 	}
 	free(list);
 	return 0;

@@ -250,23 +250,6 @@ static int random_step(struct cloud *c)
 	return weft_txn_delete(c->txn, &admin, type, p.id, &c->err);
 }
 
-// The batch goes out, but then something fails: the inverse batch takes everything back.
-static void refuse_after_apply(struct cloud *c)
-{
-	struct plan_batch batch = {0}, inverse = {0};
-	size_t n;
-	const struct model_change *changes = weft_txn_changes(c->txn, &n);
-
-	assert_int_equal(weft_planner_update(c->planner, changes, n, &batch, &c->err), 0);
-	mirror_apply(&c->mirror, &batch);
-	weft_planner_inverse(c->planner, &inverse);
-	assert_int_equal(batch.n, inverse.n);
-	mirror_apply(&c->mirror, &inverse);
-	weft_planner_abort(c->planner);
-	weft_plan_batch_fini(&batch);
-	weft_plan_batch_fini(&inverse);
-}
-
 static size_t run_history(uint64_t seed, unsigned int transactions)
 {
 	struct cloud *c = cloud_new();
@@ -284,10 +267,8 @@ static size_t run_history(uint64_t seed, unsigned int transactions)
 			stored++;
 		} else {
 			if (ret == 0)
-				refuse_after_apply(c);
-			weft_txn_abort(c->txn);
-			weft_txn_free(c->txn);
-			c->txn = NULL;
+				abort_after_apply(c);
+			abandon(c);
 		}
 		if (i % 5 == 0)
 			assert_plan_is_right(c);

@@ -9,20 +9,6 @@ struct chain {
 	const char *net[3], *subnet[3], *router[2], *inner; // inner: router 1's port on network 1
 };
 
-static void join(struct cloud *c, const char *router, const char *kind, const char *id, bool on)
-{
-	json_t *body = json_pack("{s:s}", kind, id);
-	int ret;
-
-	begin(c);
-	ret = on ? weft_txn_router_add_interface(c->txn, &admin, router, body, NULL, &c->err)
-		 : weft_txn_router_remove_interface(c->txn, &admin, router, body, NULL, &c->err);
-	if (ret != 0)
-		fail_msg("%s", c->err.msg);
-	commit(c);
-	json_decref(body);
-}
-
 static struct chain chain_new(void)
 {
 	struct chain s = {.c = cloud_new()};

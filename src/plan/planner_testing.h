@@ -81,6 +81,17 @@ static inline void mirror_check(const struct mirror *m, const struct plan_change
 		assert_true(mirror_has(m, PLAN_NETWORK, c->subnet->network_id));
 	if (c->kind == PLAN_NEIGHBOUR)
 		assert_true(mirror_has(m, PLAN_NETWORK, c->neighbour->network_id));
+	if (c->kind == PLAN_ROUTER) {
+		for (size_t i = 0; i < c->router->n_interfaces; i++)
+			assert_true(
+				mirror_has(m, PLAN_NETWORK, c->router->interfaces[i].network_id));
+	}
+	if (c->kind == PLAN_FLOATING) {
+		assert_true(mirror_has(m, PLAN_ROUTER, c->floating->router_id));
+		assert_true(mirror_has(m, PLAN_NETWORK, c->floating->network_id));
+	}
+	if (c->kind == PLAN_FORWARDING)
+		assert_true(mirror_has(m, PLAN_FLOATING, c->forwarding->floating_id));
 	if (c->kind == PLAN_PORT) {
 		assert_true(mirror_has(m, PLAN_NETWORK, c->port->network_id));
 		for (size_t i = 0; i < c->port->n_rule_sets; i++)
@@ -255,6 +266,30 @@ __attribute__((format(printf, 4, 5))) static inline void set(struct cloud *c, en
 	json_decref(body);
 }
 
+// The transaction as a whole goes out, and back: something refused it afterwards.
+static inline void abort_after_apply(struct cloud *c)
+{
+	struct plan_batch batch = {0}, inverse = {0};
+	size_t n;
+	const struct model_change *changes = weft_txn_changes(c->txn, &n);
+
+	assert_int_equal(weft_planner_update(c->planner, changes, n, &batch, &c->err), 0);
+	mirror_apply(&c->mirror, &batch);
+	weft_planner_inverse(c->planner, &inverse);
+	assert_int_equal(batch.n, inverse.n);
+	mirror_apply(&c->mirror, &inverse);
+	weft_planner_abort(c->planner);
+	weft_plan_batch_fini(&batch);
+	weft_plan_batch_fini(&inverse);
+}
+
+static inline void abandon(struct cloud *c)
+{
+	weft_txn_abort(c->txn);
+	weft_txn_free(c->txn);
+	c->txn = NULL;
+}
+
 static inline void del(struct cloud *c, enum resource type, const char *id)
 {
 	bool alone = c->txn == NULL;
@@ -265,6 +300,22 @@ static inline void del(struct cloud *c, enum resource type, const char *id)
 		fail_msg("%s", c->err.msg);
 	if (alone)
 		commit(c);
+}
+
+// A router's interface, by "subnet_id" or "port_id".
+static inline void join(struct cloud *c, const char *router, const char *kind, const char *id,
+			bool on)
+{
+	json_t *body = json_pack("{s:s}", kind, id);
+	int ret;
+
+	begin(c);
+	ret = on ? weft_txn_router_add_interface(c->txn, &admin, router, body, NULL, &c->err)
+		 : weft_txn_router_remove_interface(c->txn, &admin, router, body, NULL, &c->err);
+	if (ret != 0)
+		fail_msg("%s", c->err.msg);
+	commit(c);
+	json_decref(body);
 }
 
 // The plan computed from nothing equals the one that the batches made.
