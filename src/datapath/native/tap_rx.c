@@ -13,7 +13,7 @@
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
-#include "datapath/native/tap_vnet.h"
+#include "datapath/native/vnet.h"
 
 #define BURST_MAX  64
 // Large packets of one burst: each takes 33 buffers.

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-#include "datapath/native/tap_vnet.h"
+#include "datapath/native/vnet.h"
 
 #define MESSAGES_MAX 64
 #define IOV_MAX_SUM  512 // on the stack; a 64 KB packet takes 34

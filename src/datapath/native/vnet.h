@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Virtio-net headers: what the kernel says about a packet's offloads, and an mbuf's flags (port_io.h), both ways.
+// Virtio-net headers: what the kernel or a guest says about a packet's offloads, and an mbuf's flags (port_io.h), both
+// ways; and doing in software what a receiver cannot.
 //
 // Virtio, section 5.1.6; in the machine's byte order, as packet sockets have it. What a header says is the
 // VM's word: every field is checked against the packet.
@@ -9,6 +10,7 @@
 
 #include <linux/virtio_net.h>
 #include <rte_mbuf.h>
+#include <stdbool.h>
 
 // Kernels since 6.2 know it, Debian 12's headers do not.
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
@@ -19,5 +21,15 @@
 // packet, ...) is filled in. -EINVAL: the header says what cannot be.
 int weft_vnet_in(const struct virtio_net_hdr *h, struct rte_mbuf *m);
 
+// The same for who knows only what librte_vhost tells of the header: that the checksum is to be filled in, and how long the segments of
+// TCP are to be (0: not segmented). A pseudo-header sum that stands in a packet to be segmented is made anew.
+int weft_vnet_claim(struct rte_mbuf *m, bool checksum, uint16_t segment);
+
 // The header that asks the receiver for what the flags ask for.
 void weft_vnet_out(const struct rte_mbuf *m, struct virtio_net_hdr *h);
+
+// Fill in the checksum that the flags ask for, and clear them. The packet's headers are not shared.
+void weft_vnet_fill(struct rte_mbuf *m);
+
+// Put the sum of the pseudo-header where the flags ask for a checksum: with the length that the packet has now.
+void weft_vnet_put_pseudo_sum(struct rte_mbuf *m);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/tap_vnet.h"
+#include "datapath/native/vnet.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -229,25 +229,35 @@ static int in_checksum(const struct virtio_net_hdr *v, struct rte_mbuf *m, const
 	return fill_checksum(m, start, offset);
 }
 
-// Segmentation implies that the checksum is to be filled in. A packet that the kernel merged and whose checksum it knows to be right
-// comes without saying so.
-static void put_pseudo_sum(struct rte_mbuf *m, const struct headers *h)
+void weft_vnet_put_pseudo_sum(struct rte_mbuf *m)
 {
-	const void *ip = at(m, h->l2, 0);
-	uint32_t len = m->pkt_len - h->l2 - h->l3;
-	uint32_t sum = rte_cpu_to_be_16((uint16_t)len) + rte_cpu_to_be_16(h->proto);
+	const void *ip = at(m, m->l2_len, 0);
+	bool v4 = (m->ol_flags & RTE_MBUF_F_TX_IPV4) != 0;
+	bool tcp = (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM;
+	uint32_t len = m->pkt_len - m->l2_len - m->l3_len;
+	uint32_t sum =
+		rte_cpu_to_be_16((uint16_t)len) + rte_cpu_to_be_16(tcp ? IPPROTO_TCP : IPPROTO_UDP);
 
-	if (h->family == 4)
+	if (v4)
 		sum += rte_raw_cksum((const char *)ip + offsetof(struct rte_ipv4_hdr, src_addr), 8);
 	else
 		sum += rte_raw_cksum((const char *)ip + offsetof(struct rte_ipv6_hdr, src_addr),
 				     32);
-	uint16_t field = h->proto == IPPROTO_TCP ? offsetof(struct rte_tcp_hdr, cksum)
-						 : offsetof(struct rte_udp_hdr, dgram_cksum);
+	uint16_t field = tcp ? offsetof(struct rte_tcp_hdr, cksum)
+			     : offsetof(struct rte_udp_hdr, dgram_cksum);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	uint16_t folded = (uint16_t)sum;
-	memcpy(rte_pktmbuf_mtod_offset(m, char *, h->l2 + h->l3 + field), &folded, sizeof(folded));
+	memcpy(rte_pktmbuf_mtod_offset(m, char *, m->l2_len + m->l3_len + field), &folded,
+	       sizeof(folded));
+}
+
+static void set_segments(struct rte_mbuf *m, uint64_t flag, uint16_t size)
+{
+	if (m->pkt_len - (m->l2_len + m->l3_len + m->l4_len) > size) {
+		m->ol_flags |= flag;
+		m->tso_segsz = size;
+	}
 }
 
 static int in_segments(const struct virtio_net_hdr *v, struct rte_mbuf *m, const struct headers *h)
@@ -271,18 +281,15 @@ static int in_segments(const struct virtio_net_hdr *v, struct rte_mbuf *m, const
 	}
 	if (h->l4 == 0 || h->family != family || h->proto != proto || v->gso_size == 0)
 		return -EINVAL;
-
-	uint32_t headers = (uint32_t)h->l2 + h->l3 + h->l4;
+	// Segmentation implies that the checksum is to be filled in. A packet that the kernel merged and whose checksum it
+	// knows to be right comes without saying so.
 	if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == 0) {
 		if (v->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 			return -EINVAL; // of something else than what is to be segmented
-		put_pseudo_sum(m, h);
 		set_lengths(m, h);
+		weft_vnet_put_pseudo_sum(m);
 	}
-	if (m->pkt_len - headers > v->gso_size) {
-		m->ol_flags |= flag;
-		m->tso_segsz = v->gso_size;
-	}
+	set_segments(m, flag, v->gso_size);
 	return 0;
 }
 
@@ -301,6 +308,39 @@ int weft_vnet_in(const struct virtio_net_hdr *v, struct rte_mbuf *m)
 	if (ret == 0 && v->gso_type != VIRTIO_NET_HDR_GSO_NONE)
 		ret = in_segments(v, m, &h);
 	return ret;
+}
+
+int weft_vnet_claim(struct rte_mbuf *m, bool checksum, uint16_t segment)
+{
+	struct headers h;
+
+	if (m->pkt_len < sizeof(struct rte_ether_hdr))
+		return -EINVAL;
+	find_headers(m, &h);
+	if (h.proto == IPPROTO_SCTP && segment == 0 &&
+	    at(m, (uint32_t)h.l2 + h.l3, sizeof(struct rte_sctp_hdr)) != NULL) {
+		fill_sctp(m, (uint32_t)h.l2 + h.l3);
+		return 0;
+	}
+	if (h.l4 == 0 || (segment != 0 && h.proto != IPPROTO_TCP))
+		return -EINVAL;
+	if (checksum || segment != 0)
+		set_lengths(m, &h);
+	if (segment != 0) {
+		weft_vnet_put_pseudo_sum(m);
+		set_segments(m, RTE_MBUF_F_TX_TCP_SEG, segment);
+	}
+	return 0;
+}
+
+void weft_vnet_fill(struct rte_mbuf *m)
+{
+	bool tcp = (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM;
+
+	fill_checksum(m, m->l2_len + m->l3_len,
+		      tcp ? offsetof(struct rte_tcp_hdr, cksum)
+			  : offsetof(struct rte_udp_hdr, dgram_cksum));
+	m->ol_flags &= ~(RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
 }
 
 static uint8_t out_gso_type(const struct rte_mbuf *m)

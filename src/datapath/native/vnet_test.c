@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/tap_vnet.h"
+#include "datapath/native/vnet.h"
 
 #include <errno.h>
 #include <setjmp.h>
