@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/text.h"
@@ -43,7 +44,9 @@ struct datapath_physical {
 };
 
 struct datapath_config {
-	const char *run_dir;
+	const char *run_dir; // where vhost-user sockets are, by the port's vif_name
+	bool vhostuser_connect; // QEMU makes the sockets, the datapath connects; else the other way round
+	gid_t vhostuser_group; // that may use the sockets it makes; -1: its own
 	size_t n_physical;
 	const struct datapath_physical *physical;
 	uint16_t workers;
@@ -57,7 +60,8 @@ struct datapath_config {
 	struct datapath_timeouts timeouts;
 };
 
-// How a port's attachment or life changed; called on the control thread.
+// How a port's attachment or life changed; called on the control thread, from tick. up: the driver of an attached vhost-user port
+// is ready; down: it is not any more (reason: a sentence), but the port stays attached and may come up again.
 typedef void (*datapath_port_event)(void *arg, const char *port_id, bool up, const char *reason);
 
 enum datapath_show {
@@ -85,7 +89,8 @@ struct datapath_ops {
 	// Apply a whole batch atomically. On failure nothing of it is in force and err names the object.
 	int (*apply)(struct datapath *dp, const struct plan_batch *batch, struct err *err);
 
-	// The VIF of a port of the plan is there: attach it, filtered from its first packet on. -ENOENT: no such port.
+	// The VIF of a port of the plan is there: attach it, filtered from its first packet on. -ENOENT: no such port. A vhost-user
+	// port has its socket then and is up when on_port says so.
 	// A failure is also kept as the port's reason in SHOW_PORTS until the next attempt.
 	int (*attach)(struct datapath *dp, const char *port_id, const char *ifname,
 		      struct err *err);

@@ -27,10 +27,14 @@
 #define BUFFERS_PER_WORKER 8192
 #define BUFFERS_SHARED	   8192
 #define BUFFERS_CACHED	   RTE_MEMPOOL_CACHE_MAX_SIZE
+// librte_vhost fills in a checksum where a guest says; it checks the place, but not that both bytes are inside.
+#define BUFFER_PAD	   8
 // What a buffer takes in memory, at most.
 #define BUFFER_SIZE	   (RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf) + 128)
 // For everything else that is allocated from DPDK's heap. Costs nothing until it is touched.
 #define HEAP_SPARE_MB	   64
+// For librte_vhost: up to 100 KB for each of two rings of 1,000 ports. As huge pages they are asked for when they are needed.
+#define HEAP_VHOST_MB	   192
 
 #define PREFIX "weft"
 
@@ -182,7 +186,7 @@ static int eal_init(size_t mb, bool huge)
 		snprintf(line + len, sizeof(line) - (size_t)len, " --in-memory");
 	else
 		snprintf(line + len, sizeof(line) - (size_t)len, " --no-huge --no-shconf -m %zu",
-			 mb);
+			 mb + HEAP_VHOST_MB);
 	while (argc < 15 && (argv[argc] = strsep(&rest, " ")) != NULL)
 		argc++;
 	argv[argc] = NULL;
@@ -236,8 +240,10 @@ int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out
 {
 	unsigned int flags = rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
 	struct rte_mempool *pool = rte_mempool_create_empty(
-		"weft", buffers(config), RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf),
-		BUFFERS_CACHED, sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
+		"weft", buffers(config),
+		RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf) + BUFFER_PAD, BUFFERS_CACHED,
+		sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
+	struct rte_pktmbuf_pool_private room = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE};
 	int ret;
 
 	if (pool == NULL)
@@ -250,7 +256,7 @@ int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out
 			err, -ENOTSUP,
 			"DPDK has no memory pool driver \"ring\": install librte-mempool-ring23");
 	}
-	rte_pktmbuf_pool_init(pool, NULL);
+	rte_pktmbuf_pool_init(pool, &room);
 	ret = rte_mempool_populate_default(pool);
 	if (ret < 0) {
 		rte_mempool_free(pool);

@@ -45,6 +45,9 @@ static void take_off(struct native *dp, struct port *p, const char *reason)
 	snprintf(p->reason, sizeof(p->reason), "%s", reason);
 	if (io == NULL)
 		return;
+	if (io->ops->leave != NULL)
+		io->ops->leave(io);
+	p->told_up = false;
 	weft_worker_set_ports(dp, dp->workers[p->worker]);
 	weft_tables_bump(dp, p->index);
 	weft_vstore_retire(dp->vs, io, io_close);
@@ -210,8 +213,8 @@ static void fit_interface(struct port *p, const struct plan_port *plan, void *ar
 	struct tap_host host = {.ifname = p->ifname};
 	struct err err;
 
-	if (strcmp(plan->network_id, net->id) == 0 && atomic_load(&p->io) != NULL &&
-	    weft_tap_host_up(&host, net->mtu, &err) != 0)
+	if (plan->vif == PLAN_VIF_TAP && strcmp(plan->network_id, net->id) == 0 &&
+	    atomic_load(&p->io) != NULL && weft_tap_host_up(&host, net->mtu, &err) != 0)
 		weft_log_warning("port %s: %s", p->id, err.msg);
 }
 
@@ -227,6 +230,18 @@ static int apply(struct datapath *datapath, const struct plan_batch *batch, stru
 			weft_tables_each_port(dp->tables, fit_interface, batch->changes[i].network);
 	settle(dp);
 	return ret;
+}
+
+static int open_io(struct native *dp, const struct port_policy *policy, const char *ifname,
+		   uint32_t mtu, struct port_io **io, struct err *err)
+{
+	const struct datapath_config *c = &dp->config;
+	char path[4096];
+
+	if (policy->plan->vif == PLAN_VIF_TAP)
+		return weft_tap_open(ifname, mtu, dp->pool, io, err);
+	snprintf(path, sizeof(path), "%s/%s", c->run_dir, ifname);
+	return weft_vhost_open(path, !c->vhostuser_connect, c->vhostuser_group, dp->pool, io, err);
 }
 
 static int attach(struct datapath *datapath, const char *port_id, const char *ifname,
@@ -247,7 +262,7 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 		ret = weft_fail(err, -ENOENT, "port %s: its network is not known yet", port_id);
 	} else {
 		take_off(dp, p, "being attached again");
-		ret = weft_tap_open(ifname, net->mtu, dp->pool, &io, err);
+		ret = open_io(dp, policy, ifname, net->mtu, &io, err);
 	}
 	if (ret != 0) {
 		snprintf(p->reason, sizeof(p->reason), "%.*s", (int)sizeof(p->reason) - 1,
@@ -262,10 +277,29 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 	return 0;
 }
 
+// Drivers come and go on a thread of librte_vhost; here it is told.
+static void tell_up(struct port *p, const struct plan_port *plan, void *arg)
+{
+	struct native *dp = arg;
+	struct port_io *io = atomic_load(&p->io);
+	bool up = io != NULL && atomic_load(&io->up);
+
+	if (plan->vif != PLAN_VIF_VHOSTUSER || io == NULL || up == p->told_up)
+		return;
+	p->told_up = up;
+	if (dp->on_port != NULL)
+		dp->on_port(dp->on_port_arg, p->id, up, up ? NULL : "the VM's driver is gone");
+}
+
 static void tick(struct datapath *datapath)
 {
 	struct native *dp = native_of(datapath);
+	uint32_t changes = weft_vhost_changes();
 
+	if (changes != dp->vhost_seen) {
+		dp->vhost_seen = changes;
+		weft_tables_each_port(dp->tables, tell_up, dp);
+	}
 	weft_tables_learn(dp->tables);
 	weft_resolver_tick(dp->resolver, native_now_ms(dp));
 	weft_announcer_tick(dp->announcer, native_now_ms(dp));

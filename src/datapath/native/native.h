@@ -191,7 +191,8 @@ struct port { // one per index in use
 	_Atomic(struct port_io *) io; // NULL: not attached
 	// Control thread only:
 	uint16_t worker;
-	char ifname[64];
+	bool told_up;	  // what on_port was told last; vhost-user ports only
+	char ifname[64];  // or the name of its socket
 	char reason[256]; // why it is not attached; "" when it is
 };
 
@@ -313,6 +314,7 @@ struct native {
 	_Atomic(struct port *) port[NATIVE_MAX_PORTS]; // by index
 	_Atomic uint32_t mtu[NATIVE_MAX_PORTS];	       // of the port's network
 	_Atomic uint32_t gen[NATIVE_MAX_PORTS];	       // policy generation, only grows
+	uint32_t vhost_seen;			       // of weft_vhost_changes()
 	struct tables *tables; // the control thread's side of the policy (tables.h)
 
 	uint16_t n_trunks;

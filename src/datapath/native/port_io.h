@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Port I/O: bursts in and out of one attached VIF. Two kinds now or soon: a kernel interface (tap_io.c)
-// and a vhost-user socket.
+// Port I/O: bursts in and out of one attached VIF. Two kinds: a kernel interface (tap_io.c) and a vhost-user
+// socket (vhost_io.c).
 //
 // Offloads travel on the mbuf as DPDK's transmit flags, in both directions: a packet whose transport checksum
 // is still to be filled in has RTE_MBUF_F_TX_{TCP,UDP}_CKSUM and _IPV4 or _IPV6, with l2_len, l3_len (extension headers
@@ -16,28 +16,49 @@
 #pragma once
 
 #include <rte_mbuf.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
 struct port_io;
 
-struct port_io_stats {	       // what the kernel interface itself lost, since attach
+struct port_io_stats {	       // since attach
 	uint64_t rx_lost;      // the ring was full, or no buffer was free for a large packet
 	uint64_t rx_malformed; // an impossible virtio-net header or length
-	uint64_t tx_refused;   // the kernel refused a packet (errors other than "full")
+	uint64_t tx_refused; // the kernel refused a packet (errors other than "full"), or no ring of the guest can hold it
+	uint64_t tx_segmented; // large packets that were cut in software
+	uint64_t tx_filled;    // checksums that were filled in in software
+};
+
+struct port_io_guest {	   // the VM's driver
+	bool server;	   // weftd made the socket
+	uint16_t pairs;	   // of queues in use; 0: no driver
+	uint64_t features; // negotiated; VIRTIO_*_F_* by number
+	uint16_t mtu;	   // that the driver was told; 0: none
+	uint64_t devices;  // how many times a driver became ready
+	uint64_t interrupts;
 };
 
 struct port_io_ops {
 	const char *name;
+	// Returns how many came; 0 also when nobody is at the other end.
 	uint16_t (*rx)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
+	// May reorder pkts so that those it does not accept are the last.
 	uint16_t (*tx)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
 	void (*stats)(const struct port_io *io, struct port_io_stats *out);
 	void (*close)(struct port_io *io);
+	// NULL: nothing to do. What others see of the port goes (the socket), at once and for good.
+	void (*leave)(struct port_io *io);
+	// NULL: nothing is known.
+	void (*guest)(struct port_io *io, struct port_io_guest *out);
 };
 
 struct port_io { // embedded first in each kind's own struct
 	const struct port_io_ops *ops;
+	_Atomic bool up; // somebody is at the other end: a driver, or the kernel
 };
 
 // Attach to a kernel interface of this network namespace. Takes it out of the host's own stack first (frames from the VM are
@@ -50,3 +71,12 @@ int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, st
 
 // What close left to be done in the background is done: before the process ends.
 void weft_tap_finish(void);
+
+// Make the socket `path` for a VM, or, server false, connect to it whenever QEMU has it. The port is up while the VM's driver is ready. A socket
+// that a dead process left there is replaced; group (-1: ours) may use it besides our user. Errors name the socket: -EADDRINUSE another
+// process listens there, -ENAMETOOLONG, -ENOSPC no more sockets (librte_vhost watches 1,024 descriptors).
+int weft_vhost_open(const char *path, bool server, gid_t group, struct rte_mempool *pool,
+		    struct port_io **out, struct err *err);
+
+// Grows whenever a vhost-user port goes up or down: look at `up` then. Any thread.
+uint32_t weft_vhost_changes(void);

@@ -90,7 +90,7 @@ int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, st
 
 	if (t == NULL)
 		return weft_fail(err, -ENOMEM, "interface %s: no memory", ifname);
-	*t = (struct tap_io) {.io.ops = &tap_ops, .ring.fd = -1, .pool = pool};
+	*t = (struct tap_io) {.io = {&tap_ops, true}, .ring.fd = -1, .pool = pool};
 
 	int ret = weft_tap_host_init(&host, ifname, err);
 	if (ret < 0)

@@ -58,8 +58,13 @@ static void memory_close(struct port_io *io)
 	free(io);
 }
 
-static const struct port_io_ops memory_ops = {"memory", memory_rx, memory_tx, memory_stats,
-					      memory_close};
+static const struct port_io_ops memory_ops = {
+	.name = "memory",
+	.rx = memory_rx,
+	.tx = memory_tx,
+	.stats = memory_stats,
+	.close = memory_close,
+};
 
 static void *must(void *p)
 {
@@ -417,6 +422,7 @@ static void attach_new(struct port *p, const struct plan_port *plan, void *arg)
 		struct memory_io *m = must(calloc(1, sizeof(*m)));
 
 		m->io.ops = &memory_ops;
+		m->io.up = true;
 		atomic_store(&p->io, &m->io);
 	}
 }

@@ -24,7 +24,10 @@ static bool is_attached(struct native *dp, uint16_t port)
 {
 	const struct port *p = native_port(dp, port);
 
-	return p != NULL && atomic_load_explicit(&p->io, memory_order_relaxed) != NULL;
+	const struct port_io *io = p == NULL ? NULL
+					     : atomic_load_explicit(&p->io, memory_order_acquire);
+
+	return io != NULL && atomic_load_explicit(&io->up, memory_order_relaxed);
 }
 
 // A permitted packet still goes nowhere without the receiver's interface.

@@ -68,19 +68,18 @@ static void flush(struct worker *w, uint16_t out_port)
 	struct port_io *io = p == NULL ? NULL : atomic_load_explicit(&p->io, memory_order_acquire);
 	struct port_stats *stats = &w->port_stats[out_port];
 	uint64_t bytes = 0;
-	uint32_t len[NATIVE_BURST];
 	uint16_t sent;
 
-	if (io == NULL) {
+	if (io == NULL || !atomic_load_explicit(&io->up, memory_order_relaxed)) {
 		drop_sent(w, out_port, q->pkts, q->n, DROP_PORT_DETACHED);
 		q->n = 0;
 		return;
 	}
 	for (uint16_t i = 0; i < q->n; i++)
-		len[i] = rte_pktmbuf_pkt_len(q->pkts[i]);
+		bytes += rte_pktmbuf_pkt_len(q->pkts[i]);
 	sent = io->ops->tx(io, q->pkts, q->n);
-	for (uint16_t i = 0; i < sent; i++)
-		bytes += len[i];
+	for (uint16_t i = sent; i < q->n; i++) // which they are, tx has chosen
+		bytes -= rte_pktmbuf_pkt_len(q->pkts[i]);
 	stats->tx_packets += sent;
 	stats->tx_bytes += bytes;
 	if (sent < q->n)

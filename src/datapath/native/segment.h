@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Segment: cut a large TCP packet, or a row of UDP datagrams that travel as one, into the packets they stand for, where the
+// receiver cannot.
+//
+// The packets come out one after the other, so that a receiver with a full ring costs no more than what it took.
+// Each is a copy with its own headers: length, IPv4 identification and checksum, TCP sequence number and flags, and the
+// pseudo-header sum; what remains to be done is the checksum, which the flags ask for.
+//
+// RFC 9293; CWR stands on the first segment only (RFC 3168, section 6.1.2), FIN and PSH on the last.
+//
+// Threads    any; the packet may be shared, it is only read
+#pragma once
+
+#include <rte_mbuf.h>
+#include <stdbool.h>
+
+struct segmenter {
+	const struct rte_mbuf *m;
+	uint32_t headers; // length of all, which are in the first buffer
+	uint32_t offset;  // of the next segment's first byte
+	uint16_t index;
+};
+
+// m has _TCP_SEG or _UDP_SEG as port_io.h says.
+void weft_segment_begin(struct segmenter *s, const struct rte_mbuf *m);
+static inline bool weft_segment_done(const struct segmenter *s)
+{
+	return s->offset >= s->m->pkt_len;
+}
+// The next one; NULL: no buffer is free.
+struct rte_mbuf *weft_segment_next(struct segmenter *s, struct rte_mempool *pool);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/vhost_io.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <rte_log.h>
+
+#include "base/auto.h"
+
+// What librte_vhost offers and we do not: UDP fragmentation offload, which no flag of ours means.
+#define NOT_OFFERED (1ULL << VIRTIO_NET_F_HOST_UFO | 1ULL << VIRTIO_NET_F_GUEST_UFO)
+
+// The descriptors that librte_vhost's thread can watch, less its own pipe and some connections more than one for each socket.
+#define WATCHED_MAX 1000
+
+// Descriptors that the ports' sockets and their connections need (control thread).
+static unsigned int watched;
+
+// A socket that we make and one connection, or the connection alone.
+static unsigned int watches(const struct vhost_io *v)
+{
+	return v->server ? 2 : 1;
+}
+
+static void vhost_free(struct vhost_io *v)
+{
+	free(v);
+}
+
+DEFINE_AUTO(vhost_io, struct vhost_io *, vhost_free)
+
+static void vhost_close(struct port_io *io)
+{
+	struct vhost_io *v = (struct vhost_io *)io;
+
+	if (v->path[0] != '\0')
+		io->ops->leave(io);
+	vhost_free(v);
+}
+
+static void vhost_leave(struct port_io *io)
+{
+	struct vhost_io *v = (struct vhost_io *)io;
+
+	if (v->path[0] == '\0')
+		return;
+	rte_vhost_driver_unregister(v->path); // every device leaves
+	weft_vhost_forget(v);
+	watched -= watches(v);
+	v->path[0] = '\0';
+}
+
+// Who touches the counters holds the same locks.
+static void vhost_stats(const struct port_io *io, struct port_io_stats *out)
+{
+	const struct vhost_io *v = (const struct vhost_io *)io;
+
+	*out = (struct port_io_stats) {.rx_malformed =
+					       __atomic_load_n(&v->malformed, __ATOMIC_RELAXED)};
+	for (size_t i = 0; i < VHOST_LANES; i++) {
+		const struct vhost_lane *l = &v->lanes[i];
+
+		out->tx_refused += __atomic_load_n(&l->refused, __ATOMIC_RELAXED);
+		out->tx_segmented += __atomic_load_n(&l->segmented, __ATOMIC_RELAXED);
+		out->tx_filled += __atomic_load_n(&l->filled, __ATOMIC_RELAXED);
+	}
+}
+
+static void vhost_guest(struct port_io *io, struct port_io_guest *out)
+{
+	struct vhost_io *v = (struct vhost_io *)io;
+	struct vhost_device *d;
+
+	*out = (struct port_io_guest) {.server = v->server, .devices = v->devices};
+	rte_spinlock_lock(&v->rx_lock);
+	d = atomic_load(&v->dev);
+	if (d != NULL) {
+		for (uint16_t i = 0; i < atomic_load(&d->n_pairs); i++)
+			out->pairs += atomic_load(&d->on[2 * i]) && atomic_load(&d->on[2 * i + 1]);
+		out->features = d->features;
+		out->mtu = d->mtu;
+		out->interrupts = atomic_load(&d->interrupts);
+	}
+	rte_spinlock_unlock(&v->rx_lock);
+}
+
+static const struct port_io_ops vhost_ops = {
+	.name = "vhostuser",
+	.rx = weft_vhost_rx,
+	.tx = weft_vhost_tx,
+	.stats = vhost_stats,
+	.close = vhost_close,
+	.leave = vhost_leave,
+	.guest = vhost_guest,
+};
+
+// ---- The socket ------------------------------------------------------------------------------------
+
+// What a process that was killed left behind goes; what somebody listens on stays.
+static int remove_stale(const char *path, struct err *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat st;
+	int fd, ret;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT
+			       ? 0
+			       : weft_fail(err, -errno, "socket %s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return weft_fail(err, -EEXIST, "socket %s: something else has this name", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return weft_fail(err, -errno, "socket %s: %s", path, strerror(errno));
+	strcpy(address.sun_path, path);
+	ret = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
+	close(fd);
+	if (ret != ECONNREFUSED)
+		return weft_fail(err, -EADDRINUSE, "socket %s: another process listens on it",
+				 path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return weft_fail(err, -errno, "socket %s: cannot be replaced: %s", path,
+				 strerror(errno));
+	return 0;
+}
+
+// The group may use it, the world may not. It is made for us alone, so there is no moment at which others may.
+static int start(struct vhost_io *v, gid_t group, struct err *err)
+{
+	mode_t before = umask(0177);
+	int ret = rte_vhost_driver_start(v->path);
+
+	umask(before);
+	if (ret < 0)
+		return weft_fail(err, -EIO, "socket %s: librte_vhost does not start it", v->path);
+	if (v->server && (chown(v->path, (uid_t)-1, group) < 0 || chmod(v->path, 0660) < 0))
+		return weft_fail(err, -errno, "socket %s: its permissions cannot be set: %s",
+				 v->path, strerror(errno));
+	return 0;
+}
+
+static int open_socket(struct vhost_io *v, gid_t group, struct err *err)
+{
+	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
+	int ret = v->server ? remove_stale(v->path, err) : 0;
+
+	if (ret < 0)
+		return ret;
+	if (rte_vhost_driver_register(v->path, v->server ? flags : flags | RTE_VHOST_USER_CLIENT) <
+	    0)
+		return weft_fail(err, -ENOSPC, "socket %s: librte_vhost cannot make it", v->path);
+	watched += watches(v);
+	weft_vhost_expect(v);
+	if (rte_vhost_driver_disable_features(v->path, NOT_OFFERED) < 0 ||
+	    rte_vhost_driver_callback_register(v->path, &weft_vhost_callbacks) < 0)
+		ret = weft_fail(err, -EIO, "socket %s: librte_vhost refuses its settings", v->path);
+	else
+		ret = start(v, group, err);
+	if (ret < 0)
+		vhost_leave(&v->io);
+	return ret;
+}
+
+int weft_vhost_open(const char *path, bool server, gid_t group, struct rte_mempool *pool,
+		    struct port_io **out, struct err *err)
+{
+	weft_auto(vhost_io) v = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*v));
+	int ret;
+
+	if (v == NULL)
+		return weft_fail(err, -ENOMEM, "socket %s: no memory", path);
+	memset(v, 0, sizeof(*v));
+	v->io.ops = &vhost_ops;
+	v->pool = pool;
+	v->server = server;
+	rte_spinlock_init(&v->rx_lock);
+	for (size_t i = 0; i < VHOST_LANES; i++)
+		rte_spinlock_init(&v->lanes[i].lock);
+	if (strlen(path) >= sizeof(v->path))
+		return weft_fail(err, -ENAMETOOLONG, "socket %s: its name is longer than %zu", path,
+				 sizeof(v->path) - 1);
+	if (watched + watches(v) > WATCHED_MAX)
+		return weft_fail(err, -ENOSPC,
+				 "socket %s: librte_vhost cannot watch more sockets than there are "
+				 "already",
+				 path);
+	strcpy(v->path, path);
+	// Rings are the VM's: what is wrong with them is counted, not logged by workers.
+	rte_log_set_level_pattern("lib.vhost.data", RTE_LOG_EMERG);
+	rte_log_set_level_pattern("lib.vhost.config", RTE_LOG_ERR);
+	ret = open_socket(v, group, err);
+	if (ret < 0)
+		return ret;
+	*out = &weft_take(v)->io;
+	return 0;
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vhost I/O, to the VM: what its driver did not negotiate is done here before librte_vhost copies.
+//
+// librte_vhost takes the transmit flags of port_io.h, but it would write a pseudo-header sum of its own into the packet: without the
+// length for a packet to be segmented, and wrong behind IPv6 extension headers. It leaves a packet alone whose first buffer does not have the
+// headers; so a packet with flags goes behind an empty buffer that has only the flags.
+#include "datapath/native/vhost_io.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_ether.h>
+#include <rte_hash_crc.h>
+#include <rte_ip.h>
+
+#include "datapath/native/segment.h"
+#include "datapath/native/vnet.h"
+
+#define NO_PAIR	      UINT16_MAX
+#define SEGMENT_FLAGS (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
+
+// What one call of librte_vhost is to take.
+struct run {
+	uint16_t n;
+	struct rte_mbuf *pkts[VHOST_BURST];  // ours, to be freed
+	struct rte_mbuf *heads[VHOST_BURST]; // what librte_vhost is given
+	struct rte_mbuf leads[VHOST_BURST];  // empty, before those with flags
+};
+
+struct target {
+	struct vhost_io *v;
+	struct vhost_device *d;
+	struct vhost_lane *lane;
+	uint16_t ring;
+};
+
+static void add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED); // the lane's lock is held
+}
+
+static void push(struct run *r, struct rte_mbuf *m)
+{
+	struct rte_mbuf *lead = &r->leads[r->n];
+
+	r->pkts[r->n] = m;
+	r->heads[r->n] = m;
+	if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0) {
+		lead->ol_flags = m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | SEGMENT_FLAGS |
+						RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
+		lead->tx_offload = m->tx_offload;
+		lead->buf_addr = m->buf_addr;
+		lead->data_off = m->data_off;
+		lead->data_len = 0;
+		lead->pkt_len = m->pkt_len;
+		lead->nb_segs = m->nb_segs + 1;
+		lead->next = m;
+		r->heads[r->n] = lead;
+	}
+	r->n++;
+}
+
+// How many of the run are done with. A packet that no ring of this guest holds must not keep the others from going: one is
+// passed over, but two in a row mean that the ring is full.
+static uint16_t enqueue(const struct target *t, struct run *r)
+{
+	uint16_t done = rte_vhost_enqueue_burst(t->d->vid, t->ring, r->heads, r->n);
+
+	while (unlikely(done + 1 < r->n)) {
+		uint16_t more = rte_vhost_enqueue_burst(t->d->vid, t->ring, r->heads + done + 1,
+							r->n - done - 1);
+		if (more == 0)
+			break;
+		add(&t->lane->refused, 1);
+		done += more + 1;
+	}
+	return done;
+}
+
+// A packet that others have too is not written to.
+static struct rte_mbuf *own(struct rte_mbuf *m, struct rte_mempool *pool)
+{
+	struct rte_mbuf *copy;
+
+	if (RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1)
+		return m;
+	copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+	if (copy != NULL) {
+		copy->ol_flags |= m->ol_flags &
+				  (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
+		copy->tx_offload = m->tx_offload;
+		rte_pktmbuf_free(m);
+	}
+	return copy;
+}
+
+static bool takes_segments(const struct vhost_device *d, const struct rte_mbuf *m)
+{
+	if (m->ol_flags & RTE_MBUF_F_TX_UDP_SEG)
+		return false; // librte_vhost would make it a request to fragment
+	return VHOST_HAS(d, m->ol_flags & RTE_MBUF_F_TX_IPV4 ? VIRTIO_NET_F_GUEST_TSO4
+							     : VIRTIO_NET_F_GUEST_TSO6);
+}
+
+// Into the run as the driver can take it; false: there is no buffer.
+static bool prepare(const struct target *t, struct run *r, struct rte_mbuf *m)
+{
+	if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0 &&
+	    unlikely(!VHOST_HAS(t->d, VIRTIO_NET_F_GUEST_CSUM))) {
+		struct rte_mbuf *mine = own(m, t->v->pool);
+
+		if (mine == NULL)
+			return false;
+		weft_vnet_fill(mine);
+		add(&t->lane->filled, 1);
+		m = mine;
+	}
+	push(r, m);
+	return true;
+}
+
+// Cut it and send the pieces as long as the ring takes them. False: not even the first went.
+static bool send_segments(const struct target *t, struct rte_mbuf *m)
+{
+	struct segmenter s;
+	struct run r;
+	bool any = false, full = false;
+
+	r.n = 0;
+	weft_segment_begin(&s, m);
+	while (!full && !weft_segment_done(&s)) {
+		while (r.n < VHOST_BURST && !weft_segment_done(&s)) {
+			struct rte_mbuf *piece = weft_segment_next(&s, t->v->pool);
+
+			if (piece == NULL || !prepare(t, &r, piece)) {
+				rte_pktmbuf_free(piece);
+				full = true;
+				break;
+			}
+		}
+		uint16_t sent = r.n > 0 ? enqueue(t, &r) : 0;
+		any = any || sent > 0;
+		full = full || sent < r.n;
+		rte_pktmbuf_free_bulk(r.pkts, r.n);
+		r.n = 0;
+	}
+	if (!any)
+		return false;
+	add(&t->lane->segmented, 1);
+	if (full)
+		add(&t->lane->refused, 1); // its end is missing
+	rte_pktmbuf_free(m);
+	return true;
+}
+
+// The first ones are done with; how many. The rest is the caller's, as it was.
+static uint16_t send_all(const struct target *t, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct run r;
+	uint16_t done = 0;
+
+	while (done < n) {
+		uint16_t end = done, sent;
+
+		r.n = 0;
+		while (end < n && r.n < VHOST_BURST) {
+			struct rte_mbuf *m = pkts[end];
+
+			if ((m->ol_flags & SEGMENT_FLAGS) != 0 && !takes_segments(t->d, m))
+				break;
+			if (!prepare(t, &r, m))
+				break;
+			pkts[end] = r.pkts[r.n - 1];
+			end++;
+		}
+		sent = r.n > 0 ? enqueue(t, &r) : 0;
+		rte_pktmbuf_free_bulk(r.pkts, sent);
+		done += sent;
+		if (sent < r.n)
+			return done;
+		if (done < n &&
+		    r.n < VHOST_BURST) { // it stopped at one that must be cut, or for want of a buffer
+			if ((pkts[done]->ol_flags & SEGMENT_FLAGS) == 0 ||
+			    !send_segments(t, pkts[done]))
+				return done;
+			done++;
+		}
+	}
+	return done;
+}
+
+static uint16_t send_to(struct vhost_io *v, uint16_t pair, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct target t = {
+		.v = v,
+		.lane = &v->lanes[pair & (VHOST_LANES - 1)],
+		.ring = (uint16_t)(2 * pair),
+	};
+	uint16_t done = 0;
+
+	rte_spinlock_lock(&t.lane->lock);
+	t.d = atomic_load_explicit(&v->dev, memory_order_acquire);
+	if (likely(t.d != NULL))
+		done = send_all(&t, pkts, n);
+	rte_spinlock_unlock(&t.lane->lock);
+	return done;
+}
+
+// ---- Several queues --------------------------------------------------------------------------------
+
+// rte_hash_crc() wants aligned data.
+static uint32_t hash_bytes(const uint8_t *p, uint32_t len)
+{
+	uint32_t word, hash = 0;
+
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		hash = rte_hash_crc_4byte(word, hash);
+	}
+	return hash;
+}
+
+// A flow stays in one queue. What lies beyond the headers may be anything: it only has to stay the same.
+static uint32_t flow_hash(const struct rte_mbuf *m)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const uint8_t *ip = (const uint8_t *)(eth + 1);
+	uint32_t hash = 0, ports = 0, at = 0;
+	uint8_t proto = 0;
+
+	if (m->data_len < sizeof(*eth) + sizeof(struct rte_ipv6_hdr))
+		return 0;
+	if (eth->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4)) {
+		const struct rte_ipv4_hdr *v4 = (const struct rte_ipv4_hdr *)ip;
+
+		hash = hash_bytes(ip + offsetof(struct rte_ipv4_hdr, src_addr), 8);
+		if ((v4->fragment_offset &
+		     rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK | RTE_IPV4_HDR_MF_FLAG)) == 0)
+			proto = v4->next_proto_id;
+		at = rte_ipv4_hdr_len(v4);
+	} else if (eth->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6)) {
+		const struct rte_ipv6_hdr *v6 = (const struct rte_ipv6_hdr *)ip;
+
+		hash = hash_bytes(v6->src_addr, 32);
+		proto = v6->proto;
+		at = sizeof(*v6);
+	}
+	if ((proto == IPPROTO_TCP || proto == IPPROTO_UDP) &&
+	    sizeof(*eth) + at + sizeof(ports) <= m->data_len)
+		memcpy(&ports, ip + at, sizeof(ports));
+	return rte_hash_crc_4byte(ports, hash);
+}
+
+static uint16_t pairs_in_use(const struct vhost_device *d, uint16_t pairs[VHOST_PAIRS_MAX])
+{
+	uint16_t n = 0, all = atomic_load_explicit(&d->n_pairs, memory_order_relaxed);
+
+	for (uint16_t i = 0; i < all; i++)
+		if (atomic_load_explicit(&d->on[2 * i], memory_order_relaxed))
+			pairs[n++] = i;
+	return n;
+}
+
+// Each queue gets its packets in their order; what no queue took ends up behind what they took.
+static uint16_t spread(struct vhost_io *v, const uint16_t *pairs, uint16_t n_pairs,
+		       struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rte_mbuf *left[VHOST_BURST], *part[VHOST_BURST];
+	uint16_t pair[VHOST_BURST], done = 0, n_left = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		pair[i] = pairs[flow_hash(pkts[i]) % n_pairs];
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t to = pair[i], n_part = 0, sent;
+
+		if (to == NO_PAIR)
+			continue;
+		for (uint16_t k = i; k < n; k++) {
+			if (pair[k] != to)
+				continue;
+			part[n_part++] = pkts[k];
+			pair[k] = NO_PAIR;
+		}
+		sent = send_to(v, to, part, n_part);
+		done += sent;
+		memcpy(left + n_left, part + sent, (n_part - sent) * sizeof(*left));
+		n_left += n_part - sent;
+	}
+	memcpy(pkts + done, left, n_left * sizeof(*left));
+	return done;
+}
+
+static uint16_t send_burst(struct vhost_io *v, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t pairs[VHOST_PAIRS_MAX], n_pairs;
+	const struct vhost_device *d = atomic_load_explicit(&v->dev, memory_order_acquire);
+
+	if (d == NULL)
+		return 0;
+	// It may have gone; then its entry says something old, and send_to looks again.
+	n_pairs = pairs_in_use(d, pairs);
+	if (likely(n_pairs == 1))
+		return send_to(v, pairs[0], pkts, n);
+	return n_pairs == 0 ? 0 : spread(v, pairs, n_pairs, pkts, n);
+}
+
+uint16_t weft_vhost_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhost_io *v = (struct vhost_io *)io;
+	uint16_t done = 0;
+
+	while (done < n) {
+		uint16_t part = RTE_MIN(n - done, VHOST_BURST);
+		uint16_t sent = send_burst(v, pkts + done, part);
+
+		done += sent;
+		if (sent < part)
+			break;
+	}
+	return done;
+}
