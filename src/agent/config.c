@@ -307,6 +307,7 @@ static int check_whole(struct place *at)
 {
 	const struct config *c = at->config;
 	struct ip_addr ip = {0};
+	gid_t group;
 
 	at->line = *line_of(at, offsetof(struct config, endpoints));
 	if (c->endpoints[0] != '\0')
@@ -317,6 +318,10 @@ static int check_whole(struct place *at)
 		at->line = *line_of(at, offsetof(struct config, tunnel_device));
 	if (c->local_ip[0] != '\0' || c->tunnel_device[0] != '\0')
 		return fail_at(at, "tunnels come later and are not built in this version");
+	at->line = *line_of(at, offsetof(struct config, vhostuser_group));
+	if (weft_config_group(c->vhostuser_group, &group) < 0)
+		return fail_at(at, "vhostuser_group = %s: there is no such group",
+			       c->vhostuser_group);
 	at->line = *line_of(at, offsetof(struct config, auth));
 	if (c->auth == API_AUTH_TOKEN && c->tokens[0] == '\0')
 		return fail_at(at, "auth = token needs tokens = FILE");

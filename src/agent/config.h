@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -34,6 +35,7 @@ struct config {
 	char *endpoints;
 	// [datapath]
 	uint32_t type, firewall, vif, vhostuser_mode;
+	char *vhostuser_group;
 	char *cores;
 	uint32_t workers, poll, idle_us, sessions, port_share, hugepages, tcp_loose;
 	struct datapath_timeouts timeouts;
@@ -53,6 +55,8 @@ struct datapath_config weft_config_datapath(const struct config *c);
 struct api_config weft_config_api(const struct config *c);
 const char *weft_config_vif(const struct config *c);		// "tap"
 const char *weft_config_vhostuser_mode(const struct config *c); // "client" | "server"
+// The number of a group that is given by its name or its number; empty: -1. -ENOENT: there is none.
+int weft_config_group(const char *name, gid_t *out);
 
 // The manual page weftd(8), in roff.
 void weft_config_man(struct text *out);

@@ -54,11 +54,15 @@ const struct config_key weft_config_keys[] = {
 	{"datapath", "firewall", FORM_CHOICE, AT(firewall), "conntrack", "learn|conntrack", 0, 0,
 	 "How an Open vSwitch datapath filters; the native one has its own sessions and does not "
 	 "ask."},
-	{"datapath", "vif", FORM_CHOICE, AT(vif), "tap", "tap/vhostuser", 0, 0,
+	{"datapath", "vif", FORM_CHOICE, AT(vif), "tap", "tap|vhostuser", 0, 0,
 	 "How a port's VM is attached if its binding:profile does not say. tap: a kernel interface "
-	 "named \"tap\" and the first 11 characters of the port's id."},
+	 "named \"tap\" and the first 11 characters of the port's id. vhostuser: a socket in run_dir "
+	 "named \"vhu\" and the same."},
 	{"datapath", "vhostuser_mode", FORM_CHOICE, AT(vhostuser_mode), "client", "client|server",
 	 0, 0, "What QEMU is on a vhost-user socket: client means that weftd makes the socket."},
+	{"datapath", "vhostuser_group", FORM_TEXT, AT(vhostuser_group), "", NULL, 0, 0,
+	 "The group that may use the sockets that weftd makes, besides weftd's own user: QEMU's. Empty: "
+	 "weftd's own group."},
 	{"datapath", "workers", FORM_NUMBER, AT(workers), "1", NULL, 1, 64,
 	 "Threads that move packets."},
 	{"datapath", "cores", FORM_CORES, AT(cores), "", NULL, 0, 0,

@@ -109,6 +109,9 @@ static void a_bad_value_is_refused_with_what_is_allowed(void **state)
 	refuse("[api]\nlisten = 127.0.0.1\n", "t:2: ", "ADDRESS:PORT");
 	refuse("[api]\nlisten = ::1:80\n", "t:2: ", "ADDRESS:PORT");
 	refuse("[node]\nstate_dir = here\n", "t:2: ", "absolute path");
+	refuse("[datapath]\nvif = veth\n", "t:2: ", "tap or vhostuser");
+	refuse("[datapath]\nvhostuser_group = no-such-group\n", "t:2: ", "no such group");
+	refuse("[datapath]\nvhostuser_group = 4294967295\n", "t:2: ", "no such group");
 }
 
 static void a_key_given_twice_is_refused_with_both_lines(void **state)
@@ -122,7 +125,6 @@ static void what_is_not_built_yet_says_so(void **state)
 	(void)state;
 	refuse("[datapath]\ntype = ovs\n", "t:2: ", "not built in this version");
 	refuse("[datapath]\ntype = linux\n", "t:2: ", "not built in this version");
-	refuse("[datapath]\nvif = vhostuser\n", "t:2: ", "not built in this version");
 	refuse("[store]\ntype = etcd\n", "t:2: ", "not built in this version");
 	refuse("[store]\nendpoints = http://127.0.0.1:2379\n", "t:2: ", "etcd");
 	refuse("[tunnel]\nlocal_ip = 192.0.2.1/24\n", "t:2: ", "tunnels");

@@ -2,14 +2,38 @@
 // What the parts get of the configuration, and the manual page.
 #include "agent/config.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/config_keys.h"
 
+int weft_config_group(const char *name, gid_t *out)
+{
+	const struct group *g = name[0] == '\0' ? NULL : getgrnam(name);
+	char *end;
+	unsigned long number = strtoul(name, &end, 10);
+
+	*out = g != NULL ? g->gr_gid : (gid_t)-1;
+	if (g != NULL || name[0] == '\0')
+		return 0;
+	if (!isdigit((unsigned char)name[0]) || *end != '\0' || number >= (gid_t)-1)
+		return -ENOENT;
+	*out = (gid_t)number;
+	return 0;
+}
+
 struct datapath_config weft_config_datapath(const struct config *c)
 {
+	gid_t group;
+
+	weft_config_group(c->vhostuser_group, &group); // it was there when the file was read
 	return (struct datapath_config) {
 		.run_dir = c->run_dir,
+		.vhostuser_connect = c->vhostuser_mode != 0,
+		.vhostuser_group = group,
 		.workers = c->workers,
 		.cores = c->cores,
 		.poll = c->poll,
@@ -84,8 +108,8 @@ static const char man_head[] =
 	"virtual machines as it says:\nisolated by network, filtered by security groups, with DHCP "
 	"and ARP answered at the port.\n.PP\n"
 	"A port belongs to this node when its binding:host_id is the node's name. It is attached "
-	"when a kernel\ninterface named \"tap\" and the first 11 characters of its id appears, and "
-	"is ACTIVE once it is filtered.\n"
+	"when a kernel\ninterface named \"tap\" and the first 11 characters of its id appears, or "
+	"when a VM's driver\nis ready on its vhost-user socket, and is ACTIVE once it is filtered.\n"
 	".SH OPTIONS\n"
 	".TP\n.BI \\-c \" FILE\"\nRead the configuration from FILE. Without it the defaults hold.\n"
 	".TP\n.B \\-\\-check\\-config\nRead the configuration, say what is wrong with it, and "

@@ -18,11 +18,17 @@
 // for hundreds of them.
 #define TURN_MS	     30
 
+// In place of an interface's index for a vhost-user port: its socket is made when the port is attached.
+#define SOCKET -1
+
 struct link_port {
 	char id[WEFT_ID_LEN + 1];
-	bool attached;
-	bool fell;   // the datapath gave it up: detach before the next attempt
-	int ifindex; // while attached
+	bool held;     // by the datapath: on its interface, or its socket is there
+	bool ready;    // somebody is at the other end
+	bool attached; // both, and administratively up: ACTIVE
+	bool fell;     // the datapath gave it up: detach before the next attempt
+	int ifindex;   // while held
+	char vif[64];  // while held
 	unsigned int failures;
 	uint64_t next_ms; // of the next attempt after a failure
 	char reason[512];
@@ -100,6 +106,19 @@ static void set_attached(struct links *l, struct link_port *p, bool attached)
 		weft_model_set_port_status(l->config.model, p->id, attached ? "ACTIVE" : "DOWN");
 }
 
+// What a held port's status is, and why if it is not ACTIVE.
+static void update_status(struct links *l, struct link_port *p, const struct plan_port *port)
+{
+	set_attached(l, p, p->ready && port->admin_up);
+	if (p->attached)
+		p->reason[0] = '\0';
+	else if (!port->admin_up)
+		snprintf(p->reason, sizeof(p->reason), "the port is administratively down");
+	else
+		snprintf(p->reason, sizeof(p->reason), "no VM's driver is ready on socket %s",
+			 p->vif);
+}
+
 static void retry_later(struct links *l, struct link_port *p)
 {
 	uint64_t wait_ms = RETRY_MIN_MS << (p->failures < 5 ? p->failures : 5);
@@ -121,10 +140,12 @@ static void attach(struct links *l, struct link_port *p, const struct plan_port 
 	p->fell = false;
 	ret = l->config.ops->attach(l->config.datapath, p->id, port->vif_name, &err);
 	if (ret == 0) {
+		p->held = true;
+		p->ready = ifindex != SOCKET;
 		p->ifindex = ifindex;
 		p->failures = 0;
-		p->reason[0] = '\0';
-		set_attached(l, p, true);
+		snprintf(p->vif, sizeof(p->vif), "%s", port->vif_name);
+		update_status(l, p, port);
 		weft_log_info("port %s: attached to %s", p->id, port->vif_name);
 		return;
 	}
@@ -139,6 +160,8 @@ static void detach(struct links *l, struct link_port *p, const char *why)
 {
 	l->config.ops->detach(l->config.datapath, p->id);
 	set_attached(l, p, false);
+	p->held = false;
+	p->ready = false;
 	p->fell = false;
 	weft_log_info("port %s: detached: %s", p->id, why);
 }
@@ -146,21 +169,25 @@ static void detach(struct links *l, struct link_port *p, const char *why)
 static void forget(struct links *l, struct link_port *p)
 {
 	// Its removal from the plan ended it in the datapath already; this is for the log and the status.
-	if (p->attached)
+	if (p->held)
 		detach(l, p, "it is no longer a port of this node");
 	weft_map_del(l->waiting, p->id);
 	weft_map_del(l->ports, p->id);
 	free(p);
 }
 
-// Why the port cannot be attached at all as things are; NULL = it can.
+// What the port is to be attached to; 0: it is not there.
+static int port_index(const struct links *l, const struct plan_port *port)
+{
+	return port->vif == PLAN_VIF_VHOSTUSER ? SOCKET : interface_index(l, port->vif_name);
+}
+
+// Why the port cannot be attached at all as things are; NULL = it can. A socket stays while the port is administratively down:
+// not every QEMU would come back to it. The datapath drops its packets.
 static const char *obstacle(const struct plan_port *port, int ifindex, char *buf, size_t size)
 {
-	if (!port->admin_up)
+	if (!port->admin_up && ifindex != SOCKET)
 		snprintf(buf, size, "the port is administratively down");
-	else if (port->vif != PLAN_VIF_TAP)
-		snprintf(buf, size,
-			 "vhost-user ports come later and are not built in this version");
 	else if (ifindex == 0)
 		snprintf(buf, size, "no interface %s in weftd's network namespace", port->vif_name);
 	else
@@ -188,20 +215,21 @@ void weft_links_port_changed(struct links *l, const char *port_id)
 		strcpy(p->id, port->id);
 		weft_map_put(l->ports, port_id, p);
 	}
-	ifindex = interface_index(l, port->vif_name);
+	ifindex = port_index(l, port);
 	if (obstacle(port, ifindex, why, sizeof(why)) != NULL) {
 		weft_map_del(l->waiting, p->id);
-		if (p->attached || p->fell)
+		if (p->held || p->fell)
 			detach(l, p, why);
 		p->failures = 0;
 		p->next_ms = 0;
 		snprintf(p->reason, sizeof(p->reason), "%s", why);
 		return;
 	}
-	if (p->attached && p->ifindex != ifindex)
+	if (p->held && (p->ifindex != ifindex || strcmp(p->vif, port->vif_name) != 0))
 		detach(l, p, "its interface was replaced");
-	if (!p->attached && weft_now_ms() >= p->next_ms &&
-	    weft_map_put(l->waiting, p->id, p) == NULL) {
+	if (p->held)
+		update_status(l, p, port);
+	else if (weft_now_ms() >= p->next_ms && weft_map_put(l->waiting, p->id, p) == NULL) {
 		if (p->failures == 0)
 			snprintf(p->reason, sizeof(p->reason), "about to be attached");
 		evtimer_add(l->work, &at_once);
@@ -220,7 +248,7 @@ void weft_links_work(struct links *l, uint64_t budget_ms)
 		const struct plan_port *port = weft_planner_port(l->config.planner, p->id);
 
 		weft_map_del(l->waiting, p->id);
-		attach(l, p, port, interface_index(l, port->vif_name));
+		attach(l, p, port, port_index(l, port));
 		if (weft_now_ms() >= end_ms)
 			break;
 	}
@@ -247,7 +275,7 @@ void weft_links_reattach(struct links *l, const char *port_id)
 {
 	struct link_port *p = weft_map_get(l->ports, port_id);
 
-	if (p == NULL || !p->attached)
+	if (p == NULL || !p->held)
 		return;
 	detach(l, p, "to be attached anew");
 	weft_links_port_changed(l, port_id);
@@ -300,11 +328,28 @@ void weft_links_interface_changed(void *arg, const char *name, int ifindex)
 	weft_links_port_changed(l, port_id);
 }
 
+static void driver_changed(struct links *l, struct link_port *p, bool ready, const char *why)
+{
+	const struct plan_port *port = weft_planner_port(l->config.planner, p->id);
+
+	p->ready = ready;
+	if (port != NULL)
+		update_status(l, p, port);
+	weft_log_info("port %s: %s", p->id,
+		      ready	    ? "the VM's driver is ready"
+		      : why == NULL ? "the VM's driver is not ready"
+				    : why);
+}
+
 void weft_links_port_event(void *arg, const char *port_id, bool up, const char *reason)
 {
 	struct links *l = arg;
 	struct link_port *p = weft_map_get(l->ports, port_id);
 
+	if (p != NULL && p->held && p->ifindex == SOCKET) {
+		driver_changed(l, p, up, reason);
+		return;
+	}
 	if (p == NULL || p->attached == up)
 		return;
 	set_attached(l, p, up);
@@ -312,6 +357,7 @@ void weft_links_port_event(void *arg, const char *port_id, bool up, const char *
 	if (up)
 		return;
 	weft_log_warning("port %s: the datapath lost it: %s", port_id, p->reason);
+	p->held = false;
 	p->fell = true;
 	retry_later(l, p);
 }
@@ -327,7 +373,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		struct link_port *p = weft_map_value(e);
 
 		next = weft_map_next(e);
-		if (p->attached || p->failures == 0)
+		if (p->held || p->failures == 0)
 			continue;
 		weft_links_port_changed(l, p->id);
 		waiting = true;

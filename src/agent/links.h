@@ -2,7 +2,8 @@
 // Links: ports of the plan meet the interfaces that exist.
 //
 // A port is attached when it is in the plan, administratively up and its interface is there; whichever comes last makes
-// it happen, and whichever goes first ends it. Attaching takes its time, so ports wait for their turn and the loop
+// it happen, and whichever goes first ends it. A vhost-user port has its socket as long as it is in the plan, and is attached while
+// the datapath says that a VM's driver is ready. Attaching takes its time, so ports wait for their turn and the loop
 // goes on between. An attempt that fails is repeated, ever less often, up to every
 // five seconds. A port is ACTIVE in the model exactly while it is attached: the datapath filters from the first packet
 // on. Why a port is not is kept as a sentence.
