@@ -3,17 +3,48 @@
 
 #include <rte_common.h>
 #include <rte_mbuf.h>
+#include <string.h>
 
+#include "datapath/native/advertise.h"
 #include "datapath/native/services.h"
+#include "datapath/native/slow.h"
+
+// To all nodes a router advertises itself no more often than this (RFC 4861, 10: MIN_DELAY_BETWEEN_RAS).
+#define BETWEEN_ADVERTS_MS 3000
+
+#define OPTIONS_MAX   32
+#define ROUTES_MAX    64
+#define ADDRESSES_MAX 32
+#define RESOLVERS_MAX 16
+
+static enum drop reason_of(enum dhcp_result result)
+{
+	return result == DHCP_NO_ANSWER ? DROP_SERVICE_DONE : DROP_DHCP_BAD;
+}
+
+// The port's own options of one family. Returns how many.
+static size_t options_of(const struct plan_port *port, uint8_t family,
+			 struct dhcp_option out[OPTIONS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < port->n_options && n < OPTIONS_MAX; i++)
+		if (port->options[i].family == family)
+			out[n++] = (struct dhcp_option) {port->options[i].code,
+							 port->options[i].len,
+							 port->options[i].value};
+	return n;
+}
 
 static size_t dhcp(const struct judge *j, uint8_t *buf, size_t len, size_t cap, enum drop *why)
 {
 	const struct plan_port *port = j->in->plan;
 	const struct subnet *s = weft_vslot_value(j->dhcp_for->subnet, j->epoch);
 	const struct network *net = weft_vslot_value(j->in->network, j->epoch);
-	struct dhcp_option extra[32];
-	struct dhcp_route routes[64];
+	struct dhcp_option extra[OPTIONS_MAX];
+	struct dhcp_route routes[ROUTES_MAX];
 	struct dhcp_lease lease;
+	enum dhcp_result result;
 	size_t answer_len = 0;
 
 	*why = DROP_INTERNAL;
@@ -33,31 +64,128 @@ static size_t dhcp(const struct judge *j, uint8_t *buf, size_t len, size_t cap, 
 		.n_dns = s->plan->n_dns,
 		.routes = routes,
 		.extra = extra,
+		.n_extra = options_of(port, 4, extra),
 	};
 	if (lease.server.family == 0)
 		lease.server = (struct ip_addr) {.family = 4, .b = {169, 254, 169, 254}};
-	for (size_t i = 0; i < s->plan->n_routes && lease.n_routes < RTE_DIM(routes); i++)
+	for (size_t i = 0; i < s->plan->n_routes && lease.n_routes < ROUTES_MAX; i++)
 		if (s->plan->routes[i].dst.ip.family == 4)
 			routes[lease.n_routes++] = (struct dhcp_route) {s->plan->routes[i].dst,
 									s->plan->routes[i].via};
-	for (size_t i = 0; i < port->n_options && lease.n_extra < RTE_DIM(extra); i++)
-		if (port->options[i].family == 4)
-			extra[lease.n_extra++] = (struct dhcp_option) {port->options[i].code,
-								       port->options[i].len,
-								       port->options[i].value};
-
-	switch (weft_dhcp_answer(buf, len, cap, j->pkt, &lease, &answer_len)) {
-	case DHCP_ANSWERED:
-		return answer_len;
-	case DHCP_NO_ANSWER:
-		*why = DROP_SERVICE_DONE;
-		return 0;
-	case DHCP_MALFORMED:
-		break;
-	}
-	*why = DROP_DHCP_BAD;
-	return 0;
+	result = weft_dhcp_answer(buf, len, cap, j->pkt, &lease, &answer_len);
+	*why = reason_of(result);
+	return answer_len;
 }
+
+// What the subnets of all the port's addresses say together.
+struct lease6 {
+	struct dhcp6_lease lease;
+	struct ip_addr ips[ADDRESSES_MAX], dns[RESOLVERS_MAX];
+	struct ip_prefix links[ADDRESSES_MAX];
+	struct dhcp_option extra[OPTIONS_MAX];
+};
+
+static void add_subnet6(struct lease6 *l, const struct plan_subnet *s, const struct ip_addr *ip)
+{
+	struct dhcp6_lease *to = &l->lease;
+
+	to->domain = to->domain[0] != '\0' ? to->domain : s->dns_domain;
+	to->lease_s = RTE_MIN(to->lease_s, s->lease_s);
+	for (size_t i = 0; i < s->n_dns && to->n_dns < RESOLVERS_MAX; i++)
+		l->dns[to->n_dns++] = s->dns[i];
+	if (s->address != PLAN_V6_STATEFUL || to->n_ips == ADDRESSES_MAX)
+		return;
+	l->ips[to->n_ips++] = *ip;
+	l->links[to->n_links++] = s->cidr;
+}
+
+static size_t dhcp6(const struct judge *j, uint8_t *buf, size_t len, size_t cap, enum drop *why)
+{
+	struct lease6 l = {.lease = {.client = j->in->plan->mac,
+				     .ips = l.ips,
+				     .links = l.links,
+				     .lease_s = UINT32_MAX,
+				     .domain = "",
+				     .dns = l.dns,
+				     .extra = l.extra}};
+	enum dhcp_result result;
+	size_t answer_len = 0;
+
+	l.lease.n_extra = options_of(j->in->plan, 6, l.extra);
+	for (size_t i = 0; i < j->in->n_fixed; i++) {
+		const struct port_fixed *f = &j->in->fixed[i];
+		const struct subnet *s = weft_vslot_value(f->subnet, j->epoch);
+
+		if (f->ip.family == 6 && s != NULL && answer_has_dhcp6(s->plan))
+			add_subnet6(&l, s->plan, &f->ip);
+	}
+	result = weft_dhcp6_answer(buf, len, cap, j->pkt, &l.lease, &answer_len);
+	*why = reason_of(result);
+	return answer_len;
+}
+
+// ---- Router advertisements -------------------------------------------------------------------------
+
+static void advertise(struct worker *w, const struct judge *j, const struct ra *ra,
+		      const struct mac_addr *mac, const struct ip_addr *to)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(w->dp->pool);
+	size_t len;
+
+	if (m == NULL)
+		return;
+	len = weft_ra_write(rte_pktmbuf_mtod(m, uint8_t *), rte_pktmbuf_tailroom(m), ra, mac, to);
+	if (len == 0 || rte_pktmbuf_append(m, (uint16_t)len) == NULL) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	w->stats.advertised++;
+	weft_send(w, m, j->in->index);
+}
+
+// Where the answer goes: to the asker, if it has an address. The delays of RFC 4861, 6.2.6 keep routers from speaking all at once on a
+// shared wire; here each answer has the port for itself.
+static bool asker(struct worker *w, const struct judge *j, struct mac_addr *mac, struct ip_addr *to)
+{
+	static const uint8_t unspecified[16];
+	uint32_t *last_ms = &w->advertised_ms[j->in->index];
+
+	*to = (struct ip_addr) {.family = 6};
+	memcpy(to->b, j->pkt->key.src6, 16);
+	memcpy(mac->b, j->eth + 6, 6);
+	if (memcmp(to->b, unspecified, 16) != 0)
+		return true;
+	if (*last_ms != 0 && w->now_ms - *last_ms < BETWEEN_ADVERTS_MS)
+		return false;
+	*last_ms = RTE_MAX(w->now_ms, 1U);
+	*to = weft_all_nodes;
+	*mac = weft_all_nodes_mac;
+	return true;
+}
+
+static void answer_solicitation(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+{
+	const struct adverts *list = weft_vmap_get(w->dp->adverts, &j->in->network_index, j->epoch);
+	struct judge others = *j;
+	struct mac_addr mac;
+	struct ip_addr to;
+
+	if (!weft_rs_is_valid(rte_pktmbuf_mtod(m, const uint8_t *), rte_pktmbuf_data_len(m),
+			      j->pkt)) {
+		weft_drop(w, m, j->in->index, DROP_BAD_HEADER);
+		return;
+	}
+	if (asker(w, j, &mac, &to))
+		for (size_t i = 0; list != NULL && i < list->n; i++)
+			if (advert_is_for(&list->at[i], j->in))
+				advertise(w, j, &list->at[i].ra, &mac, &to);
+	others.flood = FLOOD_UNFILTERED;
+	others.if_nobody = DROP_SERVICE_DONE;
+	others.base_service = true;
+	weft_slow_flood(w, m, &others);
+}
+
+// ---- All of them -----------------------------------------------------------------------------------
 
 void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
@@ -65,6 +193,10 @@ void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 	uint8_t *buf = rte_pktmbuf_mtod(m, uint8_t *);
 	enum drop why = DROP_BAD_HEADER;
 
+	if (j->answer == ANSWER_RA) {
+		answer_solicitation(w, m, j);
+		return;
+	}
 	if (m->nb_segs == 1 && RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1) {
 		switch (j->answer) {
 		case ANSWER_ARP:
@@ -77,8 +209,13 @@ void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 		case ANSWER_DHCP:
 			n = dhcp(j, buf, len, cap, &why);
 			break;
+		case ANSWER_DHCP6:
+			n = dhcp6(j, buf, len, cap, &why);
+			break;
 		case ANSWER_ECHO:
 			n = weft_echo_answer(buf, len, j->pkt);
+			break;
+		case ANSWER_RA:
 			break;
 		}
 	}

@@ -29,7 +29,14 @@ enum verdict {
 	VERDICT_DROP,
 };
 
-enum answer { ANSWER_ARP, ANSWER_ND, ANSWER_DHCP, ANSWER_ECHO };
+enum answer {
+	ANSWER_ARP,
+	ANSWER_ND,
+	ANSWER_DHCP,
+	ANSWER_DHCP6,
+	ANSWER_ECHO,
+	ANSWER_RA, // by every router that advertises itself to the port; ports that may be routers hear the question, too
+};
 
 enum stage_result {
 	STAGE_NEXT, // go on with the next stage

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "datapath/native/advertise.h"
 #include "datapath/native/announce.h"
 #include "datapath/native/eal.h"
 #include "datapath/native/resolver.h"
@@ -273,6 +274,7 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 	p->reason[0] = '\0';
 	atomic_store_explicit(&p->io, io, memory_order_release);
 	weft_worker_set_ports(dp, dp->workers[p->worker]);
+	weft_advertise_port(weft_tables_advertiser(dp->tables), p->index);
 	weft_vstore_reclaim(dp->vs);
 	return 0;
 }
@@ -301,6 +303,7 @@ static void tick(struct datapath *datapath)
 		weft_tables_each_port(dp->tables, tell_up, dp);
 	}
 	weft_tables_learn(dp->tables);
+	weft_advertiser_tick(weft_tables_advertiser(dp->tables), native_now_ms(dp));
 	weft_resolver_tick(dp->resolver, native_now_ms(dp));
 	weft_announcer_tick(dp->announcer, native_now_ms(dp));
 	weft_vstore_reclaim(dp->vs);

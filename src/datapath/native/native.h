@@ -253,6 +253,7 @@ struct worker_stats {
 	uint64_t related;    // ICMP errors carried for a known flow
 	uint64_t translated; // sessions added with an address or a port changed
 	uint64_t nat_tries;  // ports tried for them that were in use
+	uint64_t advertised; // router advertisements in answer to solicitations
 	uint64_t sleeps;
 };
 
@@ -270,7 +271,8 @@ struct worker {
 	uint16_t n_dirty;    // ports with something in tx
 	uint16_t dirty[NATIVE_MAX_PORTS];
 	struct worker_stats stats;
-	struct icmp_bucket *icmp;      // by port index
+	struct icmp_bucket *icmp; // by port index
+	uint32_t *advertised_ms;  // by port index: the last advertisement to all nodes, 0 = never
 	struct port_stats *port_stats; // by port index
 	uint64_t drops[DROP_COUNT];
 	uint32_t (*port_drops)[DROP_COUNT]; // by port index, of packets that the port sent
@@ -307,6 +309,7 @@ struct native {
 	struct vmap *floods;	   // network index -> struct flood_list
 	struct vmap *routers;	   // id -> struct router
 	struct vmap *gateways;	   // struct mac_key -> struct gateway
+	struct vmap *adverts;	   // network index -> struct adverts (advertise.h)
 	struct vmap *floatings;	   // struct floating_key by own address -> struct floating
 	struct vmap *floatings_of; // struct floating_key by fixed IP -> struct floating
 	struct sets *sets;

@@ -79,7 +79,7 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 	++*reached;
 }
 
-static void flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
+void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
 {
 	const uint16_t *ports;
 	size_t n = weft_judge_receivers(j, &ports);
@@ -179,7 +179,7 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 		forward(w, m, &j);
 		return;
 	case VERDICT_FLOOD:
-		flood(w, m, &j);
+		weft_slow_flood(w, m, &j);
 		return;
 	case VERDICT_ANSWER:
 		weft_answer(w, m, &j);

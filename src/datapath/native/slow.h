@@ -31,6 +31,9 @@ static inline bool weft_session_fits(const struct worker *w, const struct rte_mb
 							    RTE_ETHER_HDR_LEN);
 }
 
+// Send clones of a packet to everybody that the judgement's flood is for.
+void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j);
+
 // Prepare a judgement of a parsed packet, without anything that the session table knows.
 void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		     const struct packet *p, const uint8_t *eth, uint32_t frame_len);

@@ -4,11 +4,13 @@
 // ARP and ND for a known address are answered from the plan and never flooded. An address that an allowed pair
 // gives may move between ports (VRRP), so its owners are asked. A port without port security may have any
 // address, and one with a pair for a prefix any of that, so they hear the questions about unknown ones. DHCP of a subnet that has it is answered; otherwise it
-// reaches only ports that may be a server.
+// reaches only ports that may be a server. Router solicitations are answered for the network's routers, and reach ports that may be one.
 #include "datapath/native/judge.h"
 
 #include <string.h>
 
+#include "datapath/native/advertise.h"
+#include "datapath/native/answer.h"
 #include "datapath/native/services.h"
 
 #define PROTO_UDP    17
@@ -122,6 +124,17 @@ static enum stage_result arp(struct judge *j)
 	return resolve(j, ANSWER_ARP, &p->arp_tpa, DROP_ARP_UNKNOWN);
 }
 
+// Who asks from outside, on a provider network, is answered only for subnets whose gateway is a router of ours.
+static enum stage_result router_solicitation(struct judge *j)
+{
+	const struct adverts *list = weft_vmap_get(j->dp->adverts, &j->in->network_index, j->epoch);
+
+	for (size_t i = 0; list != NULL && i < list->n; i++)
+		if (advert_is_for(&list->at[i], j->in))
+			return answer(j, ANSWER_RA, &list->at[i].ra.router);
+	return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
+}
+
 static enum stage_result icmpv6(struct judge *j)
 {
 	struct ip_addr target = {.family = 6};
@@ -132,8 +145,9 @@ static enum stage_result icmpv6(struct judge *j)
 			return judge_drop(j, DROP_BAD_HEADER);
 		memcpy(target.b, j->pkt->nd_target, 16);
 		return resolve(j, ANSWER_ND, &target, DROP_ND_UNKNOWN);
-	case 133: // router solicitation, MLD reports: for routers only
-	case 131:
+	case 133: // router solicitation
+		return router_solicitation(j);
+	case 131: // MLD reports: for routers only
 	case 132:
 	case 143:
 		return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
@@ -168,6 +182,30 @@ static enum stage_result dhcpv4(struct judge *j)
 	return answer(j, ANSWER_DHCP, &weft_service_mac);
 }
 
+// Has the port an address in a subnet whose hosts ask a DHCPv6 server?
+static bool has_dhcpv6(const struct judge *j)
+{
+	for (size_t i = 0; i < j->in->n_fixed; i++) {
+		const struct subnet *s = weft_vslot_value(j->in->fixed[i].subnet, j->epoch);
+
+		if (j->in->fixed[i].ip.family == 6 && s != NULL && answer_has_dhcp6(s->plan))
+			return true;
+	}
+	return false;
+}
+
+static enum stage_result dhcpv6(struct judge *j)
+{
+	bool to_all = memcmp(j->pkt->key.dst6, weft_dhcp6_servers.b, 16) == 0;
+
+	if (to_all && has_dhcpv6(j))
+		return answer(j, ANSWER_DHCP6, &weft_service_mac);
+	if (j->pkt->key.dst6[0] == 0xff)
+		return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
+	j->asks_server = true;
+	return STAGE_NEXT;
+}
+
 enum stage_result weft_stage_service(struct judge *j)
 {
 	const struct packet *p = j->pkt;
@@ -188,7 +226,7 @@ enum stage_result weft_stage_service(struct judge *j)
 	if (k->family == 4 && k->sport == RTE_BE16(68) && k->dport == RTE_BE16(67))
 		return dhcpv4(j);
 	if (k->family == 6 && k->sport == RTE_BE16(546) && k->dport == RTE_BE16(547))
-		return flood(j, FLOOD_UNFILTERED, DROP_SERVICE_DONE);
+		return dhcpv6(j);
 	// Answers of DHCP servers: anti-spoof has dropped those of VMs.
 	if ((k->family == 4 && k->sport == RTE_BE16(67) && k->dport == RTE_BE16(68)) ||
 	    (k->family == 6 && k->sport == RTE_BE16(547) && k->dport == RTE_BE16(546)))

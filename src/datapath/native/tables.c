@@ -64,6 +64,7 @@ struct tables *weft_tables_new(struct native *dp, void (*detach)(struct native *
 	dp->floods = weft_vmap_new(dp->vs, sizeof(uint32_t), free);
 	dp->sets = weft_sets_new(dp->vs);
 	weft_tables_routers_new(t);
+	weft_tables_ra_new(t);
 	return t;
 }
 
@@ -94,6 +95,7 @@ void weft_tables_free(struct tables *t)
 	weft_map_free(t->rule_sets);
 	weft_map_free(t->ports);
 	weft_map_free(t->set_users);
+	weft_tables_ra_free(t);
 	weft_tables_routers_free(t);
 	weft_vmap_free(dp->floods);
 	weft_vmap_free(dp->neighbours);
@@ -141,6 +143,7 @@ static void network_put(struct tables *t, const struct plan_network *plan)
 	n->mtu = plan->mtu;
 	n->uplink = NATIVE_NO_PORT;
 	weft_vmap_put(t->dp->networks, n->id, n);
+	weft_tables_ra_network(t, plan->id);
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
 		struct port_ctl *c = weft_map_value(e);
 
@@ -161,15 +164,30 @@ static void network_del(struct tables *t, const char *id)
 
 	id_key(key, id);
 	weft_vmap_del(t->dp->networks, key);
+	weft_tables_ra_network(t, id);
 	weft_map_del(t->networks, id);
 }
 
 static void subnet_put(struct tables *t, const struct plan_subnet *plan)
 {
-	struct subnet *s = weft_tables_alloc(sizeof(*s));
+	struct subnet *s = weft_tables_alloc(sizeof(*s)), *old;
 
 	s->plan = weft_plan_object_copy(PLAN_SUBNET, plan);
+	old = weft_vmap_staged(t->dp->subnets, s->plan->id);
+	weft_tables_ra_subnet(t, old == NULL ? NULL : old->plan, s->plan);
 	weft_vmap_put(t->dp->subnets, s->plan->id, s);
+}
+
+static void subnet_del(struct tables *t, const char *id)
+{
+	struct subnet *old;
+	char key[WEFT_ID_LEN + 1];
+
+	id_key(key, id);
+	old = weft_vmap_staged(t->dp->subnets, key);
+	if (old != NULL)
+		weft_tables_ra_subnet(t, old->plan, NULL);
+	weft_vmap_del(t->dp->subnets, key);
 }
 
 // ---- Rule sets and members -------------------------------------------------------------------------
@@ -329,15 +347,12 @@ static void stage_put(struct tables *t, const struct plan_change *c, struct rule
 
 static void stage_del(struct tables *t, const struct plan_change *c)
 {
-	char key[WEFT_ID_LEN + 1];
-
 	switch (c->kind) {
 	case PLAN_NETWORK:
 		network_del(t, c->network->id);
 		break;
 	case PLAN_SUBNET:
-		id_key(key, c->subnet->id);
-		weft_vmap_del(t->dp->subnets, key);
+		subnet_del(t, c->subnet->id);
 		break;
 	case PLAN_MEMBER:
 		member_change(t, c->member, false);
@@ -390,6 +405,7 @@ int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct e
 			stage_del(t, &batch->changes[i]);
 	free(compiled);
 
+	weft_tables_ra_stage(t);
 	weft_tables_commit(t);
 	return 0;
 }

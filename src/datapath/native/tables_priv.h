@@ -30,6 +30,7 @@ struct tables {
 	struct map *ports;     // id -> struct port_ctl
 	struct map *set_users; // set id -> struct map of rule set id -> struct rule_set_ctl
 	struct map *routers;   // id -> struct plan_router
+	struct tables_ra *ra;  // what routers advertise (tables_ra.c)
 	uint32_t next_network;
 	uint32_t next_index; // port indexes never used so far
 	size_t n_free, first_free;
@@ -60,3 +61,13 @@ void weft_tables_router_del(struct tables *t, const char *id);
 void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_addr *mac);
 void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n);
 void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n);
+void weft_tables_ra_new(struct tables *t);
+void weft_tables_ra_free(struct tables *t);
+// What advertisements are made of changed: a network, a subnet (NULL = was not, is not there), a router. Old and new must live until the
+// batch is staged, and new until it is replaced.
+void weft_tables_ra_network(struct tables *t, const char *id);
+void weft_tables_ra_subnet(struct tables *t, const struct plan_subnet *old,
+			   const struct plan_subnet *new);
+void weft_tables_ra_router(struct tables *t, const struct plan_router *old,
+			   const struct plan_router *new);
+void weft_tables_ra_stage(struct tables *t); // at the end of a batch, before it is committed

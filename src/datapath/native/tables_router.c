@@ -145,13 +145,15 @@ static void gateways_change(struct tables *t, const struct plan_router *plan, bo
 
 void weft_tables_router_put(struct tables *t, const struct plan_router *plan)
 {
-	struct plan_router *old = weft_map_get(t->routers, plan->id);
+	struct plan_router *old = weft_map_get(t->routers, plan->id), *copy;
 	struct router *r = compile(t, plan);
 
 	gateways_change(t, old, false);
 	gateways_change(t, plan, true);
 	weft_vmap_put(t->dp->routers, r->id, r);
-	weft_map_put(t->routers, plan->id, weft_plan_object_copy(PLAN_ROUTER, plan));
+	copy = weft_plan_object_copy(PLAN_ROUTER, plan);
+	weft_tables_ra_router(t, old, copy);
+	weft_map_put(t->routers, plan->id, copy);
 	if (old == NULL) // nothing can have passed through it yet
 		return;
 	weft_plan_object_free(PLAN_ROUTER, old);
@@ -168,6 +170,7 @@ void weft_tables_router_del(struct tables *t, const char *id)
 	gateways_change(t, old, false);
 	memcpy(key, id, strnlen(id, WEFT_ID_LEN));
 	weft_vmap_del(t->dp->routers, key);
+	weft_tables_ra_router(t, old, NULL);
 	weft_plan_object_free(PLAN_ROUTER, old);
 	mark_all(t);
 }
