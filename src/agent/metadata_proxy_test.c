@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proxy between a client and a server that are both this test: what each gets to read is compared byte for byte.
+#include "agent/metadata_proxy.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/metadata_upstream.h"
+
+#define ROOM (6u << 20)
+
+// What the server says to every request; what it was asked last.
+struct server {
+	int fd;
+	uint16_t port;
+	pthread_t thread;
+	const char *answer;
+	size_t answer_len;
+	bool is_silent; // it reads, and says nothing
+	_Atomic int n_asked;
+	char *asked;
+	_Atomic bool stop;
+};
+
+struct bench {
+	struct server server;
+	struct metadata_directory *directory;
+	struct metadata_proxy *proxy;
+	uint16_t port;
+	struct err err;
+};
+
+static int listen_at(uint16_t *port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+// ---- The server ------------------------------------------------------------------------------------
+
+static bool is_whole(const char *text, size_t len)
+{
+	const char *end = strstr(text, "\r\n\r\n"),
+		   *length = strcasestr(text, "\r\nContent-Length:");
+
+	if (end == NULL)
+		return false;
+	return length == NULL || len >= (size_t)(end + 4 - text) + strtoul(length + 17, NULL, 10);
+}
+
+static void serve(struct server *s, int fd)
+{
+	size_t len = 0;
+
+	while (len < ROOM - 1 && !atomic_load(&s->stop)) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		ssize_t n;
+
+		if (poll(&p, 1, 20) == 0)
+			continue;
+		n = recv(fd, s->asked + len, ROOM - 1 - len, 0);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		s->asked[len] = '\0';
+		if (is_whole(s->asked, len) && !s->is_silent)
+			break;
+	}
+	atomic_fetch_add(&s->n_asked, 1);
+	for (size_t at = 0; at < s->answer_len && !s->is_silent;) {
+		ssize_t n = send(fd, s->answer + at, s->answer_len - at, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+	}
+	close(fd);
+}
+
+static void *server_main(void *arg)
+{
+	struct server *s = arg;
+
+	while (!atomic_load(&s->stop)) {
+		struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+		if (poll(&p, 1, 20) == 1)
+			serve(s, accept(s->fd, NULL, NULL));
+	}
+	return NULL;
+}
+
+// ---- The bench -------------------------------------------------------------------------------------
+
+static int source_of(void *arg, const char *port_id, struct ip_addr *out)
+{
+	(void)arg;
+	return weft_ip_parse(strcmp(port_id, "a") == 0 ? "127.0.0.10" : "127.0.0.11", out);
+}
+
+static void change_port(struct bench *b, enum plan_op op, const char *id, const char *ip,
+			const char *instance)
+{
+	struct plan_fixed fixed = {.subnet_id = "s"};
+	struct plan_port port = {.network_id = "net", .project_id = "project"};
+	struct plan_change c = {.op = op, .kind = PLAN_PORT, .port = &port};
+	struct plan_batch batch = {.n = 1, .changes = &c};
+
+	strcpy(port.id, id);
+	strcpy(port.instance_id, instance);
+	if (ip[0] != '\0') {
+		assert_int_equal(weft_ip_parse(ip, &fixed.ip), 0);
+		port.n_fixed = 1;
+		port.fixed = &fixed;
+	}
+	weft_metadata_directory_apply(b->directory, &batch);
+}
+
+// secret: "" = none. path: behind the server's address.
+static struct bench *bench_new(const char *secret, const char *path, const char *answer)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	struct metadata_proxy_config config = {.timeout_s = 1};
+	char url[128];
+
+	b->server.fd = listen_at(&b->server.port);
+	b->server.asked = calloc(1, ROOM);
+	b->server.answer = answer;
+	b->server.answer_len = strlen(answer);
+	assert_int_equal(pthread_create(&b->server.thread, NULL, server_main, &b->server), 0);
+	b->directory = weft_metadata_directory_new(source_of, NULL);
+	change_port(b, PLAN_PUT, "a", "10.0.0.5", "vm-a");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", b->server.port, path);
+	config.url = url;
+	config.listen_fd = listen_at(&b->port);
+	config.directory = b->directory;
+	config.secret.len = strlen(secret);
+	strcpy(config.secret.text, secret);
+	assert_int_equal(weft_metadata_proxy_start(&config, &b->proxy, &b->err), 0);
+	return b;
+}
+
+static void stop_server(struct bench *b)
+{
+	if (b->server.fd < 0)
+		return;
+	atomic_store(&b->server.stop, true);
+	pthread_join(b->server.thread, NULL);
+	close(b->server.fd);
+	b->server.fd = -1;
+}
+
+static void bench_free(struct bench *b)
+{
+	weft_metadata_proxy_stop(b->proxy);
+	stop_server(b);
+	weft_metadata_directory_free(b->directory);
+	free(b->server.asked);
+	free(b);
+}
+
+static int connect_from(struct bench *b, const char *source)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(b->port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+static char *read_all(int fd)
+{
+	char *text = calloc(1, ROOM);
+	size_t len = 0;
+
+	for (ssize_t n; len < ROOM - 1 && (n = recv(fd, text + len, ROOM - 1 - len, 0)) > 0;)
+		len += (size_t)n;
+	close(fd);
+	return text;
+}
+
+// The whole answer to a request from a source; freed by the caller.
+static char *ask(struct bench *b, const char *source, const char *request)
+{
+	int fd = connect_from(b, source);
+	size_t len = strlen(request);
+
+	assert_int_equal(send(fd, request, len, MSG_NOSIGNAL), len);
+	return read_all(fd);
+}
+
+static void assert_begins(const char *text, const char *begin)
+{
+	if (strncmp(text, begin, strlen(begin)) != 0)
+		fail_msg("\"%.100s\" does not begin with \"%s\"", text, begin);
+}
+
+static void assert_has(const char *text, const char *part)
+{
+	if (strstr(text, part) == NULL)
+		fail_msg("\"%.2000s\" has no \"%s\"", text, part);
+}
+
+static void assert_lacks(const char *text, const char *part)
+{
+	if (strcasestr(text, part) != NULL)
+		fail_msg("\"%.2000s\" has \"%s\"", text, part);
+}
+
+static json_int_t counted(struct bench *b, const char *what)
+{
+	json_t *o = json_object(), *v;
+	json_int_t n = -1;
+	size_t i;
+
+	weft_metadata_proxy_show(b->proxy, o);
+	json_array_foreach(json_object_get(o, "counts"), i, v)
+		if (strcmp(json_string_value(json_object_get(v, "what")), what) == 0)
+			n = json_integer_value(json_object_get(v, "count"));
+	json_decref(o);
+	return n;
+}
+
+#define SIGNATURE \
+	"f9fc8cdfd6432d355c18d2fa46b01ea474daa25ef2e5c19f3ede484d4f0f89cc" // of "vm-a" by "s3cr3t", as Python's hmac makes it
+#define CLOSE "Host: 169.254.169.254\r\nConnection: close\r\n\r\n"
+#define HELLO "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/x\r\n\r\nhello"
+
+// ---- Tests -----------------------------------------------------------------------------------------
+
+static void a_request_arrives_as_it_was_sent_and_says_who_asks(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	char *got = ask(b, "127.0.0.10",
+			"GET /2009-04-04/a%20b/../c?x=%2f&y HTTP/1.1\r\nAccept: text/*\r\n"
+			"X-aws-ec2-metadata-token: t\r\n" CLOSE);
+
+	(void)state;
+	assert_begins(got, "HTTP/1.1 200 ");
+	assert_has(got, "Content-Type: text/x\r\n");
+	assert_has(got, "Content-Length: 5\r\n");
+	assert_has(got, "\r\n\r\nhello");
+	assert_begins(b->server.asked, "GET /2009-04-04/a%20b/../c?x=%2f&y HTTP/1.1\r\n");
+	assert_has(b->server.asked, "\r\nAccept: text/*\r\n");
+	assert_has(b->server.asked, "\r\nX-aws-ec2-metadata-token: t\r\n");
+	assert_has(b->server.asked, "\r\nX-Forwarded-For: 10.0.0.5\r\n");
+	assert_has(b->server.asked, "\r\nX-Neutron-Network-ID: net\r\n");
+	assert_lacks(b->server.asked, "Router-ID");
+	assert_lacks(b->server.asked, "169.254");
+	assert_int_equal(counted(b, "answered"), 1);
+	free(got);
+	bench_free(b);
+}
+
+static void what_the_vm_says_of_itself_does_not_arrive(void **state)
+{
+	struct bench *b = bench_new("s3cr3t", "", HELLO);
+	char *got = ask(b, "127.0.0.10",
+			"GET / HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6\r\nX_Instance_ID: forged\r\n"
+			"x-tenant-id: forged\r\nX-Neutron-Router-ID: forged\r\n"
+			"X-Instance-ID-Signature: forged\r\nX-Instance-ID: forged\r\n" CLOSE);
+
+	(void)state;
+	assert_begins(got, "HTTP/1.1 200 ");
+	assert_lacks(b->server.asked, "forged");
+	assert_lacks(b->server.asked, "6.6.6.6");
+	assert_lacks(b->server.asked, "Neutron");
+	assert_has(b->server.asked, "\r\nX-Instance-ID: vm-a\r\n");
+	assert_has(b->server.asked, "\r\nX-Tenant-ID: project\r\n");
+	assert_has(b->server.asked, "\r\nX-Instance-ID-Signature: " SIGNATURE "\r\n");
+	free(got);
+	bench_free(b);
+}
+
+static void a_body_and_other_methods_are_carried(void **state)
+{
+	struct bench *b = bench_new("", "/under/", "HTTP/1.1 204 No Content\r\n\r\n");
+	char *got = ask(b, "127.0.0.10",
+			"POST /password HTTP/1.1\r\nContent-Length: 6\r\n" CLOSE "secret");
+
+	(void)state;
+	assert_begins(got, "HTTP/1.1 204 ");
+	assert_begins(b->server.asked, "POST /under/password HTTP/1.1\r\n");
+	assert_has(b->server.asked, "\r\nContent-Length: 6\r\n");
+	assert_has(b->server.asked, "\r\n\r\nsecret");
+	assert_lacks(b->server.asked, "Content-Type");
+	free(got);
+	got = ask(b, "127.0.0.10", "PUT /token HTTP/1.1\r\n" CLOSE);
+	assert_begins(b->server.asked, "PUT /under/token HTTP/1.1\r\n");
+	assert_has(b->server.asked, "\r\nContent-Length: 0\r\n");
+	free(got);
+	b->server.answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+	b->server.answer_len = strlen(b->server.answer);
+	got = ask(b, "127.0.0.10", "HEAD /x HTTP/1.1\r\n" CLOSE);
+	assert_begins(b->server.asked, "HEAD /under/x HTTP/1.1\r\n");
+	assert_begins(got, "HTTP/1.1 200 ");
+	assert_has(got, "Content-Length: 5\r\n");
+	free(got);
+	bench_free(b);
+}
+
+static void the_servers_own_refusals_are_passed_on(void **state)
+{
+	struct bench *b = bench_new("", "",
+				    "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n"
+				    "X-Odd: 1\r\nKeep-Alive: 5\r\n\r\nno");
+	char *got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+
+	(void)state;
+	assert_begins(got, "HTTP/1.1 403 ");
+	assert_has(got, "X-Odd: 1\r\n");
+	assert_lacks(got, "Keep-Alive: 5");
+	assert_has(got, "\r\n\r\nno");
+	assert_int_equal(counted(b, "forbidden"), 1);
+	free(got);
+	bench_free(b);
+}
+
+static void a_large_answer_arrives_whole(void **state)
+{
+	size_t len = 5u << 20, head;
+	char *big = malloc(len + 100), *got;
+	struct bench *b;
+
+	(void)state;
+	head = (size_t)sprintf(big, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", len);
+	for (size_t i = 0; i < len; i++)
+		big[head + i] = (char)('a' + i % 23);
+	big[head + len] = '\0';
+	b = bench_new("", "", big);
+	got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_non_null(strstr(got, "\r\n\r\n"));
+	assert_true(strcmp(strstr(got, "\r\n\r\n") + 4, big + head) == 0);
+	free(got);
+	bench_free(b);
+	free(big);
+}
+
+static void an_answer_of_unknown_length_arrives_whole(void **state)
+{
+	struct bench *b =
+		bench_new("", "",
+			  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+			  "Content-Length: 3\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
+	char *got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+
+	(void)state;
+	assert_begins(got, "HTTP/1.1 200 ");
+	assert_has(got, "hello");
+	assert_has(got, " world");
+	assert_lacks(got, "Content-Length");
+	free(got);
+	bench_free(b);
+}
+
+static void an_answer_that_breaks_off_is_not_passed_for_whole(void **state)
+{
+	struct bench *b = bench_new("", "",
+				    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+				    "5\r\nhello\r\n6\r\n wo");
+	char *got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+
+	(void)state;
+	assert_lacks(got, "\r\n0\r\n");
+	assert_true(counted(b, "cut-short") + counted(b, "unreachable") == 1);
+	free(got);
+	bench_free(b);
+}
+
+static void no_server_is_a_502(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	char *got;
+
+	(void)state;
+	stop_server(b);
+	got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 502 ");
+	assert_has(got, "cannot be reached");
+	assert_lacks(got, "127.0.0.1"); // where it is, is not the VM's business
+	assert_int_equal(counted(b, "unreachable"), 1);
+	free(got);
+	bench_free(b);
+}
+
+static void a_silent_server_is_a_504(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	char *got;
+
+	(void)state;
+	b->server.is_silent = true;
+	got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 504 ");
+	assert_int_equal(counted(b, "timeout"), 1);
+	free(got);
+	bench_free(b);
+}
+
+static void stopping_does_not_wait_for_the_server(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	uint64_t begin;
+	int fd;
+
+	(void)state;
+	b->server.is_silent = true;
+	fd = connect_from(b, "127.0.0.10");
+	assert_true(send(fd, "GET / HTTP/1.1\r\n\r\n", 18, 0) == 18);
+	while (counted(b, "requests") == 0)
+		usleep(1000);
+	begin = weft_now_ms();
+	weft_metadata_proxy_stop(b->proxy);
+	assert_true(weft_now_ms() - begin < 800);
+	close(fd);
+	stop_server(b);
+	weft_metadata_directory_free(b->directory);
+	free(b->server.asked);
+	free(b);
+}
+
+static void who_is_not_known_gets_nothing(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	char *got = ask(b, "127.0.0.99", "GET / HTTP/1.1\r\n" CLOSE);
+
+	(void)state;
+	assert_string_equal(got, "");
+	assert_int_equal(atomic_load(&b->server.n_asked), 0);
+	assert_int_equal(counted(b, "unknown-port"), 1);
+	free(got);
+	bench_free(b);
+}
+
+// The source is another port's by the time that the request is read.
+static void a_connection_does_not_outlive_its_port(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	int fd = connect_from(b, "127.0.0.10");
+	char byte, *got;
+
+	(void)state;
+	assert_true(send(fd, "GET / HTTP/1.1\r\n", 16, 0) == 16);
+	usleep(50000); // accepted
+	change_port(b, PLAN_DEL, "a", "", "");
+	change_port(b, PLAN_PUT, "a", "10.0.0.7", "vm-b");
+	assert_true(send(fd, "\r\n", 2, 0) == 2);
+	assert_true(recv(fd, &byte, 1, 0) <= 0);
+	close(fd);
+	assert_int_equal(atomic_load(&b->server.n_asked), 0);
+	got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_has(b->server.asked, "X-Forwarded-For: 10.0.0.7\r\n");
+	free(got);
+	bench_free(b);
+}
+
+static void a_port_without_instance_is_not_signed_for(void **state)
+{
+	struct bench *b = bench_new("s3cr3t", "", HELLO);
+	char *got;
+
+	(void)state;
+	change_port(b, PLAN_PUT, "b", "10.0.0.6", "");
+	got = ask(b, "127.0.0.11", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 404 ");
+	free(got);
+	// A tenant can write anything there.
+	change_port(b, PLAN_PUT, "b", "10.0.0.6", "x\r\nX-Tenant-ID: other");
+	got = ask(b, "127.0.0.11", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 400 ");
+	free(got);
+	change_port(b, PLAN_PUT, "b", "", "vm-b");
+	got = ask(b, "127.0.0.11", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 404 ");
+	free(got);
+	assert_int_equal(atomic_load(&b->server.n_asked), 0);
+	bench_free(b);
+}
+
+static void what_is_no_request_of_the_service_is_refused(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	char *got = ask(b, "127.0.0.10", "TRACE / HTTP/1.1\r\n" CLOSE);
+
+	(void)state;
+	assert_begins(got, "HTTP/1.1 405 ");
+	assert_has(got, "Allow: GET");
+	free(got);
+	got = ask(b, "127.0.0.10", "CONNECT a:80 HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 400 ");
+	free(got);
+	got = ask(b, "127.0.0.10", "GET http://169.254.169.254/x HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 200 ");
+	assert_begins(b->server.asked, "GET /x HTTP/1.1\r\n");
+	free(got);
+	bench_free(b);
+}
+
+static void what_is_too_large_is_refused(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	size_t head = 60000;
+	char *request = calloc(1, 200000), *got;
+	size_t n = (size_t)sprintf(request, "GET / HTTP/1.1\r\nX-Large: ");
+
+	(void)state;
+	memset(request + n, 'x', head);
+	strcpy(request + n + head, "\r\n" CLOSE);
+	got = ask(b, "127.0.0.10", request);
+	assert_begins(got, "HTTP/1.1 200 ");
+	free(got);
+	memset(request + n, 'x', 2 * head);
+	strcpy(request + n + 2 * head, "\r\n" CLOSE);
+	got = ask(b, "127.0.0.10", request);
+	assert_begins(got, "HTTP/1.1 431 ");
+	free(got);
+	got = ask(b, "127.0.0.10", "POST / HTTP/1.1\r\nContent-Length: 2000000\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 413 ");
+	free(got);
+	assert_int_equal(atomic_load(&b->server.n_asked), 1);
+	free(request);
+	bench_free(b);
+}
+
+static void one_port_has_only_so_many_requests_at_once(void **state)
+{
+	struct bench *b = bench_new("", "", HELLO);
+	int fds[METADATA_PORT_REQUESTS];
+	char *got;
+
+	(void)state;
+	b->server.is_silent = true;
+	change_port(b, PLAN_PUT, "b", "10.0.0.6", "vm-b");
+	for (size_t i = 0; i < METADATA_PORT_REQUESTS; i++) {
+		fds[i] = connect_from(b, "127.0.0.10");
+		assert_true(send(fds[i], "GET / HTTP/1.1\r\n\r\n", 18, 0) == 18);
+	}
+	while (counted(b, "requests") < METADATA_PORT_REQUESTS)
+		usleep(1000);
+	usleep(20000);
+	got = ask(b, "127.0.0.10", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 503 ");
+	assert_has(got, "Retry-After: 1\r\n");
+	free(got);
+	got = ask(b, "127.0.0.11", "GET / HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 504 "); // the other's turn was not taken
+	free(got);
+	for (size_t i = 0; i < METADATA_PORT_REQUESTS; i++)
+		close(fds[i]);
+	bench_free(b);
+}
+
+static void a_servers_address_is_checked(void **state)
+{
+	static const char *const bad[] = {"",
+					  "127.0.0.1:8775",
+					  "ftp://a/",
+					  "http://",
+					  "http://a/?q",
+					  "http://u:p@a/",
+					  "http://a:99999/",
+					  "http://a b/",
+					  "file:///etc/passwd"};
+	char *server, *prefix;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (weft_metadata_url_split(bad[i], NULL, NULL, &err) == 0)
+			fail_msg("\"%s\" is taken", bad[i]);
+	assert_int_equal(weft_metadata_url_split("https://[::1]:8775/a/b/", &server, &prefix, &err),
+			 0);
+	assert_string_equal(server, "https://[::1]:8775/");
+	assert_string_equal(prefix, "/a/b");
+	free(server);
+	free(prefix);
+}
+
+static int init(void **state)
+{
+	(void)state;
+	weft_metadata_upstream_init();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_request_arrives_as_it_was_sent_and_says_who_asks),
+		cmocka_unit_test(what_the_vm_says_of_itself_does_not_arrive),
+		cmocka_unit_test(a_body_and_other_methods_are_carried),
+		cmocka_unit_test(the_servers_own_refusals_are_passed_on),
+		cmocka_unit_test(a_large_answer_arrives_whole),
+		cmocka_unit_test(an_answer_of_unknown_length_arrives_whole),
+		cmocka_unit_test(an_answer_that_breaks_off_is_not_passed_for_whole),
+		cmocka_unit_test(no_server_is_a_502),
+		cmocka_unit_test(a_silent_server_is_a_504),
+		cmocka_unit_test(stopping_does_not_wait_for_the_server),
+		cmocka_unit_test(who_is_not_known_gets_nothing),
+		cmocka_unit_test(a_connection_does_not_outlive_its_port),
+		cmocka_unit_test(a_port_without_instance_is_not_signed_for),
+		cmocka_unit_test(what_is_no_request_of_the_service_is_refused),
+		cmocka_unit_test(what_is_too_large_is_refused),
+		cmocka_unit_test(one_port_has_only_so_many_requests_at_once),
+		cmocka_unit_test(a_servers_address_is_checked),
+	};
+
+	return cmocka_run_group_tests(tests, init, NULL);
+}
