@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/config_keys.h"
+#include "agent/metadata_upstream.h"
 #include "base/addr.h"
 
 // Where the parser is, for messages and duplicates.
@@ -308,6 +309,7 @@ static int check_whole(struct place *at)
 	const struct config *c = at->config;
 	struct ip_addr ip = {0};
 	gid_t group;
+	struct err bad;
 
 	at->line = *line_of(at, offsetof(struct config, endpoints));
 	if (c->endpoints[0] != '\0')
@@ -322,6 +324,10 @@ static int check_whole(struct place *at)
 	if (weft_config_group(c->vhostuser_group, &group) < 0)
 		return fail_at(at, "vhostuser_group = %s: there is no such group",
 			       c->vhostuser_group);
+	at->line = *line_of(at, offsetof(struct config, metadata_url));
+	if (c->metadata_url[0] != '\0' &&
+	    weft_metadata_url_split(c->metadata_url, NULL, NULL, &bad) != 0)
+		return fail_at(at, "%.400s", bad.msg);
 	at->line = *line_of(at, offsetof(struct config, auth));
 	if (c->auth == API_AUTH_TOKEN && c->tokens[0] == '\0')
 		return fail_at(at, "auth = token needs tokens = FILE");

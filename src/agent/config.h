@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/metadata.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "datapath/datapath.h"
@@ -39,6 +40,9 @@ struct config {
 	char *cores;
 	uint32_t workers, poll, idle_us, sessions, port_share, hugepages, tcp_loose;
 	struct datapath_timeouts timeouts;
+	// [metadata]
+	char *metadata_url, *metadata_secret_file;
+	uint32_t metadata_timeout;
 	// [tunnel]
 	char *local_ip, *tunnel_device;
 };
@@ -50,9 +54,10 @@ int weft_config_parse(const char *name, const char *text, size_t len, struct con
 int weft_config_read(const char *path, struct config *c, struct err *err);
 void weft_config_fini(struct config *c);
 
-// The datapath's and the API's share of it; they borrow from c.
+// The datapath's, the API's and the metadata service's share of it; they borrow from c.
 struct datapath_config weft_config_datapath(const struct config *c);
 struct api_config weft_config_api(const struct config *c);
+struct metadata_config weft_config_metadata(const struct config *c);
 const char *weft_config_vif(const struct config *c);		// "tap"
 const char *weft_config_vhostuser_mode(const struct config *c); // "client" | "server"
 // The number of a group that is given by its name or its number; empty: -1. -ENOENT: there is none.

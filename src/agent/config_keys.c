@@ -19,6 +19,7 @@ const struct config_section weft_config_sections[] = {
 	{"store", "Where networks, ports and groups are kept."},
 	{"datapath", "What carries the packets."},
 	{"physical", "Physical networks. They come later; no key is known yet."},
+	{"metadata", "The metadata service: 169.254.169.254 for every VM that has IPv4."},
 	{"tunnel", "Tunnels between nodes. They come later; keys are refused."},
 };
 const size_t weft_config_n_sections = sizeof(weft_config_sections) / sizeof(*weft_config_sections);
@@ -87,6 +88,16 @@ const struct config_key weft_config_keys[] = {
 	TIMEOUT(udp_answered, "180", "Seconds until an idle answered UDP flow is forgotten."),
 	TIMEOUT(icmp, "30", "Seconds until an idle ICMP flow is forgotten."),
 	TIMEOUT(other, "600", "Seconds until an idle flow of another protocol is forgotten."),
+
+	{"metadata", "url", FORM_TEXT, AT(metadata_url), "", NULL, 0, 0,
+	 "Where VMs' requests go: Nova's metadata server or Neutron's metadata agent, as "
+	 "http://127.0.0.1:8775. Empty: there is no metadata service."},
+	{"metadata", "shared_secret_file", FORM_PATH, AT(metadata_secret_file), "", NULL, 0, 0,
+	 "File with the secret that Nova has as metadata_proxy_shared_secret; others may not read "
+	 "it. With it requests carry the instance's id, signed; without it the network's or the "
+	 "router's, as Neutron's agent wants them."},
+	{"metadata", "timeout", FORM_NUMBER, AT(metadata_timeout), "30", NULL, 1, 600,
+	 "Seconds to wait for the metadata server."},
 
 	{"tunnel", "local_ip", FORM_TEXT, AT(local_ip), "", NULL, 0, 0,
 	 "Refused until tunnels are built."},

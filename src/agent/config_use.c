@@ -62,6 +62,15 @@ struct api_config weft_config_api(const struct config *c)
 	};
 }
 
+struct metadata_config weft_config_metadata(const struct config *c)
+{
+	return (struct metadata_config) {
+		.url = c->metadata_url,
+		.shared_secret_file = c->metadata_secret_file,
+		.timeout_s = c->metadata_timeout,
+	};
+}
+
 const char *weft_config_vif(const struct config *c)
 {
 	return c->vif == 0 ? "tap" : "vhostuser";

@@ -14,6 +14,7 @@
 #include "agent/host.h"
 #include "agent/link_watch.h"
 #include "agent/links.h"
+#include "agent/metadata.h"
 #include "agent/operate.h"
 #include "agent/reconcile.h"
 #include "base/log.h"
@@ -35,6 +36,7 @@ struct daemon {
 	size_t n_objects;
 	const struct datapath_ops *ops;
 	struct datapath *datapath;
+	struct metadata *metadata;
 	struct planner *planner;
 	struct links *links;
 	struct link_watch *watch;
@@ -186,6 +188,20 @@ static void stop_datapath(struct daemon *d)
 		d->ops->stop(d->datapath);
 }
 
+// 169.254.169.254; before the first ports, so that it knows them all.
+
+static int start_metadata(struct daemon *d, struct err *err)
+{
+	const struct metadata_config config = weft_config_metadata(&d->config);
+
+	return weft_metadata_start(&config, d->ops, d->datapath, &d->metadata, err);
+}
+
+static void stop_metadata(struct daemon *d)
+{
+	weft_metadata_stop(d->metadata);
+}
+
 // From what is stored to what the datapath does.
 
 static int write_store(void *store, const struct model_change *changes, size_t n, struct err *err)
@@ -215,6 +231,7 @@ static int start_plan(struct daemon *d, struct err *err)
 		.ops = d->ops,
 		.datapath = d->datapath,
 		.links = d->links,
+		.metadata = d->metadata,
 		.write = write_store,
 		.store = d->store,
 	};
@@ -283,6 +300,7 @@ static int start_api(struct daemon *d, struct err *err)
 		.links = d->links,
 		.ops = d->ops,
 		.datapath = d->datapath,
+		.metadata = d->metadata,
 		.started = time(NULL),
 		.start_ms = weft_now_ms() - d->began_ms,
 	};
@@ -325,6 +343,7 @@ static const struct step {
 	{"store", start_store, stop_store},
 	{"model", start_model, stop_model},
 	{"datapath", start_datapath, stop_datapath},
+	{"metadata", start_metadata, stop_metadata},
 	{"plan", start_plan, stop_plan},
 	{"links", start_watch, stop_watch},
 	{"api", start_api, stop_api},
@@ -386,9 +405,10 @@ static int print_man(void)
 static int check_config(const struct config *c, const char *path)
 {
 	const struct api_config api = weft_config_api(c);
+	const struct metadata_config metadata = weft_config_metadata(c);
 	struct err err = {0};
 
-	if (weft_api_check(&api, &err) != 0) {
+	if (weft_api_check(&api, &err) != 0 || weft_metadata_check(&metadata, &err) != 0) {
 		weft_log_error("%s", err.msg);
 		return 1;
 	}

@@ -217,6 +217,13 @@ static int get_workers(const struct question *q, json_t **out, struct err *err)
 	return q->op->ops->show(q->op->datapath, DATAPATH_SHOW_WORKERS, NULL, 0, out, err);
 }
 
+static int get_metadata(const struct question *q, json_t **out, struct err *err)
+{
+	(void)err;
+	*out = weft_metadata_show(q->op->metadata);
+	return 0;
+}
+
 static int get_ready(const struct question *q, json_t **out, struct err *err)
 {
 	(void)err;
@@ -242,11 +249,12 @@ static const struct route {
 	enum { ALONE, MAY_NAME, MUST_NAME } rest; // "name" or "name/REST"
 	int (*answer)(const struct question *q, json_t **out, struct err *err);
 } routes[] = {
-	{"GET", "ports", MAY_NAME, get_ports},	    {"GET", "networks", ALONE, get_networks},
-	{"GET", "groups", ALONE, get_groups},	    {"GET", "routers", ALONE, get_routers},
-	{"GET", "sessions", ALONE, get_sessions},   {"GET", "drops", ALONE, get_drops},
-	{"GET", "workers", ALONE, get_workers},	    {"GET", "ready", ALONE, get_ready},
-	{"GET", "explain", MUST_NAME, get_explain}, {"POST", "trace", ALONE, post_trace},
+	{"GET", "ports", MAY_NAME, get_ports},	  {"GET", "networks", ALONE, get_networks},
+	{"GET", "groups", ALONE, get_groups},	  {"GET", "routers", ALONE, get_routers},
+	{"GET", "sessions", ALONE, get_sessions}, {"GET", "drops", ALONE, get_drops},
+	{"GET", "workers", ALONE, get_workers},	  {"GET", "ready", ALONE, get_ready},
+	{"GET", "metadata", ALONE, get_metadata}, {"GET", "explain", MUST_NAME, get_explain},
+	{"POST", "trace", ALONE, post_trace},
 };
 
 int weft_operate(void *arg, const char *method, const char *path, const json_t *query,
@@ -273,6 +281,6 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"routers, sessions, drops, workers, ready, explain/PORT and trace",
+		"routers, sessions, drops, workers, metadata, ready, explain/PORT and trace",
 		path);
 }

@@ -15,6 +15,7 @@
 //   GET  sessions [?port=PORT&limit=N]   the datapath's, with in_port_name and out_port_name
 //   GET  drops [?limit=N]    reasons with counts and sentences; samples with port_name
 //   GET  workers             the datapath's
+//   GET  metadata            does the metadata service run, and what it did: metadata.h, weft_metadata_show
 //   GET  ready               {"ready": true, version, host, datapath, ports, attached, objects, start_ms}
 //   GET  explain/PORT        {"port": PORT, "policy": what is compiled, with names and rules as phrases, "neutron": {port, security_groups}}
 //   POST trace               {"port": PORT, "packet": text (packet_text.h) | "frame": hex} -> the datapath's trace,
@@ -28,6 +29,7 @@
 #include <time.h>
 
 #include "agent/links.h"
+#include "agent/metadata.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "datapath/datapath.h"
@@ -41,6 +43,7 @@ struct operate {
 	const struct links *links;
 	const struct datapath_ops *ops;
 	struct datapath *datapath;
+	const struct metadata *metadata; // may be NULL
 	time_t started;
 	uint64_t start_ms; // how long the start took
 };

@@ -99,4 +99,5 @@ void weft_operate_metrics(void *arg, struct text *out)
 	gauge(out, "weft_start_time_seconds", "When it started, seconds since 1970.");
 	weft_text_add(out, "weft_start_time_seconds %lld\n", (long long)op->started);
 	op->ops->metrics(op->datapath, out);
+	weft_metadata_metrics(op->metadata, out);
 }

@@ -5,6 +5,16 @@
 
 #include "base/log.h"
 
+// Who keeps what the datapath has follows every batch that it takes, also one that is taken back.
+static int apply(const struct reconcile *r, const struct plan_batch *batch, struct err *err)
+{
+	int ret = batch->n == 0 ? 0 : r->ops->apply(r->datapath, batch, err);
+
+	if (ret == 0)
+		weft_metadata_plan_changed(r->metadata, batch);
+	return ret;
+}
+
 int weft_reconcile_start(const struct reconcile *r, size_t *n_changes, struct err *err)
 {
 	struct plan_batch batch = {0};
@@ -12,7 +22,7 @@ int weft_reconcile_start(const struct reconcile *r, size_t *n_changes, struct er
 
 	*n_changes = batch.n;
 	if (ret == 0) {
-		ret = batch.n == 0 ? 0 : r->ops->apply(r->datapath, &batch, err);
+		ret = apply(r, &batch, err);
 		if (ret == 0)
 			weft_planner_commit(r->planner);
 		else
@@ -30,11 +40,10 @@ static void go_back(const struct reconcile *r, const struct plan_batch *batch)
 {
 	struct plan_batch inverse = {0};
 	struct err err = {0};
-	int ret = 0;
+	int ret;
 
 	weft_planner_inverse(r->planner, &inverse);
-	if (inverse.n > 0)
-		ret = r->ops->apply(r->datapath, &inverse, &err);
+	ret = apply(r, &inverse, &err);
 	weft_plan_batch_fini(&inverse);
 	if (ret != 0) {
 		weft_log_error("the datapath cannot take back a change that was not stored: %s; "
@@ -60,8 +69,7 @@ int weft_reconcile_commit(void *arg, struct txn *t, struct err *err)
 
 	if (ret != 0)
 		return ret;
-	if (batch.n > 0)
-		ret = r->ops->apply(r->datapath, &batch, err);
+	ret = apply(r, &batch, err);
 	if (ret == 0 && n > 0) {
 		ret = r->write(r->store, changes, n, err);
 		if (ret != 0)

@@ -17,6 +17,7 @@
 #pragma once
 
 #include "agent/links.h"
+#include "agent/metadata.h"
 #include "base/err.h"
 #include "datapath/datapath.h"
 #include "model/model.h"
@@ -27,6 +28,7 @@ struct reconcile {
 	const struct datapath_ops *ops;
 	struct datapath *datapath;
 	struct links *links;
+	struct metadata *metadata; // may be NULL
 	// The store's write: durable when it returns 0, nothing written otherwise.
 	int (*write)(void *store, const struct model_change *changes, size_t n, struct err *err);
 	void *store;

@@ -92,7 +92,8 @@ static struct bench *bench_new(void)
 	const struct links_config links = {b->loop, b->model, b->planner, &fake_ops, &b->dp};
 
 	assert_int_equal(weft_links_new(&links, &b->links, &b->err), 0);
-	b->r = (struct reconcile) {b->planner, &fake_ops, &b->dp, b->links, fake_write, &b->store};
+	b->r = (struct reconcile) {b->planner, &fake_ops,  &b->dp,   b->links,
+				   NULL,       fake_write, &b->store};
 	return b;
 }
 

@@ -60,6 +60,15 @@ struct datapath_config {
 	struct datapath_timeouts timeouts;
 };
 
+// The way to the node's metadata proxy: an interface in a network namespace of its own, and a TCP stack behind it that has
+// 169.254.169.254.
+struct datapath_metadata {
+	int netns;	    // the namespace's descriptor
+	const char *ifname; // in it
+	struct mac_addr here;  // Ethernet address of this interface
+	struct mac_addr there; // of what is behind it
+};
+
 // How a port's attachment or life changed; called on the control thread, from tick. up: the driver of an attached vhost-user port
 // is ready; down: it is not any more (reason: a sentence), but the port stays attached and may come up again.
 typedef void (*datapath_port_event)(void *arg, const char *port_id, bool up, const char *reason);
@@ -96,6 +105,16 @@ struct datapath_ops {
 		      struct err *err);
 	// The VIF went; its sessions end. Unknown ports are ignored.
 	void (*detach)(struct datapath *dp, const char *port_id);
+
+	// From now on VMs' TCP to 169.254.169.254 port 80 goes to the metadata proxy, whatever the network, and comes back; a sender's
+	// egress rules apply. Each port comes there with a source address of its own out of 100.64.0.0/10. Nothing else leaves
+	// through the interface, and nothing else that enters by it goes anywhere. Called at most once, before the first batch; not called: such
+	// packets are refused. NULL: this datapath cannot.
+	int (*metadata_open)(struct datapath *dp, const struct datapath_metadata *way,
+			     struct err *err);
+	// That source address of a port of the plan, the same for the port's life; another port gets it again as late as possible.
+	// -ENOENT: no such port.
+	int (*metadata_source)(struct datapath *dp, const char *port_id, struct ip_addr *out);
 
 	// Judge a frame as if the port had sent it; no side effects. *out (new reference):
 	// {"port":…, "packet": "<text>", "verdict": "forward"|"drop"|"answer"|"flood", "reason": name, "sentence":…,
