@@ -116,20 +116,6 @@ static void a_source_that_another_port_has_by_now_has_another_serial(void **stat
 	scene_free(&s);
 }
 
-static void join(struct cloud *c, const char *router, const char *kind, const char *id, bool on)
-{
-	json_t *body = json_pack("{s:s}", kind, id);
-	int ret;
-
-	begin(c);
-	ret = on ? weft_txn_router_add_interface(c->txn, &admin, router, body, NULL, &c->err)
-		 : weft_txn_router_remove_interface(c->txn, &admin, router, body, NULL, &c->err);
-	if (ret != 0)
-		fail_msg("%s", c->err.msg);
-	commit(c);
-	json_decref(body);
-}
-
 static void assert_router(struct scene *s, const char *id)
 {
 	struct metadata_who who;
