@@ -56,8 +56,21 @@ def forget(lab):
     for vm in lab.vms:
         vm.netns.close()
     lab.vms.clear()
+    forget_routers(lab.api)
     for kind in ("port", "network", "security_group", "address_group"):
         for o in lab.api.list(kind):
             if kind == "security_group" and o["name"] == "default":
                 continue
             lab.api.delete(kind, o["id"])
+
+
+def forget_routers(api):
+    for fip in api.list("floatingip"):
+        for pf in fip["port_forwardings"]:
+            api.request("DELETE", f"/v2.0/floatingips/{fip['id']}/port_forwardings/{pf['id']}")
+        api.delete("floatingip", fip["id"])
+    for router in api.list("router"):
+        api.update("router", router["id"], routes=[], external_gateway_info=None)
+        for port in api.list("port", device_id=router["id"]):
+            api.request("PUT", f"/v2.0/routers/{router['id']}/remove_router_interface", {"port_id": port["id"]})
+        api.delete("router", router["id"])

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Complete sessions with clients that nobody here wrote, and packets under the policy that they made."""
-import json
 import warnings
 
 import pytest
@@ -10,30 +9,10 @@ with warnings.catch_warnings():
     import openstack
 from openstack import exceptions
 
+from clients import URL, client
 from lab import HOST
 from netns import inside
 from probe import Flow, expect, expect_all, flows
-
-URL = "http://127.0.0.1:9696"
-
-
-def client(lab, commands):
-    """Commands through one run of the real openstack client. What they print as JSON, in order."""
-    p = lab.node.popen("/usr/bin/openstack", stdin=-1, stdout=-1, stderr=-1, text=True,
-                       env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": lab.dir, "OS_AUTH_TYPE": "none",
-                            "OS_ENDPOINT": URL})
-    out, err = p.communicate("\n".join(line.strip() for line in commands.strip().splitlines()) + "\n", timeout=60)
-    assert p.returncode == 0 and err.strip() == "", err
-    answers, at = [], 0
-    while at < len(out):
-        if out[at] in "{[":
-            answer, at = json.JSONDecoder().raw_decode(out, at)
-            answers.append(answer)
-        else:
-            assert out[at] in "\n ", f"not JSON: {out[at:]}"
-            at += 1
-    return answers
-
 
 def adopt(lab, name):
     """The VM on the port of that name."""
