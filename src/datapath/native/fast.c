@@ -171,7 +171,7 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 		if (reopened || (why != DROP_NONE && !(s->flags & SESSION_UNTRACKED)))
 			return false;
 	}
-	weft_session_carry(w, m, s);
+	weft_session_carry(w, m, s, s->key.family == 4 ? L4_OFFSET4 : L4_OFFSET6);
 	return true;
 }
 

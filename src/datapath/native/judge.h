@@ -79,6 +79,10 @@ struct judge {
 	bool dont_fragment; // IPv4
 	bool rejudge; // a session's original direction, not a packet: no services, any TCP flags
 	uint16_t related_to; // an ICMP error about a live session: the port that session leads to; else NATIVE_NO_PORT
+	// The packet is of a translated session, or an error about one: what it becomes. Nothing is translated anew.
+	const struct flow_key *binding; // NULL = none
+	const struct flow_key
+		*quote; // of an error: what the packet that it quotes becomes; NULL = it stays
 	json_t *record; // trace: an array that each stage appends to; NULL = no trace
 
 	// Out
@@ -99,6 +103,8 @@ struct judge {
 	// now.sport (an echo's identifier) may still be changed so that the reply's key is free: source NAT to a shared address. The port
 	// itself is chosen when the session is made (nat.h). Otherwise now is final.
 	bool pick_port;
+	struct ip_addr
+		nat_router;	// pick_port: the address that tells the sender when no port is free
 	struct next_hop ask;	// VERDICT_RESOLVE
 	uint8_t hops;		// routers passed
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
@@ -133,6 +139,12 @@ enum drop weft_judge_reply(const struct judge *j);
 
 // Does this port's security want connections followed (stateful groups)?
 bool weft_judge_tracks(const struct judge *j, const struct port_policy *p);
+
+// Has a router changed an address or a port?
+static inline bool judge_translates(const struct judge *j)
+{
+	return j->pick_port || !weft_flow_equal(&j->now, &j->pkt->key);
+}
 
 static inline enum stage_result judge_drop(struct judge *j, enum drop why)
 {

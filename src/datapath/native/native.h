@@ -135,12 +135,17 @@ struct router {
 	size_t n_interfaces, n_routes;
 	struct router_interface *interfaces;
 	struct router_route *routes; // longest prefix first
+	uint16_t external;	     // index of its external interface; ROUTER_NO_EXTERNAL = none
 };
+
+#define ROUTER_NO_EXTERNAL UINT16_MAX
 
 struct gateway { // a MAC that is a router's: an interface's, or a floating IP's on the external network
 	struct vslot *router; // struct router
-	uint16_t interface;
+	uint16_t interface;   // GATEWAY_FLOATING: whichever is the external one
 };
+
+#define GATEWAY_FLOATING UINT16_MAX
 
 // A forwarded port or range of a floating IP; host order.
 struct forwarding {
@@ -156,7 +161,7 @@ struct floating {
 	rte_be32_t ip;
 	rte_be32_t fixed; // 0: only its forwardings
 	struct mac_addr mac;
-	size_t n_forwardings;
+	size_t n_forwardings; // sorted by protocol and port, and they do not overlap
 	struct forwarding *forwardings;
 };
 
@@ -180,8 +185,8 @@ struct floating_key { // by own address: the external network's index; by fixed 
 
 // ---- Ports and workers ---------------------------------------------------------------------------
 
-struct trunk;	 // the device of a physical network (uplink.h)
-struct resolver; // next hops on provider networks (resolver.h)
+struct trunk;	  // the device of a physical network (uplink.h)
+struct resolver;  // next hops on provider networks (resolver.h)
 struct announcer; // what routers say there (announce.h)
 
 struct port { // one per index in use

@@ -7,6 +7,7 @@
 #include <rte_ip_frag.h>
 #include <string.h>
 
+#include "datapath/native/nat.h"
 #include "datapath/native/services.h"
 #include "datapath/native/slow.h"
 
@@ -91,6 +92,10 @@ void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 
 	memcpy(rte_pktmbuf_mtod(m, void *), j->eth_out, sizeof(j->eth_out));
 	weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), j->pkt->key.family, j->hops);
+	if (j->quote != NULL)
+		weft_nat_rewrite_error(m, j->pkt, &j->now, j->quote);
+	else if (judge_translates(j))
+		weft_nat_rewrite(m, j->pkt, &j->now);
 	if (j->wire_len <= mtu + RTE_ETHER_HDR_LEN)
 		weft_send(w, m, j->out->index);
 	else if (j->pkt->key.family == 4 && !j->dont_fragment)

@@ -45,31 +45,13 @@ static struct frame b2a(struct l4 l4)
 	return testbed_frame("b", "r2", "10.0.2.1", "10.0.1.1", l4);
 }
 
-// What `f` must look like behind `hops` routers, sent from one MAC to another.
-static void as_routed(struct frame *f, const char *from, const char *to, uint8_t hops)
-{
-	struct mac_addr src = testbed_mac(from), dst = testbed_mac(to);
-	uint16_t csum;
-
-	memcpy(f->b, dst.b, 6);
-	memcpy(f->b + 6, src.b, 6);
-	if (f->b[14] >> 4 == 6) {
-		f->b[21] = (uint8_t)(f->b[21] - hops);
-		return;
-	}
-	f->b[22] = (uint8_t)(f->b[22] - hops);
-	memset(f->b + 24, 0, 2);
-	csum = weft_csum(f->b + 14, 20, 0);
-	memcpy(f->b + 24, &csum, 2);
-}
-
 static bool routed(struct testbed *tb, const char *from, const char *to, struct frame f,
 		   const char *gateway, uint8_t hops)
 {
 	struct frame got;
 
 	testbed_send(tb, from, &f);
-	as_routed(&f, gateway, to, hops);
+	testbed_as_routed(&f, gateway, to, hops);
 	return testbed_receive(tb, to, &got) && got.len == f.len && memcmp(got.b, f.b, f.len) == 0;
 }
 

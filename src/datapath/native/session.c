@@ -98,7 +98,8 @@ int weft_sessions_new(const struct session_config *config, struct session_table 
 
 	t->ports = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->ports));
 	t->gone = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->gone));
-	if (t->ports == NULL || t->gone == NULL ||
+	t->exempt = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->exempt));
+	if (t->ports == NULL || t->gone == NULL || t->exempt == NULL ||
 	    family_init(&t->family[0], pairs, 6, config->huge) < 0 ||
 	    family_init(&t->family[1], pairs, 7, config->huge) < 0) {
 		weft_sessions_free(t);
@@ -122,6 +123,7 @@ void weft_sessions_free(struct session_table *t)
 	}
 	free(t->ports);
 	free(t->gone);
+	free(t->exempt);
 	free(t);
 }
 
@@ -265,6 +267,12 @@ void weft_session_port_gone(struct session_table *t, uint16_t port, bool gone)
 {
 	if (port < t->max_ports)
 		__atomic_store_n(&t->gone[port], gone, __ATOMIC_RELAXED);
+}
+
+void weft_session_port_exempt(struct session_table *t, uint16_t port, bool exempt)
+{
+	if (port < t->max_ports)
+		__atomic_store_n(&t->exempt[port], exempt, __ATOMIC_RELAXED);
 }
 
 uint32_t weft_session_count(const struct session_table *t)

@@ -140,8 +140,8 @@ struct session_new {
 // Make both directions and publish them. NULL with *why = DROP_SESSIONS_FULL or DROP_PORT_SESSIONS when nothing may make
 // room. If the original key exists already (another worker was faster), that session is returned. A connection counts for
 // the port of its original direction. If the reply's key exists already in another connection, that one is outdated
-// (the same addresses now enter at another port) and is removed; but a translated one (SESSION_NAT) keeps its binding, and
-// the new one fails with DROP_SESSION_CLASH. DROP_INTERNAL: the keys cannot be a pair.
+// (the same addresses now enter at another port) and is removed; but if either is translated (SESSION_NAT), the present one keeps
+// its place, and the new one fails with DROP_SESSION_CLASH. DROP_INTERNAL: the keys cannot be a pair.
 struct session *weft_session_add(struct session_worker *w, const struct session_new *n,
 				 uint32_t now_ms, enum drop *why);
 // The whole connection, from either direction.
@@ -170,6 +170,9 @@ uint32_t weft_session_timeout_ms(const struct session_table *t, const struct ses
 // Is no port behind the index any more (true), or a new one (false)? The connections of a port that is gone, from and to it,
 // are expired whatever their state: within a turn of the clock hand they are forgotten. A new port has none. Control thread.
 void weft_session_port_gone(struct session_table *t, uint16_t port, bool gone);
+
+// The port stands for many (an uplink): no share of the table is its limit. Control thread.
+void weft_session_port_exempt(struct session_table *t, uint16_t port, bool exempt);
 
 uint32_t weft_session_count(const struct session_table *t);
 uint32_t weft_session_capacity(const struct session_table *t); // of each address family

@@ -138,7 +138,7 @@ static struct session *settle_clash(struct session_worker *w, const struct sessi
 		return found;
 	if (session_has_key(peer, &n->original.key))
 		return peer;
-	if ((n->original.flags | n->reply.flags) & SESSION_NAT) {
+	if ((n->original.flags | found->flags) & SESSION_NAT) {
 		*why = DROP_SESSION_CLASH;
 		return NULL;
 	}
@@ -175,7 +175,7 @@ static bool charge(struct session_worker *w, struct session_family *f, uint16_t 
 {
 	struct session_table *t = w->t;
 
-	if (likely(port_all(port_charge(t, port, 1, 1)) < t->port_share))
+	if (likely(port_all(port_charge(t, port, 1, 1)) < share_of(t, port)))
 		return true;
 	struct session_family *other = &t->family[f == &t->family[0]];
 	if (weft_session_evict(w, f, port, now_ms) || weft_session_evict(w, other, port, now_ms))
@@ -208,7 +208,7 @@ struct session *weft_session_add(struct session_worker *w, const struct session_
 	p.hash[1] = weft_flow_hash(&n->reply.key);
 	struct session *s;
 	// Whether the key exists is found when its word is placed; but nothing may make room for one that does.
-	if (unlikely(weft_session_port_count(t, port) >= t->port_share ||
+	if (unlikely(weft_session_port_count(t, port) >= share_of(t, port) ||
 		     weft_session_pairs_are_short(w, p.f))) {
 		s = weft_session_get(t, &n->original.key, p.hash[0]);
 		if (s != NULL)

@@ -74,7 +74,7 @@ enum timeout_class { TIMEOUT_TCP, TIMEOUT_UDP, TIMEOUT_ICMP, TIMEOUT_OTHER, TIME
 struct session_table {
 	struct session_family family[FAMILIES]; // IPv4, IPv6
 	uint64_t *ports;			// unanswered << 32 | all, by the original's in_port
-	bool *gone;				// by port
+	bool *gone, *exempt;			// by port
 	uint32_t max_ports;
 	uint32_t port_share; // connections that one port may have
 	bool tcp_loose;
@@ -235,6 +235,11 @@ static inline bool session_lost_a_port(const struct session_table *t, const stru
 static inline bool has_one_writer(const struct session_table *t)
 {
 	return __atomic_load_n(&t->n_workers, __ATOMIC_RELAXED) <= 1;
+}
+
+static inline uint32_t share_of(const struct session_table *t, uint16_t port)
+{
+	return __atomic_load_n(&t->exempt[port], __ATOMIC_RELAXED) ? UINT32_MAX : t->port_share;
 }
 
 // Change a port's counts; returns what they were.

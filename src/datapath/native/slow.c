@@ -6,9 +6,12 @@
 #include <string.h>
 
 #include "datapath/native/answer.h"
+#include "datapath/native/nat.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/route.h"
 #include "datapath/native/slow_session.h"
+
+#define JUDGE_TRIES 4 // of a packet that the policy changes under again and again
 
 void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		     const struct packet *p, const uint8_t *eth, uint32_t frame_len)
@@ -32,7 +35,20 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 
 // ---- Verdicts --------------------------------------------------------------------------------------
 
-static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+// What is translated without a binding needs a session, or its answers would find no way back.
+static bool needs_session(const struct judge *j)
+{
+	return judge_translates(j) && j->binding == NULL;
+}
+
+static bool is_current(const struct worker *w, const struct judge *j)
+{
+	return weft_vstore_epoch(w->dp->vs) == j->epoch &&
+	       weft_resolver_version(w->dp->resolver) == j->next_hops;
+}
+
+// False: the policy has changed since the judgement, and without a session the packet may not pass.
+static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j)
 {
 	bool plain = j->pkt->kind == PACKET_IP && j->pkt->fragment != FRAGMENT_LATER &&
 		     !j->base_service && !j->asks_server && j->related_to == NATIVE_NO_PORT &&
@@ -40,17 +56,33 @@ static void forward(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
 	enum drop why = DROP_NONE;
 
-	// A change of the policy, or of a next hop, since the judgement: carry this packet by it, but do not keep it.
-	if (plain && weft_vstore_epoch(w->dp->vs) == j->epoch &&
-	    weft_resolver_version(w->dp->resolver) == j->next_hops &&
-	    !weft_slow_make(w, j, gen, &why)) {
-		weft_drop(w, m, j->in->index, why);
-		return;
+	// Its router is not the flow's, or no longer: half of a translation is none.
+	if (j->binding != NULL && !weft_flow_equal(j->binding, &j->now)) {
+		weft_drop(w, m, j->in->index, DROP_NAT_NO_STATE);
+		return true;
 	}
-	if (j->hops > 0)
+	if (!plain && needs_session(j)) {
+		bool icmp_other = j->pkt->fragment == FRAGMENT_NONE && !j->pkt->icmp_error;
+
+		weft_drop(w, m, j->in->index, icmp_other ? DROP_NAT_PROTOCOL : DROP_NAT_NO_STATE);
+		return true;
+	}
+	// A change of the policy, or of a next hop, since the judgement: carry this packet by it, but do not keep it.
+	if (plain && !is_current(w, j)) {
+		if (needs_session(j))
+			return false;
+	} else if (plain && !weft_slow_make(w, j, gen, &why)) {
+		if (why == DROP_NAT_EXHAUSTED) // RFC 5508, 8
+			j->icmp = (struct icmp_error) {3, 13, 0, j->nat_router};
+		weft_route_tell(w, m, j);
+		weft_drop(w, m, j->in->index, why);
+		return true;
+	}
+	if (j->hops > 0 || judge_translates(j))
 		weft_route_out(w, m, j);
 	else
 		weft_send(w, m, j->out->index);
+	return true;
 }
 
 static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uint16_t port,
@@ -120,16 +152,28 @@ static void learn(struct worker *w, const struct judge *j)
 	atomic_store_explicit(&w->learn_tail, tail + 1, memory_order_release);
 }
 
-// related_to: the port that the flow which permits this packet leads to, else NATIVE_NO_PORT.
+// permit: the flow that permits this packet, and translates it; NULL = none.
+struct permit {
+	struct session *flow;
+	bool is_error; // about the flow, not of it
+	struct flow_key binding, quote;
+};
+
 static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct packet *p,
-		     uint16_t related_to, struct judge *j)
+		     const struct permit *permit, struct judge *j)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
 
 	weft_judge_init(j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
 	j->wire_len = native_wire_len(m);
 	j->dont_fragment = p->key.family == 4 && (eth[20] & 0x40) != 0;
-	j->related_to = related_to;
+	if (permit != NULL && permit->flow != NULL) {
+		j->related_to = permit->flow->out_port;
+		if (permit->flow->flags & SESSION_NAT) {
+			j->binding = &permit->binding;
+			j->quote = permit->is_error ? &permit->quote : NULL;
+		}
+	}
 	w->stats.judged++;
 	if (j->in != NULL)
 		weft_judge(j);
@@ -144,29 +188,42 @@ static bool leads_elsewhere(const struct judge *j)
 }
 
 // live: the session that the packet belongs to, if the stages only have to find its way; NULL: a new flow.
-static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct packet *p,
-			 struct session *live)
+static struct permit find_permit(struct worker *w, const struct packet *p, const uint8_t *eth,
+				 struct session *live)
+{
+	struct session *related = live != NULL ? NULL : weft_session_related(w->sessions, p, eth);
+	struct permit permit = {.flow = live};
+
+	if (related != NULL && weft_slow_is_stale(w, related) &&
+	    weft_slow_rejudge(w, related) == REJUDGED_CUT)
+		related = NULL;
+	if (related != NULL && !(related->flags & SESSION_SLOW)) {
+		permit = (struct permit) {.flow = related, .is_error = true};
+		weft_nat_error_leaves_as(related, p, &permit.binding, &permit.quote);
+		w->stats.related++;
+	} else if (live != NULL) {
+		weft_nat_leaves_as(live, &permit.binding);
+	}
+	return permit;
+}
+
+// False: the policy has changed meanwhile, and the packet cannot pass without being judged again.
+static bool judge_once(struct worker *w, struct rte_mbuf *m, const struct packet *p,
+		       struct session *live)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct session *related = weft_session_related(w->sessions, p, eth);
-	uint16_t related_to = live != NULL ? live->out_port : NATIVE_NO_PORT;
+	struct permit permit = find_permit(w, p, eth, live);
 	struct judge j;
 
-	if (related != NULL && weft_slow_is_stale(w, related) && !weft_slow_rejudge(w, related))
-		related = NULL;
-	if (live == NULL && related != NULL && !(related->flags & SESSION_SLOW)) {
-		related_to = related->out_port;
-		w->stats.related++;
-	}
-	judge_as(w, m, p, related_to, &j);
+	judge_as(w, m, p, &permit, &j);
 	// Nothing is permitted for a flow's sake where that flow does not lead.
 	if (j.in != NULL && leads_elsewhere(&j)) {
 		live = NULL;
-		judge_as(w, m, p, NATIVE_NO_PORT, &j);
+		judge_as(w, m, p, NULL, &j);
 	}
 	if (j.in == NULL) {
 		weft_drop(w, m, p->key.in_port, DROP_PORT_DOWN);
-		return;
+		return true;
 	}
 	// A filtered port's announcements, and what it sends from a MAC that is not its own, can be of a shared one.
 	if (!j.in->plan->filtered || (eth[0] & 1) != 0 ||
@@ -176,22 +233,31 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 	case VERDICT_FORWARD:
 		if (live != NULL)
 			weft_slow_correct(live, &j);
-		forward(w, m, &j);
-		return;
+		return forward(w, m, &j);
 	case VERDICT_FLOOD:
 		weft_slow_flood(w, m, &j);
-		return;
+		return true;
 	case VERDICT_ANSWER:
 		weft_answer(w, m, &j);
-		return;
+		return true;
 	case VERDICT_RESOLVE:
 		weft_resolver_hold(w, m, &j);
-		return;
+		return true;
 	case VERDICT_DROP:
 		break;
 	}
 	weft_route_tell(w, m, &j);
 	weft_drop(w, m, p->key.in_port, j.why);
+	return true;
+}
+
+static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct packet *p,
+			 struct session *live)
+{
+	for (int i = 0; i < JUDGE_TRIES; i++)
+		if (judge_once(w, m, p, live))
+			return;
+	weft_drop(w, m, p->key.in_port, DROP_NAT_NO_STATE);
 }
 
 static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p)

@@ -16,8 +16,9 @@
 
 void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
 
-// Send a packet of a live session on its way: MACs, counters, out. Shared with the fast path.
-void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s);
+// Send a packet of a live session on its way: MACs, addresses, TTL, counters, out. Shared with the fast path. l4: offset of the
+// transport header, 0 = a later fragment.
+void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s, uint16_t l4);
 
 // A routed session carries a packet only if its TTL and length allow it; a router must answer otherwise.
 static inline bool weft_session_fits(const struct worker *w, const struct rte_mbuf *m,

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/slow_session.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_ether.h>
 #include <string.h>
 
+#include "datapath/native/nat.h"
 #include "datapath/native/route.h"
 #include "datapath/native/slow.h"
+
+static void eth_swap(uint8_t out[12], const uint8_t in[12])
+{
+	memcpy(out, in + 6, 6);
+	memcpy(out + 6, in, 6);
+}
 
 // What the original direction's first packet looked like, as far as the stages ask.
 static void packet_of_session(const struct session *original, struct packet *p)
@@ -26,42 +34,78 @@ bool weft_slow_is_stale(const struct worker *w, const struct session *s)
 	return native_session_gen(s) != native_gen(w->dp, s->key.in_port, s->out_port);
 }
 
+// The addresses and ports as the session has them? A port that was chosen is not compared.
+static bool is_same_translation(const struct session *original, const struct judge *j)
+{
+	struct flow_key now = j->now, was;
+
+	weft_nat_leaves_as(original, &was);
+	if (j->pick_port)
+		now.sport = was.sport;
+	return weft_flow_equal(&now, &was);
+}
+
+// The way out of the node may have got another MAC; that is no other way. A reader that sees half of it sends one frame to
+// nobody, or takes one by the stages.
+static bool adopt_macs(struct session *original, const struct judge *j)
+{
+	struct session *reply = weft_session_peer(original);
+
+	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0)
+		return true;
+	if (!native_is_uplink(j->out))
+		return false;
+	memcpy(original->eth_out, j->eth_out, sizeof(j->eth_out));
+	eth_swap(reply->eth_in, j->eth_out);
+	return true;
+}
+
 // Does the present policy let the original direction go the way that the session goes?
-static bool is_permitted(struct worker *w, const struct session *original, const struct packet *p,
-			 struct judge *j)
+static enum rejudged judge_original(struct worker *w, struct session *original,
+				    const struct packet *p, struct judge *j)
 {
 	weft_judge_init(j, w->dp, weft_vstore_epoch(w->dp->vs), p, original->eth_in, 0);
 	j->rejudge = true;
 	if (j->in == NULL)
-		return false;
+		return REJUDGED_CUT;
 	weft_judge(j);
-	return j->verdict == VERDICT_FORWARD && j->out->index == original->out_port &&
-	       memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0 &&
-	       j->hops == original->flags >> SESSION_HOPS_SHIFT;
+	if (!is_same_translation(original, j))
+		return REJUDGED_CUT;
+	if (j->verdict == VERDICT_RESOLVE ||
+	    (j->verdict == VERDICT_DROP && j->why == DROP_NEXT_HOP))
+		return REJUDGED_WAITS;
+	if (j->verdict != VERDICT_FORWARD || j->out->index != original->out_port ||
+	    j->hops != original->flags >> SESSION_HOPS_SHIFT || !adopt_macs(original, j))
+		return REJUDGED_CUT;
+	weft_nat_leaves_as(original, &j->now);
+	return REJUDGED_GOOD;
 }
 
-bool weft_slow_rejudge(struct worker *w, struct session *s)
+enum rejudged weft_slow_rejudge(struct worker *w, struct session *s)
 {
 	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
 	// The generation first: whoever sees a new one also sees the epoch that goes with it.
 	uint32_t gen = native_gen(w->dp, original->key.in_port, original->out_port);
+	enum rejudged result;
 	struct packet p;
 	struct judge j;
 
 	packet_of_session(original, &p);
 	w->stats.rejudged++;
-	if (!is_permitted(w, original, &p, &j)) {
+	result = judge_original(w, original, &p, &j);
+	if (result == REJUDGED_CUT) {
 		w->stats.revoked++;
 		weft_session_remove(w->session_worker, original);
-		return false;
 	}
+	if (result != REJUDGED_GOOD)
+		return result;
 	// Taking the mark away is for the worker of the replies alone, so that it cannot undo this.
 	if (weft_judge_reply(&j) != DROP_NONE)
 		__atomic_fetch_or(&reply->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
 	// After the mark: whoever sees the new generation sees it, too.
 	__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
 	__atomic_store_n(&reply->gen, gen, __ATOMIC_RELEASE);
-	return true;
+	return REJUDGED_GOOD;
 }
 
 // A direction that stateless groups do not open: is it still so? The policy may have grown.
@@ -76,6 +120,7 @@ static enum drop session_slow_check(struct worker *w, struct session *s)
 	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), &p, original->eth_in, 0);
 	j.out = native_policy(w->dp, original->out_port, j.epoch);
 	memcpy(j.eth_out, original->eth_out, sizeof(j.eth_out));
+	weft_nat_leaves_as(original, &j.now);
 	if (j.in == NULL || j.out == NULL)
 		return DROP_PORT_DETACHED;
 	why = weft_judge_reply(&j);
@@ -114,7 +159,7 @@ struct session *weft_slow_find(const struct worker *w, const struct packet *p)
 	return weft_session_get(w->sessions, &p->key, weft_flow_hash(&p->key));
 }
 
-void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s)
+void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s, uint16_t l4)
 {
 	uint32_t len = rte_pktmbuf_pkt_len(m);
 	uint64_t bytes = ((uint64_t)s->bytes_high << 32 | s->bytes_low) + len;
@@ -123,6 +168,8 @@ void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s)
 	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
 	if (hops > 0)
 		weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), s->key.family, hops);
+	if (s->flags & SESSION_NAT)
+		weft_nat_carry(m, s, l4);
 	s->packets++;
 	s->bytes_low = (uint32_t)bytes;
 	s->bytes_high = (uint16_t)(bytes >> 32);
@@ -130,18 +177,43 @@ void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s)
 	weft_send(w, m, s->out_port);
 }
 
+// Routers outside the node may send from another MAC than the one that is sent to, and take each other's place (VRRP).
+static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
+{
+	const struct port_policy *in;
+
+	if (likely(memcmp(mac, s->eth_in + 6, 6) == 0))
+		return true;
+	in = native_policy(w->dp, s->key.in_port, weft_vstore_epoch(w->dp->vs));
+	if (in == NULL || !native_is_uplink(in))
+		return false;
+	memcpy(s->eth_in + 6, mac, 6);
+	// What came from there is answered there.
+	if (!(s->flags & SESSION_REPLY))
+		memcpy(weft_session_peer(s)->eth_out, mac, 6);
+	return true;
+}
+
 // A packet whose key has a session.
 enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 			     struct session *s)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	bool reopened = false;
+	enum rejudged judged = REJUDGED_GOOD;
+	bool reopened = false, same_way;
 	enum drop why;
 
-	if (memcmp(frame + 6, s->eth_in + 6, 6) != 0)
+	if (!is_from(w, s, frame + 6))
 		return NOT_CARRIED;
-	if (weft_slow_is_stale(w, s) && !weft_slow_rejudge(w, s))
+	same_way = memcmp(frame, s->eth_in, 6) == 0;
+	// Another router would translate it otherwise.
+	if (!same_way && (s->flags & SESSION_NAT) != 0)
 		return NOT_CARRIED;
+	if (weft_slow_is_stale(w, s)) {
+		judged = weft_slow_rejudge(w, s);
+		if (judged == REJUDGED_CUT)
+			return NOT_CARRIED;
+	}
 	if (s->flags & SESSION_SLOW) {
 		why = session_slow_check(w, s);
 		if (why != DROP_NONE) {
@@ -160,46 +232,118 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 			return CARRIED;
 		}
 	}
-	if (memcmp(frame, s->eth_in, 6) != 0 || !weft_session_fits(w, m, s, p->ttl))
+	if (!same_way || judged != REJUDGED_GOOD || !weft_session_fits(w, m, s, p->ttl))
 		return CARRY_BY_STAGES;
-	weft_session_carry(w, m, s);
+	weft_session_carry(w, m, s, p->l4);
 	return CARRIED;
 }
 
-static void eth_swap(uint8_t out[12], const uint8_t in[12])
+// ---- Making one ------------------------------------------------------------------------------------
+
+// May a connection that stands in the way of a new one be forgotten?
+static bool gives_way(struct worker *w, struct session *s)
 {
-	memcpy(out, in + 6, 6);
-	memcpy(out + 6, in, 6);
+	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
+	uint32_t idle = RTE_MIN(w->now_ms - original->seen_ms, w->now_ms - reply->seen_ms);
+
+	if (weft_slow_is_stale(w, s) && weft_slow_rejudge(w, s) == REJUDGED_CUT)
+		return true;
+	if (original->state != SESSION_CLOSING &&
+	    idle < weft_session_timeout_ms(w->sessions, original))
+		return false;
+	weft_session_remove(w->session_worker, original);
+	return true;
 }
 
-// Make the session of a flow that was judged FORWARD. False: *why says why it may not start.
-bool weft_slow_make(struct worker *w, const struct judge *j, uint32_t gen, enum drop *why)
+// The reply's key is free; j->now.sport is the first port from the n-th on for which it is, if that may be chosen.
+static enum drop find_reply(struct worker *w, struct judge *j, uint32_t *n, struct flow_key *reply)
 {
-	struct session_new n = {.gen = gen, .tcp_flags = j->pkt->tcp_flags};
+	struct session *taken;
+
+	for (; !j->pick_port || weft_nat_candidate(&j->pkt->key, *n, &j->now.sport); ++*n) {
+		weft_flow_reverse(&j->now, j->out->index, reply);
+		taken = weft_session_get(w->sessions, reply, weft_flow_hash(reply));
+		if (taken == NULL)
+			return DROP_NONE;
+		w->stats.nat_tries++;
+		if (!j->pick_port)
+			return gives_way(w, taken) ? DROP_NONE : DROP_SESSION_CLASH;
+	}
+	return DROP_NAT_EXHAUSTED;
+}
+
+static void compose(const struct judge *j, const struct flow_key *reply, bool untracked,
+		    struct session_new *n)
+{
+	uint16_t flags = (uint16_t)(j->hops << SESSION_HOPS_SHIFT);
+
+	if (untracked)
+		flags |= SESSION_UNTRACKED;
+	if (judge_translates(j))
+		flags |= SESSION_NAT;
+	n->original = (struct session_direction) {
+		.key = j->pkt->key, .out_port = j->out->index, .flags = flags};
+	memcpy(n->original.eth_in, j->eth, 12);
+	memcpy(n->original.eth_out, j->eth_out, 12);
+	// Replies come back the same way; if they do not, their first one corrects it.
+	n->reply = (struct session_direction) {
+		.key = *reply, .out_port = j->in->index, .flags = flags};
+	eth_swap(n->reply.eth_in, j->eth_out);
+	eth_swap(n->reply.eth_out, j->eth);
+	if (weft_judge_reply(j) != DROP_NONE)
+		n->reply.flags |= SESSION_SLOW;
+}
+
+static bool add_translated(struct worker *w, struct judge *j, struct session_new *n, bool untracked,
+			   enum drop *why)
+{
+	struct session *s = NULL;
+	struct flow_key reply;
+
+	// Another worker may take the port that was found free.
+	for (uint32_t try = 0; s == NULL && try < NAT_TRIES; try++) {
+		*why = find_reply(w, j, &try, &reply);
+		if (*why != DROP_NONE)
+			return false;
+		// To one's own floating IP, from the very port: it would be its own answer.
+		if (weft_flow_equal(&reply, &j->pkt->key)) {
+			*why = DROP_SESSION_CLASH;
+			if (!j->pick_port)
+				return false;
+			continue;
+		}
+		compose(j, &reply, untracked, n);
+		s = weft_session_add(w->session_worker, n, w->now_ms, why);
+		if (s == NULL && (*why != DROP_SESSION_CLASH || !j->pick_port))
+			return false;
+	}
+	if (s == NULL || !(s->flags & SESSION_NAT))
+		return false;
+	weft_nat_leaves_as(s, &j->now);
+	w->stats.sessions_added++;
+	w->stats.translated++;
+	return true;
+}
+
+bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *why)
+{
+	struct session_new n = {.gen = gen, .tcp_flags = j->pkt->tcp_flags, .bytes = j->frame_len};
 	bool untracked = !weft_judge_tracks(j, j->in) && !weft_judge_tracks(j, j->out);
+	bool translates = judge_translates(j);
 	struct flow_key reply;
 	struct session *old;
-	uint16_t hops = (uint16_t)(j->hops << SESSION_HOPS_SHIFT);
 
-	if (!weft_flow_reverse(&j->pkt->key, j->out->index, &reply))
-		return true;
-	n.original = (struct session_direction) {.key = j->pkt->key, .out_port = j->out->index};
-	memcpy(n.original.eth_in, j->eth, 12);
-	memcpy(n.original.eth_out, j->eth_out, 12);
-	// Replies come back the same way; if they do not, their first one corrects it.
-	n.reply = (struct session_direction) {.key = reply, .out_port = j->in->index};
-	eth_swap(n.reply.eth_in, j->eth_out);
-	eth_swap(n.reply.eth_out, j->eth);
-	n.original.flags = n.reply.flags = hops;
-	if (untracked)
-		n.original.flags = n.reply.flags = hops | SESSION_UNTRACKED;
-	if (weft_judge_reply(j) != DROP_NONE)
-		n.reply.flags |= SESSION_SLOW;
+	if (!weft_flow_reverse(&j->now, j->out->index, &reply)) {
+		*why = DROP_NAT_NO_STATE;
+		return !translates;
+	}
 	// Same tuple, other MACs: the newer one holds.
 	old = weft_session_get(w->sessions, &j->pkt->key, weft_flow_hash(&j->pkt->key));
 	if (old != NULL)
 		weft_session_remove(w->session_worker, old);
-	n.bytes = j->frame_len;
+	if (translates)
+		return add_translated(w, j, &n, untracked, why);
+	compose(j, &reply, untracked, &n);
 	if (weft_session_add(w->session_worker, &n, w->now_ms, why) == NULL)
 		return untracked;
 	w->stats.sessions_added++;

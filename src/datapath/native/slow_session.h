@@ -11,8 +11,15 @@
 struct session *weft_slow_find(const struct worker *w, const struct packet *p);
 
 bool weft_slow_is_stale(const struct worker *w, const struct session *s);
-// Judge a connection again, by its original direction, under the present policy. False: it is cut.
-bool weft_slow_rejudge(struct worker *w, struct session *s);
+
+enum rejudged {
+	REJUDGED_GOOD,
+	REJUDGED_WAITS, // permitted, but its next hop outside is not known now: it stays as it is, and stale
+	REJUDGED_CUT, // removed
+};
+// Judge a connection again, by its original direction, under the present policy. It is cut if it may not pass, or would pass another
+// way, or be translated otherwise; but a port that was chosen for it stays its own, and so does its state.
+enum rejudged weft_slow_rejudge(struct worker *w, struct session *s);
 
 enum carried {
 	CARRIED,
@@ -24,9 +31,9 @@ enum carried {
 enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 			     struct session *s);
 
-// Make the session of a flow that was judged FORWARD; gen was read before the epoch was found unchanged. False: *why says
-// why it may not start.
-bool weft_slow_make(struct worker *w, const struct judge *j, uint32_t gen, enum drop *why);
+// Make the session of a flow that was judged FORWARD; gen was read before the epoch was found unchanged. Chooses the port if
+// j->pick_port. False: *why says why it may not start.
+bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *why);
 
 // A live session's packets come another way than expected: remember it.
 void weft_slow_correct(struct session *s, const struct judge *j);

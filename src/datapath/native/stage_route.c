@@ -4,10 +4,12 @@
 // Routers are known from the plan, and so is every address behind them; nothing is resolved by asking. Several
 // routers in series are passed one after the other, each takes one from the TTL (RFC 1812, 8200). What a
 // router must tell the sender is noted for the slow path to send.
-#include "datapath/native/judge.h"
+#include "datapath/native/stage_route.h"
 
 #include <rte_ether.h>
 #include <string.h>
+
+#include "datapath/native/resolver.h"
 
 #define MAX_HOPS 8
 
@@ -15,27 +17,25 @@
 #define PROTO_UDP    17
 #define PROTO_ICMPV6 58
 
-struct hop { // the router at hand
-	const struct router *router;
-	const struct router_interface *in;
-};
-
 static bool find_router(const struct judge *j, struct hop *h)
 {
 	struct mac_key key = {.network = j->network_index};
 	const struct gateway *g;
+	uint16_t in;
 
 	memcpy(key.mac.b, j->eth_out, 6);
 	g = weft_vmap_get(j->dp->gateways, &key, j->epoch);
 	h->router = g == NULL ? NULL : weft_vslot_value(g->router, j->epoch);
 	if (h->router == NULL)
 		return false;
-	h->in = &h->router->interfaces[g->interface];
+	in = g->interface == GATEWAY_FLOATING ? h->router->external : g->interface;
+	if (in >= h->router->n_interfaces)
+		return false;
+	h->in = &h->router->interfaces[in];
 	return true;
 }
 
-// The router's own address of that family on the interface where the packet came in.
-static struct ip_addr own_address(const struct router_interface *i, uint8_t family)
+struct ip_addr weft_route_own_address(const struct router_interface *i, uint8_t family)
 {
 	for (size_t k = 0; k < i->n_addrs; k++)
 		if (i->addrs[k].ip.family == family)
@@ -43,17 +43,16 @@ static struct ip_addr own_address(const struct router_interface *i, uint8_t fami
 	return (struct ip_addr) {0};
 }
 
-// Drop, and tell the sender, unless that must not be told (RFC 1122, 3.2.2; RFC 4443, 2.4).
-static enum stage_result refuse(struct judge *j, const struct hop *h, enum drop why, uint8_t type4,
-				uint8_t code4, uint8_t type6, uint8_t code6, uint32_t mtu)
+enum stage_result weft_route_refuse(struct judge *j, const struct hop *h, struct refusal r)
 {
 	bool v4 = j->pkt->key.family == 4;
-	struct ip_addr from = own_address(h->in, j->pkt->key.family);
+	struct ip_addr from = weft_route_own_address(h->in, j->pkt->key.family);
 
 	if (!j->pkt->icmp_error && j->pkt->fragment != FRAGMENT_LATER && from.family != 0 &&
 	    !(j->eth[0] & 1))
-		j->icmp = (struct icmp_error) {v4 ? type4 : type6, v4 ? code4 : code6, mtu, from};
-	return judge_drop(j, why);
+		j->icmp = (struct icmp_error) {v4 ? r.type4 : r.type6, v4 ? r.code4 : r.code6,
+					       r.mtu, from};
+	return judge_drop(j, r.why);
 }
 
 static bool is_own(const struct router *r, const struct ip_addr *ip)
@@ -80,9 +79,8 @@ static bool is_routable(const struct ip_addr *ip)
 	return b[15] > 1; // neither :: nor ::1
 }
 
-static void addresses(const struct packet *p, struct ip_addr *src, struct ip_addr *dst)
+static void addresses(const struct flow_key *k, struct ip_addr *src, struct ip_addr *dst)
 {
-	const struct flow_key *k = &p->key;
 	size_t len = k->family == 4 ? 4 : 16;
 
 	*src = (struct ip_addr) {.family = k->family};
@@ -91,13 +89,13 @@ static void addresses(const struct packet *p, struct ip_addr *src, struct ip_add
 	memcpy(dst->b, k->family == 4 ? (const void *)&k->dst4 : k->dst6, len);
 }
 
-static enum stage_result for_router(struct judge *j, const struct hop *h)
+enum stage_result weft_route_own(struct judge *j, const struct hop *h, enum drop nobody)
 {
 	const struct packet *p = j->pkt;
 	bool echo = (p->key.proto == PROTO_ICMP && p->icmp_type == 8) ||
 		    (p->key.proto == PROTO_ICMPV6 && p->icmp_type == 128);
 
-	if (echo && p->fragment == FRAGMENT_NONE) {
+	if (echo && p->fragment == FRAGMENT_NONE && !j->rejudge) {
 		weft_judge_note(j, "route", "answer", NULL, "router %s answers the echo",
 				h->router->id);
 		j->verdict = VERDICT_ANSWER;
@@ -105,11 +103,11 @@ static enum stage_result for_router(struct judge *j, const struct hop *h)
 		return STAGE_DONE;
 	}
 	if (p->key.proto == PROTO_UDP)
-		return refuse(j, h, DROP_ROUTER_ADDRESS, 3, 3, 1, 4, 0);
-	return judge_drop(j, DROP_ROUTER_ADDRESS);
+		return weft_route_refuse(j, h, (struct refusal) {nobody, 3, 3, 1, 4, 0});
+	return judge_drop(j, nobody);
 }
 
-static const struct router_route *find_route(const struct router *r, const struct ip_addr *dst)
+const struct router_route *weft_route_find(const struct router *r, const struct ip_addr *dst)
 {
 	for (size_t i = 0; i < r->n_routes; i++)
 		if (weft_prefix_contains(&r->routes[i].dst, dst))
@@ -132,46 +130,111 @@ static const struct neighbour *find_neighbour(const struct judge *j, uint32_t ne
 	return n == NULL || n->n == 0 ? NULL : &n->at[0];
 }
 
+// Nobody of the plan has the address; is it outside? mac: what the packet leaves with.
+static enum stage_result next_outside(struct judge *j, const struct hop *h,
+				      const struct router_interface *out, const struct network *net,
+				      const struct ip_addr *target)
+{
+	struct mac_addr mac;
+
+	if (net->uplink == NATIVE_NO_PORT || j->dp->resolver == NULL)
+		return weft_route_refuse(j, h, (struct refusal) {DROP_NO_NEIGHBOUR, 3, 1, 1, 3, 0});
+	switch (weft_resolver_get(j->dp->resolver, out->network_index, target, &mac)) {
+	case NEXT_HOP_KNOWN:
+		memcpy(j->eth_out, mac.b, 6);
+		return STAGE_NEXT;
+	case NEXT_HOP_UNKNOWN:
+		weft_judge_note(j, "route", "resolve", NULL,
+				"router %s asks for the MAC of the next hop", h->router->id);
+		j->verdict = VERDICT_RESOLVE;
+		j->ask = (struct next_hop) {
+			.network_index = out->network_index,
+			.ip = *target,
+			.from = weft_route_own_address(out, target->family),
+			.from_mac = out->mac,
+		};
+		// Asked without a word of who asks: an ARP probe, or from the link-local address.
+		if (j->ask.from.family == 0)
+			j->ask.from = target->family == 4 ? (struct ip_addr) {.family = 4}
+							  : weft_ip_link_local_of(&out->mac);
+		return STAGE_DONE;
+	case NEXT_HOP_FAILED:
+		break;
+	}
+	return weft_route_refuse(j, h, (struct refusal) {DROP_NEXT_HOP, 3, 1, 1, 3, 0});
+}
+
+// The address at which a packet for `dst` goes on. What is a floating IP of this node is next to every router there.
+static struct ip_addr next_address(const struct judge *j, const struct router_route *route,
+				   const struct router_interface *out, const struct ip_addr *dst)
+{
+	if (route->via.family == 0 ||
+	    (out->external && dst->family == 4 &&
+	     weft_nat_floating(j, out->network_index, j->now.dst4) != NULL))
+		return *dst;
+	return route->via;
+}
+
+static enum stage_result leave(struct judge *j, const struct hop *h,
+			       const struct router_route *route, const struct ip_addr *dst)
+{
+	const struct router_interface *out = &h->router->interfaces[route->interface];
+	const struct network *net = weft_vslot_value(out->network, j->epoch);
+	struct ip_addr target = next_address(j, route, out, dst);
+	struct mac_addr mac = out->mac;
+	const struct neighbour *next;
+
+	if (net == NULL)
+		return judge_drop(j, DROP_INTERNAL);
+	// Back to where it came from: others' loops are not to go through here.
+	if (out->external && h->in->external)
+		return weft_route_refuse(j, h, (struct refusal) {DROP_NO_ROUTE, 3, 0, 1, 0, 0});
+	if (j->wire_len > net->mtu + RTE_ETHER_HDR_LEN && (dst->family == 6 || j->dont_fragment))
+		return weft_route_refuse(j, h,
+					 (struct refusal) {DROP_TOO_BIG, 3, 4, 2, 0, net->mtu});
+	if (out->external && dst->family == 4)
+		weft_nat_leave(j, h, out, &mac);
+	next = find_neighbour(j, out->network_index, &target);
+	if (next != NULL)
+		memcpy(j->eth_out, next->mac.b, 6);
+	else if (next_outside(j, h, out, net, &target) == STAGE_DONE)
+		return STAGE_DONE;
+
+	j->hops++;
+	j->network_index = out->network_index;
+	memcpy(j->eth_out + 6, mac.b, 6);
+	weft_judge_note(j, "route", "next", NULL, "router %s, to network %s", h->router->id,
+			net->id);
+	return STAGE_NEXT;
+}
+
 static enum stage_result one_hop(struct judge *j, const struct hop *h)
 {
-	const struct router_interface *out;
+	rte_be32_t before = j->now.dst4;
 	const struct router_route *route;
-	const struct neighbour *next;
-	const struct network *net;
-	struct ip_addr src, dst, target;
+	struct ip_addr src, dst;
 
 	if (!h->router->admin_up)
 		return judge_drop(j, DROP_ROUTER_DOWN);
 	if (j->pkt->kind != PACKET_IP)
 		return judge_drop(j, DROP_NOT_ROUTABLE);
-	addresses(j->pkt, &src, &dst);
+	if (h->in->external && weft_nat_arrive(j, h) == STAGE_DONE)
+		return STAGE_DONE;
+	addresses(&j->now, &src, &dst);
 	if (is_own(h->router, &dst) && !j->rejudge)
-		return for_router(j, h);
+		return weft_route_own(j, h,
+				      h->in->external ? DROP_NAT_NO_STATE : DROP_ROUTER_ADDRESS);
 	if (!is_routable(&src) || !is_routable(&dst))
 		return judge_drop(j, DROP_NOT_ROUTABLE);
+	// What a translating router has inside is not reached from outside by its own address.
+	if (h->in->external && h->router->snat != 0 && dst.family == 4 && j->now.dst4 == before)
+		return judge_drop(j, DROP_NAT_NO_STATE);
 	if (!j->rejudge && j->pkt->ttl <= j->hops + 1)
-		return refuse(j, h, DROP_TTL, 11, 0, 3, 0, 0);
-	route = find_route(h->router, &dst);
+		return weft_route_refuse(j, h, (struct refusal) {DROP_TTL, 11, 0, 3, 0, 0});
+	route = weft_route_find(h->router, &dst);
 	if (route == NULL)
-		return refuse(j, h, DROP_NO_ROUTE, 3, 0, 1, 0, 0);
-	out = &h->router->interfaces[route->interface];
-	net = weft_vslot_value(out->network, j->epoch);
-	if (net == NULL)
-		return judge_drop(j, DROP_INTERNAL);
-	if (j->wire_len > net->mtu + RTE_ETHER_HDR_LEN && (dst.family == 6 || j->dont_fragment))
-		return refuse(j, h, DROP_TOO_BIG, 3, 4, 2, 0, net->mtu);
-	target = route->via.family != 0 ? route->via : dst;
-	next = find_neighbour(j, out->network_index, &target);
-	if (next == NULL)
-		return refuse(j, h, DROP_NO_NEIGHBOUR, 3, 1, 1, 3, 0);
-
-	j->hops++;
-	j->network_index = out->network_index;
-	memcpy(j->eth_out, next->mac.b, 6);
-	memcpy(j->eth_out + 6, out->mac.b, 6);
-	weft_judge_note(j, "route", "next", NULL, "router %s, to network %s", h->router->id,
-			net->id);
-	return STAGE_NEXT;
+		return weft_route_refuse(j, h, (struct refusal) {DROP_NO_ROUTE, 3, 0, 1, 0, 0});
+	return leave(j, h, route, &dst);
 }
 
 enum stage_result weft_stage_route(struct judge *j)

@@ -23,10 +23,11 @@ bool weft_judge_tracks(const struct judge *j, const struct port_policy *p)
 	return p->plan->filtered && is_stateful(j, p);
 }
 
+// The sender's groups see what it sent, the receiver's what it gets.
 static void query_of(const struct judge *j, enum plan_direction direction, struct rule_query *q)
 {
 	const struct packet *p = j->pkt;
-	const struct flow_key *k = &p->key;
+	const struct flow_key *k = direction == PLAN_EGRESS ? &p->key : &j->now;
 	bool v4 = k->family == 4;
 
 	*q = (struct rule_query) {
@@ -179,17 +180,18 @@ static enum drop stateless_reply(const struct judge *j, const struct port_policy
 
 enum drop weft_judge_reply(const struct judge *j)
 {
-	const struct flow_key *k = &j->pkt->key;
-	struct flow_key reply;
+	const struct flow_key *k = &j->now;
+	struct flow_key sent, got; // the reply as the receiver sends it, and as the sender gets it
 	enum drop why;
 
-	if (!weft_flow_reverse(k, j->out->index, &reply))
+	if (!weft_flow_reverse(k, j->out->index, &sent) ||
+	    !weft_flow_reverse(&j->pkt->key, j->out->index, &got))
 		return DROP_INTERNAL;
 	// The replies come from where the packet goes; that port must own the address.
 	if (j->out->plan->filtered &&
 	    !weft_pair_allowed(j->out, j->eth_out, k->family,
 			       k->family == 4 ? (const void *)&k->dst4 : k->dst6))
 		return DROP_SPOOF_IP;
-	why = stateless_reply(j, j->out, PLAN_EGRESS, &reply);
-	return why != DROP_NONE ? why : stateless_reply(j, j->in, PLAN_INGRESS, &reply);
+	why = stateless_reply(j, j->out, PLAN_EGRESS, &sent);
+	return why != DROP_NONE ? why : stateless_reply(j, j->in, PLAN_INGRESS, &got);
 }

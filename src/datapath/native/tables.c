@@ -65,6 +65,7 @@ struct tables *weft_tables_new(struct native *dp, void (*detach)(struct native *
 	dp->sets = weft_sets_new(dp->vs);
 	weft_tables_routers_new(t);
 	weft_tables_ra_new(t);
+	weft_tables_nat_new(t);
 	return t;
 }
 
@@ -96,6 +97,7 @@ void weft_tables_free(struct tables *t)
 	weft_map_free(t->ports);
 	weft_map_free(t->set_users);
 	weft_tables_ra_free(t);
+	weft_tables_nat_free(t);
 	weft_tables_routers_free(t);
 	weft_vmap_free(dp->floods);
 	weft_vmap_free(dp->neighbours);
@@ -340,7 +342,10 @@ static void stage_put(struct tables *t, const struct plan_change *c, struct rule
 		weft_tables_router_put(t, c->router);
 		break;
 	case PLAN_FLOATING:
+		weft_tables_floating_put(t, c->floating);
+		break;
 	case PLAN_FORWARDING:
+		weft_tables_forwarding_put(t, c->forwarding);
 		break;
 	}
 }
@@ -370,7 +375,10 @@ static void stage_del(struct tables *t, const struct plan_change *c)
 		weft_tables_router_del(t, c->router->id);
 		break;
 	case PLAN_FLOATING:
+		weft_tables_floating_del(t, c->floating->id);
+		break;
 	case PLAN_FORWARDING:
+		weft_tables_forwarding_del(t, c->forwarding->floating_id, c->forwarding->id);
 		break;
 	}
 }

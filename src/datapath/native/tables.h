@@ -30,6 +30,12 @@ void weft_tables_each_rule_set(const struct tables *t,
 			       void *arg);
 void weft_tables_each_router(const struct tables *t,
 			     void (*visit)(const struct plan_router *plan, void *arg), void *arg);
+// forwardings: n of them, in no order.
+void weft_tables_each_floating(const struct tables *t,
+			       void (*visit)(const struct plan_floating *plan,
+					     const struct plan_forwarding *const *forwardings,
+					     size_t n, void *arg),
+			       void *arg);
 const struct plan_rule_set *weft_tables_rule_set(const struct tables *t, const char *id);
 // Take what the workers saw ports without port security use as their MACs, so that new flows reach them there; never a MAC that the
 // plan gives to some port. Called about ten times a second.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables' own structures, shared by tables.c (batches, rule sets, members) and tables_port.c (ports, MACs,
-// neighbours), tables_learn.c and tables_router.c.
+// neighbours), tables_learn.c, tables_router.c and tables_nat.c.
 #pragma once
 
 #include "datapath/native/tables.h"
@@ -25,13 +25,15 @@ struct port_ctl {
 struct tables {
 	struct native *dp;
 	void (*detach)(struct native *dp, struct port *p);
-	struct map *networks;  // id -> (void *)(uintptr_t)(index + 1)
-	struct map *rule_sets; // id -> struct rule_set_ctl
-	struct map *ports;     // id -> struct port_ctl
-	struct map *set_users; // set id -> struct map of rule set id -> struct rule_set_ctl
-	struct map *routers;   // id -> struct plan_router
-	struct tables_ra *ra;  // what routers advertise (tables_ra.c)
-	uint32_t next_network;
+	struct map *networks;	  // id -> (void *)(uintptr_t)(index + 1)
+	struct map *rule_sets;	  // id -> struct rule_set_ctl
+	struct map *ports;	  // id -> struct port_ctl
+	struct map *set_users;	  // set id -> struct map of rule set id -> struct rule_set_ctl
+	struct map *routers;	  // id -> struct plan_router
+	struct map *router_index; // id -> (void *)(uintptr_t)(index + 1)
+	struct map *floatings;	  // id -> struct floating_ctl (tables_nat.c)
+	struct tables_ra *ra;	  // what routers advertise (tables_ra.c)
+	uint32_t next_network, next_router;
 	uint32_t next_index; // port indexes never used so far
 	size_t n_free, first_free;
 	uint16_t free_index
@@ -48,6 +50,7 @@ uint32_t weft_tables_network_index(struct tables *t, const char *id);
 struct rule_set_ctl *weft_tables_rule_set_ctl(struct tables *t, const char *id); // made if missing
 void weft_tables_commit(struct tables *t); // what is staged, then the marked ports' generations
 void weft_tables_mark(struct tables *t, uint16_t port); // bump after the commit
+void weft_tables_mark_all(struct tables *t);
 
 void weft_tables_port_put(struct tables *t, const struct plan_port *plan);
 void weft_tables_port_del(struct tables *t, const char *id);
@@ -58,6 +61,13 @@ void weft_tables_routers_new(struct tables *t);
 void weft_tables_routers_free(struct tables *t);
 void weft_tables_router_put(struct tables *t, const struct plan_router *plan);
 void weft_tables_router_del(struct tables *t, const char *id);
+uint32_t weft_tables_router_index(struct tables *t, const char *id);
+void weft_tables_nat_new(struct tables *t);
+void weft_tables_nat_free(struct tables *t);
+void weft_tables_floating_put(struct tables *t, const struct plan_floating *plan);
+void weft_tables_floating_del(struct tables *t, const char *id);
+void weft_tables_forwarding_put(struct tables *t, const struct plan_forwarding *plan);
+void weft_tables_forwarding_del(struct tables *t, const char *floating_id, const char *id);
 void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_addr *mac);
 void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n);
 void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n);

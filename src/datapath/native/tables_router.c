@@ -29,6 +29,7 @@ static void gateway_free(void *value)
 void weft_tables_routers_new(struct tables *t)
 {
 	t->routers = weft_map_new();
+	t->router_index = weft_map_new();
 	t->dp->routers = weft_vmap_new(t->dp->vs, WEFT_ID_LEN + 1, router_free);
 	t->dp->gateways = weft_vmap_new(t->dp->vs, sizeof(struct mac_key), gateway_free);
 }
@@ -38,6 +39,7 @@ void weft_tables_routers_free(struct tables *t)
 	for (struct map_entry *e = weft_map_first(t->routers); e; e = weft_map_next(e))
 		weft_plan_object_free(PLAN_ROUTER, weft_map_value(e));
 	weft_map_free(t->routers);
+	weft_map_free(t->router_index);
 	weft_vmap_free(t->dp->gateways);
 	weft_vmap_free(t->dp->routers);
 }
@@ -53,9 +55,14 @@ static int longest_first(const void *a, const void *b)
 	       ((const struct router_route *)a)->dst.len;
 }
 
-// The interface on whose subnet the address is; -1 = none.
+// The interface on whose subnet the address is; -1 = none. A link-local one is outside.
 static int interface_of(const struct plan_router *r, const struct ip_addr *ip)
 {
+	bool link_local = ip->family == 6 && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
+
+	for (size_t i = 0; i < r->n_interfaces && link_local; i++)
+		if (r->interfaces[i].external)
+			return (int)i;
 	for (size_t i = 0; i < r->n_interfaces; i++)
 		for (size_t k = 0; k < r->interfaces[i].n_addrs; k++)
 			if (weft_prefix_contains(&r->interfaces[i].addrs[k], ip))
@@ -88,12 +95,27 @@ static void add_routes(struct router *r, const struct plan_router *plan)
 	qsort(r->routes, r->n_routes, sizeof(r->routes[0]), longest_first);
 }
 
+uint32_t weft_tables_router_index(struct tables *t, const char *id)
+{
+	uintptr_t known = (uintptr_t)weft_map_get(t->router_index, id);
+
+	if (known == 0) {
+		known = ++t->next_router;
+		weft_map_put(t->router_index, id, (void *)known);
+	}
+	return (uint32_t)known - 1;
+}
+
 static struct router *compile(struct tables *t, const struct plan_router *plan)
 {
 	struct router *r = weft_tables_alloc(sizeof(*r));
 
 	memcpy(r->id, plan->id, strnlen(plan->id, WEFT_ID_LEN));
+	r->index = weft_tables_router_index(t, plan->id);
 	r->admin_up = plan->admin_up;
+	r->external = ROUTER_NO_EXTERNAL;
+	if (plan->snat.family == 4)
+		memcpy(&r->snat, plan->snat.b, 4);
 	r->n_interfaces = plan->n_interfaces;
 	r->interfaces = weft_tables_alloc((plan->n_interfaces + 1) * sizeof(r->interfaces[0]));
 	for (size_t i = 0; i < plan->n_interfaces; i++) {
@@ -105,6 +127,9 @@ static struct router *compile(struct tables *t, const struct plan_router *plan)
 		o->network_index = weft_tables_network_index(t, p->network_id);
 		o->network = weft_vmap_slot_make(t->dp->networks, key);
 		o->mac = p->mac;
+		o->external = p->external;
+		if (p->external)
+			r->external = (uint16_t)i;
 		o->n_addrs = p->n_addrs;
 		o->addrs = weft_tables_alloc((p->n_addrs + 1) * sizeof(o->addrs[0]));
 		for (size_t k = 0; k < p->n_addrs; k++)
@@ -116,7 +141,7 @@ static struct router *compile(struct tables *t, const struct plan_router *plan)
 
 // Sessions that a router may have carried, perhaps together with others: all ports of this node is the simple answer that is
 // never wrong, and routers change rarely. They are judged once more; nothing is lost.
-static void mark_all(struct tables *t)
+void weft_tables_mark_all(struct tables *t)
 {
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e))
 		weft_tables_mark(t, ((struct port_ctl *)weft_map_value(e))->port->index);
@@ -157,7 +182,7 @@ void weft_tables_router_put(struct tables *t, const struct plan_router *plan)
 	if (old == NULL) // nothing can have passed through it yet
 		return;
 	weft_plan_object_free(PLAN_ROUTER, old);
-	mark_all(t);
+	weft_tables_mark_all(t);
 }
 
 void weft_tables_router_del(struct tables *t, const char *id)
@@ -171,8 +196,9 @@ void weft_tables_router_del(struct tables *t, const char *id)
 	memcpy(key, id, strnlen(id, WEFT_ID_LEN));
 	weft_vmap_del(t->dp->routers, key);
 	weft_tables_ra_router(t, old, NULL);
+	weft_map_del(t->router_index, id);
 	weft_plan_object_free(PLAN_ROUTER, old);
-	mark_all(t);
+	weft_tables_mark_all(t);
 }
 
 void weft_tables_each_router(const struct tables *t,

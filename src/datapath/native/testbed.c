@@ -12,6 +12,7 @@
 #include "datapath/native/fast.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/tables.h"
+#include "datapath/native/testbed_priv.h"
 #include "datapath/native/worker.h"
 
 #define QUEUE 256
@@ -65,19 +66,6 @@ static const struct port_io_ops memory_ops = {
 	.stats = memory_stats,
 	.close = memory_close,
 };
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
-
-static void must_be(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static void take_off(struct native *dp, struct port *p)
 {
@@ -173,11 +161,6 @@ void testbed_free(struct testbed *tb)
 }
 
 // ---- Policy ----------------------------------------------------------------------------------------
-
-static void set_id(char out[WEFT_ID_LEN + 1], const char *id)
-{
-	snprintf(out, WEFT_ID_LEN + 1, "%s", id);
-}
 
 void testbed_network(struct testbed *tb, const char *id, uint32_t mtu)
 {
@@ -354,54 +337,6 @@ void testbed_port(struct testbed *tb, const char *id, const char *network, const
 		  const char *groups)
 {
 	testbed_port_with(tb, id, network, ips, groups, "", true);
-}
-
-static void parse_interface(struct testbed *tb, char *text, struct plan_interface *p)
-{
-	char *save = NULL;
-	const char *network = strtok_r(text, "|", &save), *name = strtok_r(NULL, "|", &save);
-	char *addrs = must(strtok_r(NULL, "|", &save)), *comma = NULL;
-
-	set_id(p->network_id, network);
-	set_id(p->port_id, name);
-	p->mac = testbed_mac(name);
-	p->addrs = must(calloc(8, sizeof(p->addrs[0])));
-	for (char *w = strtok_r(addrs, ",", &comma); w; w = strtok_r(NULL, ",", &comma)) {
-		struct plan_neighbour *n = must(calloc(1, sizeof(*n)));
-
-		must_be(weft_prefix_parse(w, &p->addrs[p->n_addrs]) == 0);
-		set_id(n->network_id, network);
-		set_id(n->port_id, name);
-		n->mac = p->mac;
-		n->ip = p->addrs[p->n_addrs++].ip;
-		weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NEIGHBOUR, n);
-	}
-}
-
-void testbed_router(struct testbed *tb, const char *id, bool admin_up, const char *interfaces,
-		    const char *routes)
-{
-	struct plan_router *r = must(calloc(1, sizeof(*r)));
-	char *copy = must(strdup(interfaces)), *save = NULL;
-
-	set_id(r->id, id);
-	r->admin_up = admin_up;
-	r->interfaces = must(calloc(16, sizeof(r->interfaces[0])));
-	r->routes = must(calloc(16, sizeof(r->routes[0])));
-	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
-		parse_interface(tb, w, &r->interfaces[r->n_interfaces++]);
-	free(copy);
-	copy = must(strdup(routes));
-	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
-		struct plan_route *route = &r->routes[r->n_routes++];
-		char *bar = must(strchr(w, '|'));
-
-		*bar = '\0';
-		must_be(weft_prefix_parse(w, &route->dst) == 0 &&
-			weft_ip_parse(bar + 1, &route->via) == 0);
-	}
-	free(copy);
-	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_ROUTER, r);
 }
 
 void testbed_del(struct testbed *tb, enum plan_kind kind, const char *id, const char *network)

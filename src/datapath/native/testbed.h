@@ -31,10 +31,20 @@ void testbed_port(struct testbed *tb, const char *id, const char *network, const
 // The same with extra pairs "mac|prefix mac|prefix" ("-" as MAC: the port's own) and flags.
 void testbed_port_with(struct testbed *tb, const char *id, const char *network, const char *ips,
 		       const char *groups, const char *pairs, bool admin_up);
-// A router. interfaces: "network|name|address/len[,address/len] ...": its MAC is testbed_mac(name). routes: "prefix|via ...". The
-// interfaces' addresses become neighbours, as the planner makes them.
+// A router. interfaces: "network|name|address/len[,address/len] ...": its MAC is testbed_mac(name); "!network" is the external one.
+// routes: "prefix|via ...". The interfaces' addresses become neighbours, as the planner makes them.
 void testbed_router(struct testbed *tb, const char *id, bool admin_up, const char *interfaces,
 		    const char *routes);
+// The same, with the address that it gives to what leaves by the external interface; NULL = none.
+void testbed_router_snat(struct testbed *tb, const char *id, const char *interfaces,
+			 const char *routes, const char *snat);
+// A floating IP with the MAC testbed_mac(id), and its neighbour. fixed: NULL = only its forwardings; port: who has `fixed`.
+void testbed_floating(struct testbed *tb, const char *id, const char *router, const char *network,
+		      const char *ip, const char *fixed, const char *port);
+// ports: "min-max>first inner", of `fixed`.
+void testbed_forwarding(struct testbed *tb, const char *id, const char *floating, uint8_t proto,
+			const char *ports, const char *fixed, const char *port);
+void testbed_forwarding_del(struct testbed *tb, const char *id, const char *floating);
 void testbed_del(struct testbed *tb, enum plan_kind kind, const char *id, const char *network);
 void testbed_commit(struct testbed *tb);
 
@@ -63,6 +73,13 @@ struct frame testbed_icmp_error(const char *from, const char *to, const char *sr
 				uint8_t type, uint8_t code, const struct frame *about);
 // The n-th fragment of an IPv4 frame: bytes [from, from + len) of its payload (multiples of 8 but for the last).
 struct frame testbed_fragment(const struct frame *f, uint16_t id, size_t from, size_t len);
+
+// Fill in the transport checksum of an IPv4 frame (TCP, UDP, UDP-Lite, DCCP, ICMP); UDP: 0 becomes 0xffff.
+void testbed_checksum(struct frame *f);
+// Are the IPv4 header's checksum and the transport's right? A UDP checksum of 0 is.
+bool testbed_checksum_ok(const struct frame *f);
+// The same frame some routers later: MACs, TTL, header checksum.
+void testbed_as_routed(struct frame *f, const char *from, const char *to, uint8_t hops);
 
 // ---- Running ----
 

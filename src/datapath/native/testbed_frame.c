@@ -155,3 +155,76 @@ struct frame testbed_fragment(const struct frame *f, uint16_t id, size_t from, s
 	memcpy(h + 10, &csum, 2);
 	return out;
 }
+
+// Where the transport checksum is; 0 = none.
+static size_t checksum_at(const struct frame *f)
+{
+	size_t l4 = 14 + (f->b[14] & 15) * 4u;
+
+	switch (f->b[23]) {
+	case 1:
+		return l4 + 2;
+	case 6:
+		return l4 + 16;
+	case 17:
+	case 33:
+	case 136:
+		return l4 + 6;
+	default:
+		return 0;
+	}
+}
+
+static uint16_t transport_sum(const struct frame *f)
+{
+	size_t l4 = 14 + (f->b[14] & 15) * 4u, len = f->len - l4;
+	uint32_t src, dst, seed = 0;
+
+	memcpy(&src, f->b + 26, 4);
+	memcpy(&dst, f->b + 30, 4);
+	if (f->b[23] != 1)
+		seed = weft_csum_pseudo4(src, dst, f->b[23], (uint16_t)len);
+	return weft_csum(f->b + l4, len, seed);
+}
+
+void testbed_checksum(struct frame *f)
+{
+	size_t at = checksum_at(f);
+	uint16_t csum;
+
+	if (at == 0)
+		return;
+	memset(f->b + at, 0, 2);
+	csum = transport_sum(f);
+	if (csum == 0 && f->b[23] == 17)
+		csum = 0xffff;
+	memcpy(f->b + at, &csum, 2);
+}
+
+bool testbed_checksum_ok(const struct frame *f)
+{
+	size_t at = checksum_at(f);
+
+	if (weft_csum(f->b + 14, (f->b[14] & 15) * 4u, 0) != 0)
+		return false;
+	if (at == 0 || (f->b[23] == 17 && memcmp(f->b + at, "\0\0", 2) == 0))
+		return true;
+	return transport_sum(f) == 0;
+}
+
+void testbed_as_routed(struct frame *f, const char *from, const char *to, uint8_t hops)
+{
+	struct mac_addr src = testbed_mac(from), dst = testbed_mac(to);
+	uint16_t csum;
+
+	memcpy(f->b, dst.b, 6);
+	memcpy(f->b + 6, src.b, 6);
+	if (f->b[14] >> 4 == 6) {
+		f->b[21] = (uint8_t)(f->b[21] - hops);
+		return;
+	}
+	f->b[22] = (uint8_t)(f->b[22] - hops);
+	memset(f->b + 24, 0, 2);
+	csum = weft_csum(f->b + 14, 20, 0);
+	memcpy(f->b + 24, &csum, 2);
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the testbed's files share. Nobody else includes this.
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "datapath/native/testbed.h"
+
+static inline void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static inline void must_be(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static inline void set_id(char out[WEFT_ID_LEN + 1], const char *id)
+{
+	snprintf(out, WEFT_ID_LEN + 1, "%s", id);
+}
