@@ -162,7 +162,7 @@ port_share = 50
 
     def cycles(self):
         w = self.lab.api.weft("workers")["workers"]
-        return sum(x["busy_cycles"] for x in w), sum(x["packets"] for x in w)
+        return sum(x["cycles_per_packet"] * x["packets"] for x in w), sum(x["packets"] for x in w)
 
     def close(self):
         if hasattr(self, "lab"):

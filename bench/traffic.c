@@ -13,6 +13,7 @@
 //                 every user's packet is sent and answered once, so that what is measured is known flows.
 //        "setups" each packet from a has a 5-tuple never used before and is answered by b; counted when the answer is back.
 //        That takes "known_s" seconds at most (10): what the switch did not learn by then is not known when it is measured.
+//        "known": true leaves it out: an earlier run has done it.
 // rate   packets a second in each direction; 0 = as many as the switch takes. With a rate, latency is measured.
 // size   of the frame, with the 4 bytes of its FCS
 //
@@ -90,7 +91,7 @@ struct run {
 	uint16_t len; // without FCS
 	uint32_t users;
 	double seconds, rate, known_s;
-	bool setups;
+	bool setups, known;
 	uint64_t answered;
 	uint32_t *latency;
 };
@@ -407,7 +408,7 @@ static json_t *measure(struct run *r)
 	json_t *out;
 
 	drain(r);
-	if (!r->setups) {
+	if (!r->setups && !r->known) {
 		uint32_t *latency = r->latency;
 
 		r->latency = NULL;
@@ -497,6 +498,7 @@ static json_t *do_run(const char *name, const json_t *o)
 		return problem("size must be 64 to 1518", name);
 	r.len = (uint16_t)(size - 4);
 	r.seconds = json_number_value(json_object_get(o, "seconds"));
+	r.known = json_is_true(json_object_get(o, "known"));
 	r.known_s = json_number_value(json_object_get(o, "known_s"));
 	if (r.known_s <= 0)
 		r.known_s = 10;
