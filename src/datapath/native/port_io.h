@@ -11,6 +11,10 @@
 //
 // The headers up to the transport header are in the first segment when a flag is set.
 //
+// A trunk's device (uplink.h) hands a VLAN tag over beside the packet, not in it: received with RTE_MBUF_F_RX_VLAN_STRIPPED and
+// vlan_tci, sent with RTE_MBUF_F_TX_VLAN and vlan_tci. The lengths and offsets of the other flags are without the tag. A
+// VM's port has tags in the frame and never sees these flags.
+//
 // Threads    rx: one worker at a time; tx: any worker, and the control thread; close: control thread, after a grace period
 // Ownership  rx: the caller owns the mbufs; tx: takes those it accepts (returns how many, always the first ones)
 #pragma once
@@ -68,6 +72,11 @@ struct port_io { // embedded first in each kind's own struct
 // kernel lacks what is needed.
 int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, struct port_io **out,
 		  struct err *err);
+
+// The same for a physical network's interface: tags beside the packets, and more room for packets that wait. The MTU is what to
+// expect; the interface's own is left as it is.
+int weft_tap_open_trunk(const char *ifname, uint32_t mtu, struct rte_mempool *pool,
+			struct port_io **out, struct err *err);
 
 // What close left to be done in the background is done: before the process ends.
 void weft_tap_finish(void);

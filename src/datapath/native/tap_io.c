@@ -69,7 +69,8 @@ static int open_socket(struct tap_io *t, const char *ifname, uint32_t mtu, int i
 		       struct err *err)
 {
 	const char *what;
-	int ret = weft_tap_ring_get(mtu, &t->ring, &what);
+	int ret = weft_tap_ring_get(mtu, t->tags_aside ? TAP_RING_TRUNK : TAP_RING_PORT, &t->ring,
+				    &what);
 
 	if (ret < 0)
 		return weft_fail(err, ret, "interface %s: the kernel refuses %s: %s", ifname, what,
@@ -82,22 +83,23 @@ static int open_socket(struct tap_io *t, const char *ifname, uint32_t mtu, int i
 	return 0;
 }
 
-int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, struct port_io **out,
-		  struct err *err)
+static int tap_open(const char *ifname, uint32_t mtu, bool tags_aside, struct rte_mempool *pool,
+		    struct port_io **out, struct err *err)
 {
 	weft_auto(tap_io) t = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*t));
 	struct tap_host host;
 
 	if (t == NULL)
 		return weft_fail(err, -ENOMEM, "interface %s: no memory", ifname);
-	*t = (struct tap_io) {.io = {&tap_ops, true}, .ring.fd = -1, .pool = pool};
+	*t = (struct tap_io) {
+		.io = {&tap_ops, true}, .ring.fd = -1, .pool = pool, .tags_aside = tags_aside};
 
 	int ret = weft_tap_host_init(&host, ifname, err);
 	if (ret < 0)
 		return ret;
 	ret = weft_tap_host_isolate(&host, err);
 	if (ret == 0)
-		ret = weft_tap_host_up(&host, mtu, err);
+		ret = weft_tap_host_up(&host, tags_aside ? 0 : mtu, err);
 	if (ret == 0)
 		ret = open_socket(t, ifname, mtu, host.ifindex, err);
 	weft_tap_host_fini(&host);
@@ -105,4 +107,16 @@ int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, st
 		return ret;
 	*out = &weft_take(t)->io;
 	return 0;
+}
+
+int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, struct port_io **out,
+		  struct err *err)
+{
+	return tap_open(ifname, mtu, false, pool, out, err);
+}
+
+int weft_tap_open_trunk(const char *ifname, uint32_t mtu, struct rte_mempool *pool,
+			struct port_io **out, struct err *err)
+{
+	return tap_open(ifname, mtu, true, pool, out, err);
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <rte_mempool.h>
+#include <stdbool.h>
 
 #include "datapath/native/port_io.h"
 #include "datapath/native/tap_ring.h"
@@ -29,6 +30,7 @@ struct tap_io {
 	struct tap_cursor next; // slot to read
 	struct tap_ring ring;
 	struct rte_mempool *pool;
+	bool tags_aside;  // a trunk: tags go beside the packets
 	uint64_t rx_lost; // large packets that could not be fetched
 	uint64_t rx_malformed;
 

@@ -428,7 +428,7 @@ static void rings_made_in_vain_go_away(void **state)
 	const char *what;
 
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(weft_tap_ring_get(1500, &r[i], &what), 0);
+		assert_int_equal(weft_tap_ring_get(1500, TAP_RING_PORT, &r[i], &what), 0);
 	assert_true(weft_tap_ring_stock() > 0);
 	for (int i = 0; i < 3; i++)
 		weft_tap_ring_put(&r[i]);
@@ -438,7 +438,8 @@ static void rings_made_in_vain_go_away(void **state)
 
 	// A ring of another size is not taken from the stock.
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(weft_tap_ring_get(i == 1 ? 9000 : 1400, &r[i], &what), 0);
+		assert_int_equal(
+			weft_tap_ring_get(i == 1 ? 9000 : 1400, TAP_RING_PORT, &r[i], &what), 0);
 		assert_true(r[i].frame_size > (i == 1 ? 9000 : 1500));
 	}
 	assert_true(r[0].frame_size < 2000);

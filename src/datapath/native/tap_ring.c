@@ -24,6 +24,9 @@
 #define RING_FRAMES_MIN 64
 #define RING_BYTES	(1u << 20)
 #define RING_BLOCK	(64u << 10)
+// What many ports share is larger: the same for a million packets a second and a millisecond.
+#define TRUNK_FRAMES	1024
+#define TRUNK_BYTES	(4u << 20)
 #define FRAME_MAX	(16u << 10)
 #define MTU_MIN		1500 // smaller ones share its rings
 
@@ -91,7 +94,7 @@ static int set_options(int fd, const char **what)
 	return 0;
 }
 
-static int map_ring(struct tap_ring *r, uint32_t mtu)
+static int map_ring(struct tap_ring *r, uint32_t mtu, enum tap_ring_use use)
 {
 	// As the kernel lays a slot out: its header, room for the link header, virtio-net header, packet. Two tags may stay
 	// in the frame.
@@ -101,8 +104,9 @@ static int map_ring(struct tap_ring *r, uint32_t mtu)
 	r->frame_size = RTE_MIN(frame, FRAME_MAX);
 	r->block_size = RING_BLOCK;
 	r->frames_per_block = r->block_size / r->frame_size;
-	uint32_t frames = RTE_MIN(RTE_MAX(RING_BYTES / r->frame_size, (uint32_t)RING_FRAMES_MIN),
-				  (uint32_t)RING_FRAMES);
+	uint32_t bytes = use == TAP_RING_TRUNK ? TRUNK_BYTES : RING_BYTES;
+	uint32_t most = use == TAP_RING_TRUNK ? TRUNK_FRAMES : RING_FRAMES;
+	uint32_t frames = RTE_MIN(RTE_MAX(bytes / r->frame_size, (uint32_t)RING_FRAMES_MIN), most);
 	r->blocks = (frames + r->frames_per_block - 1) / r->frames_per_block;
 
 	struct tpacket_req request = {
@@ -131,7 +135,7 @@ static void ring_close(const struct tap_ring *r)
 		close(r->fd);
 }
 
-static int ring_make(uint32_t mtu, struct tap_ring *out, const char **what)
+static int ring_make(uint32_t mtu, enum tap_ring_use use, struct tap_ring *out, const char **what)
 {
 	// No protocol yet: nothing arrives before the owner binds it.
 	struct tap_ring r = {.fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)};
@@ -143,7 +147,7 @@ static int ring_make(uint32_t mtu, struct tap_ring *out, const char **what)
 	ret = set_options(r.fd, what);
 	if (ret == 0) {
 		*what = "PACKET_RX_RING";
-		ret = map_ring(&r, mtu);
+		ret = map_ring(&r, mtu, use);
 	}
 	if (ret < 0) {
 		ring_close(&r);
@@ -187,7 +191,7 @@ static void make_one(void)
 	rings.n_to_make--;
 	rings.n_making++;
 	pthread_mutex_unlock(&rings.lock);
-	bool made = n != NULL && ring_make(mtu, &n->ring, &what) == 0;
+	bool made = n != NULL && ring_make(mtu, TAP_RING_PORT, &n->ring, &what) == 0;
 	pthread_mutex_lock(&rings.lock);
 	rings.n_making--;
 	if (made) {
@@ -275,12 +279,14 @@ static void stock_up(uint32_t mtu)
 		rings.n_to_make = 0;
 }
 
-int weft_tap_ring_get(uint32_t mtu, struct tap_ring *out, const char **what)
+int weft_tap_ring_get(uint32_t mtu, enum tap_ring_use use, struct tap_ring *out, const char **what)
 {
 	struct node *n = NULL;
 	uint64_t now = weft_now_ms();
 
 	mtu = RTE_MAX(mtu, (uint32_t)MTU_MIN);
+	if (use == TAP_RING_TRUNK)
+		return ring_make(mtu, use, out, what);
 	pthread_mutex_lock(&rings.lock);
 	if (now - rings.asked_ms < HURRY_MS)
 		stock_up(mtu);
@@ -294,7 +300,7 @@ int weft_tap_ring_get(uint32_t mtu, struct tap_ring *out, const char **what)
 	pthread_mutex_unlock(&rings.lock);
 
 	if (n == NULL)
-		return ring_make(mtu, out, what);
+		return ring_make(mtu, use, out, what);
 	*out = n->ring;
 	free(n);
 	return 0;

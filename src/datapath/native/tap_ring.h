@@ -25,9 +25,14 @@ struct tap_ring {
 	uint32_t frames_per_block, blocks;
 };
 
+enum tap_ring_use {
+	TAP_RING_PORT,	// one VM's: there are hundreds
+	TAP_RING_TRUNK, // a physical network's
+};
+
 // A ring whose slots hold a frame of this MTU; larger frames, and all segments to be cut, come by the socket. -errno, with *what = what
 // was refused.
-int weft_tap_ring_get(uint32_t mtu, struct tap_ring *out, const char **what);
+int weft_tap_ring_get(uint32_t mtu, enum tap_ring_use use, struct tap_ring *out, const char **what);
 void weft_tap_ring_put(const struct tap_ring *r);
 
 // For tests: how many rings there are in advance.

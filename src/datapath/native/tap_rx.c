@@ -160,11 +160,14 @@ static bool take_slot(struct tap_io *t, const struct tpacket2_hdr *h, struct rte
 	return true;
 }
 
-// The kernel has taken the outer tag out of the frame.
+static uint16_t tag_type(const struct tpacket2_hdr *h)
+{
+	return h->tp_status & TP_STATUS_VLAN_TPID_VALID ? h->tp_vlan_tpid : RTE_ETHER_TYPE_VLAN;
+}
+
 static bool insert_tag(const struct tpacket2_hdr *h, struct rte_mbuf *m)
 {
-	uint16_t tpid = h->tp_status & TP_STATUS_VLAN_TPID_VALID ? h->tp_vlan_tpid
-								 : RTE_ETHER_TYPE_VLAN;
+	uint16_t tpid = tag_type(h);
 	rte_be16_t tag[2] = {rte_cpu_to_be_16(tpid), rte_cpu_to_be_16(h->tp_vlan_tci)};
 	char *frame = rte_pktmbuf_prepend(m, sizeof(tag));
 
@@ -174,6 +177,16 @@ static bool insert_tag(const struct tpacket2_hdr *h, struct rte_mbuf *m)
 	memcpy(frame + 2 * RTE_ETHER_ADDR_LEN, tag, sizeof(tag));
 	if (m->l2_len > 0)
 		m->l2_len += sizeof(tag);
+	return true;
+}
+
+// The kernel has taken the outer tag out of the frame. A provider's (802.1ad) is no VLAN of ours: it goes back.
+static bool take_tag(const struct tap_io *t, const struct tpacket2_hdr *h, struct rte_mbuf *m)
+{
+	if (!t->tags_aside || tag_type(h) != RTE_ETHER_TYPE_VLAN)
+		return insert_tag(h, m);
+	m->vlan_tci = h->tp_vlan_tci;
+	m->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
 	return true;
 }
 
@@ -212,7 +225,7 @@ uint16_t weft_tap_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
 		if (!ok) {
 			count(&t->rx_lost);
 		} else if (weft_vnet_in(&vnet, m) < 0 ||
-			   (h->tp_status & TP_STATUS_VLAN_VALID && !insert_tag(h, m))) {
+			   (h->tp_status & TP_STATUS_VLAN_VALID && !take_tag(t, h, m))) {
 			count(&t->rx_malformed);
 			ok = false;
 		}
