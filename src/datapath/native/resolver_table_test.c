@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of next hops when it is crowded, when routers go, and when two workers use it at once.
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -121,6 +122,10 @@ static void entry_is_reused_only_after_everyone_was_quiescent(void **state)
 	assert_int_equal(hop_state(h->word), HOP_GONE);
 	assert_memory_equal(&h->key, &key, sizeof(key)); // as somebody may still see it
 	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+	h->held = 1; // he has put a packet there
+	weft_resolver_tick(r, tb->w->now_ms += 100);
+	assert_int_equal(hop_state(h->word), HOP_GONE);
+	h->held = 0;
 	weft_resolver_tick(r, tb->w->now_ms += 100);
 	assert_int_equal(h->word, HOP_FREE);
 	assert_int_equal(r->in_use, 0);
@@ -185,6 +190,27 @@ static void address_that_the_plan_has_got_is_not_asked_for_any_more(void **state
 	testbed_free(tb);
 }
 
+static void refreshing_many_is_spread_over_time(void **state)
+{
+	struct testbed *tb = north();
+	char ip[32];
+	uint64_t before;
+
+	(void)state;
+	for (uint32_t i = 0; i < 400; i++) {
+		snprintf(ip, sizeof(ip), "203.0.%u.%u", i >> 8, i & 255);
+		hold(tb, ip);
+		answer_arp(tb, &gateway_mac, ip);
+	}
+	testbed_pass_time(tb, 29900);
+	before = stats(tb).questions;
+	testbed_pass_time(tb, 100);
+	assert_in_range(stats(tb).questions - before, 100, 128);
+	testbed_pass_time(tb, 300);
+	assert_int_equal(stats(tb).questions - before, 400);
+	testbed_free(tb);
+}
+
 // ---- Two workers -----------------------------------------------------------------------------------
 
 #define HOSTS	   24
@@ -221,7 +247,18 @@ static struct rte_mbuf *buffer(struct testbed *tb, const struct frame *f)
 	return m;
 }
 
-static void side_holds(struct side *s, const struct ip_addr *ip)
+static _Atomic uint32_t arrived_at[2];
+
+// Go on when the other side is at the same step.
+static void meet(uint32_t me, uint32_t step)
+{
+	atomic_store(&arrived_at[me], step);
+	for (uint32_t spin = 0; atomic_load(&arrived_at[1 - me]) < step; spin++)
+		if (spin > 10000)
+			sched_yield();
+}
+
+static void side_holds(struct side *s, const struct ip_addr *ip, uint32_t step)
 {
 	struct frame f = testbed_frame("a", "b", "10.0.1.1", "10.0.1.2", UDP(1, 2, 8));
 	struct rte_mbuf *m = buffer(s->tb, &f);
@@ -231,6 +268,8 @@ static void side_holds(struct side *s, const struct ip_addr *ip)
 	weft_packet_parse(f.b, f.len, f.len, policy(s->tb, "a")->index, &p);
 	weft_judge_init(&j, &s->tb->dp, weft_vstore_epoch(s->tb->dp.vs), &p, f.b, (uint32_t)f.len);
 	j.ask = hop_to(s->tb, ip);
+	if (step > 0)
+		meet(s->seed, step);
 	weft_resolver_hold(s->w, m, &j);
 	s->held++;
 }
@@ -265,7 +304,7 @@ static void *side_runs(void *arg)
 		if (weft_resolver_get(dp->resolver, ext(s->tb), &ip, &mac) == NEXT_HOP_KNOWN)
 			s->wrong += mac.b[4] != host;
 		else if (dice < 12)
-			side_holds(s, &ip);
+			side_holds(s, &ip, 0);
 		if (dice == 15)
 			side_hears(s, host, next_random(&s->seed) % 2, text);
 		weft_resolver_turn(s->w);
@@ -276,7 +315,7 @@ static void *side_runs(void *arg)
 	return NULL;
 }
 
-static void start(struct side *s, uint16_t id)
+static void start(struct side *s, uint16_t id, void *(*runs)(void *))
 {
 	struct native *dp = &s->tb->dp;
 	struct err err;
@@ -284,7 +323,7 @@ static void start(struct side *s, uint16_t id)
 	assert_int_equal(weft_worker_new(dp, id, 0, &s->w, &err), 0);
 	dp->workers[id] = s->w;
 	dp->n_workers = (uint16_t)(id + 1);
-	assert_int_equal(pthread_create(&s->thread, NULL, side_runs, s), 0);
+	assert_int_equal(pthread_create(&s->thread, NULL, runs, s), 0);
 }
 
 static uint32_t entries_of(const struct resolver *r, const struct neighbour_key *key)
@@ -295,6 +334,61 @@ static uint32_t entries_of(const struct resolver *r, const struct neighbour_key 
 		n += memcmp(&r->hops[next - 1].key, key, sizeof(*key)) == 0 &&
 		     hop_state(r->hops[next - 1].word) != HOP_GONE;
 	return n;
+}
+
+// ---- Both ask for the same at the same time --------------------------------------------------------
+
+#define SAME 1000
+
+static void *side_asks(void *arg)
+{
+	struct side *s = arg;
+
+	rte_rcu_qsbr_thread_online(s->tb->dp.qsbr, s->w->id);
+	for (uint32_t i = 1; i <= SAME; i++) {
+		struct ip_addr ip = {4, {203, 1, (uint8_t)(i >> 8), (uint8_t)i}};
+
+		side_holds(s, &ip, i);
+		weft_send_flush(s->w);
+		rte_rcu_qsbr_quiescent(s->tb->dp.qsbr, s->w->id);
+	}
+	rte_rcu_qsbr_thread_offline(s->tb->dp.qsbr, s->w->id);
+	return NULL;
+}
+
+static void finish(struct side side[2])
+{
+	struct native *dp = &side->tb->dp;
+
+	dp->n_workers = 1;
+	for (uint16_t i = 0; i < 2; i++) {
+		dp->workers[i + 1] = NULL;
+		weft_worker_stop(side[i].w);
+	}
+	rte_rcu_qsbr_thread_online(dp->qsbr, 0);
+	testbed_free(side->tb);
+}
+
+static void two_workers_that_ask_for_the_same_make_one_entry(void **state)
+{
+	struct testbed *tb = north();
+	struct resolver *r = tb->dp.resolver;
+	struct side side[2] = {{.tb = tb, .seed = 0}, {.tb = tb, .seed = 1}};
+
+	(void)state;
+	rte_rcu_qsbr_thread_offline(tb->dp.qsbr, 0);
+	for (uint16_t i = 0; i < 2; i++)
+		start(&side[i], (uint16_t)(i + 1), side_asks);
+	for (uint16_t i = 0; i < 2; i++)
+		pthread_join(side[i].thread, NULL);
+	for (uint32_t i = 1; i <= SAME; i++) {
+		struct ip_addr ip = {4, {203, 1, (uint8_t)(i >> 8), (uint8_t)i}};
+		struct neighbour_key key = hop_key(ext(tb), &ip);
+
+		assert_int_equal(entries_of(r, &key), 1);
+	}
+	assert_int_equal(r->in_use, SAME);
+	finish(side);
 }
 
 static bool is_busy(const struct side *side)
@@ -315,7 +409,7 @@ static void two_workers_and_time_agree_on_the_table(void **state)
 	weft_resolver_tick(r, now);
 	rte_rcu_qsbr_thread_offline(tb->dp.qsbr, 0);
 	for (uint16_t i = 0; i < 2; i++)
-		start(&side[i], (uint16_t)(i + 1));
+		start(&side[i], (uint16_t)(i + 1), side_runs);
 	// Time flies: hops fail, go and are refreshed while they are used.
 	for (uint32_t i = 0; i < RACE_TICKS || (!is_busy(side) && i < 50 * RACE_TICKS); i++) {
 		weft_resolver_tick(r, now += 7000);
@@ -344,14 +438,8 @@ static void two_workers_and_time_agree_on_the_table(void **state)
 	assert_int_equal(r->in_use, 0);
 	for (size_t i = 0; i < NEXT_HOPS; i++)
 		assert_int_equal(r->hops[i].word, HOP_FREE);
-	tb->dp.n_workers = 1;
-	for (uint16_t i = 0; i < 2; i++) {
-		tb->dp.workers[i + 1] = NULL;
-		weft_worker_stop(side[i].w);
-	}
-	rte_rcu_qsbr_thread_online(tb->dp.qsbr, 0);
 	assert_int_equal(rte_mempool_avail_count(tb->dp.pool), before);
-	testbed_free(tb);
+	finish(side);
 }
 
 int main(void)
@@ -363,6 +451,8 @@ int main(void)
 		cmocka_unit_test(entry_is_reused_only_after_everyone_was_quiescent),
 		cmocka_unit_test(another_router_goes_on_asking_when_the_first_has_gone),
 		cmocka_unit_test(address_that_the_plan_has_got_is_not_asked_for_any_more),
+		cmocka_unit_test(refreshing_many_is_spread_over_time),
+		cmocka_unit_test(two_workers_that_ask_for_the_same_make_one_entry),
 		cmocka_unit_test(two_workers_and_time_agree_on_the_table),
 	};
 
