@@ -6,8 +6,10 @@
 // whole new object, except for address sets, whose members change one by one (a set may have 100,000s of members).
 //
 // Which objects are in the plan: the ports bound to this host; the networks, subnets and rule sets they use; the sets
-// those rule sets name; the neighbours (every known address) of those networks. A network is also in use when a router joins it to
-// one that is.
+// those rule sets name; the neighbours (every known address) of those networks; the routers that those ports can reach, with the networks that
+// they join; of those routers' floating IPs the ones that this node translates, and their forwardings. Routers that are on an external network
+// and have no port of this host behind them are other nodes', so neither they nor their addresses there are in the plan: such an address is asked
+// for on the wire.
 //
 // Ownership  a batch owns its objects; a datapath copies what it keeps
 // Threads    one (the control thread)
@@ -145,7 +147,8 @@ struct plan_port {
 	char hostname[64];
 };
 
-// A known address of a network: answered in ARP and ND, and where its packets go.
+// A known address of a network: answered in ARP and ND, and where its packets go. On an external network also the addresses of
+// the gateways and floating IPs of the plan; port_id is then the port that holds the address.
 struct plan_neighbour {
 	char network_id[WEFT_ID_LEN + 1];
 	struct ip_addr ip;

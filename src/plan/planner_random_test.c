@@ -33,11 +33,13 @@ static int pick_at(const struct object *o, void *arg)
 	return 1;
 }
 
-// A random object's id; "" when there is none.
+// A random object's id; "" when there is none. The oldest ones more often, so that objects have much to do with each other.
 static const char *pick(const struct cloud *c, enum resource type, struct pick *p)
 {
 	size_t n = weft_model_count(c->model, type);
 
+	if (n > 4 && rng(2) == 0)
+		n = 4;
 	*p = (struct pick) {.left = n == 0 ? 0 : rng(n)};
 	weft_model_each(c->model, type, pick_at, p);
 	return p->id;
@@ -99,6 +101,9 @@ static json_t *random_port(struct cloud *c, bool created)
 			json_object_set_new(body, "allowed_address_pairs", json_array());
 		}
 	}
+	if (rng(10) == 0)
+		json_object_set_new(body, "mac_address",
+				    json_sprintf("fa:16:3e:00:%02x:%02x", rng(256), rng(256)));
 	if (created && rng(8) == 0)
 		json_object_set_new(body, "device_owner", json_string("network:dhcp"));
 	return body;
@@ -128,24 +133,110 @@ static json_t *random_rule(struct cloud *c)
 	return body;
 }
 
+static json_t *random_network(void)
+{
+	json_t *body = json_pack("{s:i}", "mtu", 1300 + (int)rng(3) * 50);
+
+	if (rng(2) == 0)
+		json_object_set_new(body, "router:external", json_true());
+	return body;
+}
+
+static json_t *random_subnet(struct cloud *c)
+{
+	static const char *const modes[] = {"slaac", "dhcpv6-stateless", "dhcpv6-stateful"};
+	const char *mode = any_of(modes, 3);
+	struct pick p;
+	const char *network = pick(c, RES_NETWORK, &p);
+	uint32_t n = rng(8);
+	json_t *body;
+
+	// Room for several gateways beside the pool.
+	if (n < 6)
+		return json_pack("{s:s, s:i, s:o, s:[{s:o, s:o}]}", "network_id", network,
+				 "ip_version", 4, "cidr", json_sprintf("10.%u.0.0/24", n),
+				 "allocation_pools", "start", json_sprintf("10.%u.0.10", n), "end",
+				 json_sprintf("10.%u.0.240", n));
+	body = json_pack("{s:s, s:i, s:o}", "network_id", network, "ip_version", 6, "cidr",
+			 json_sprintf("2001:db8:%u::/64", rng(3)));
+	if (rng(2) == 0)
+		json_object_set_new(body, "gateway_ip", json_string("fe80::1"));
+	if (rng(2) == 0)
+		json_object_set_new(body, "ipv6_address_mode", json_string(mode));
+	if (rng(3) > 0)
+		json_object_set_new(body, "ipv6_ra_mode", json_string(mode));
+	return body;
+}
+
+static json_t *random_gateway(struct cloud *c)
+{
+	struct pick p;
+
+	if (rng(4) == 0)
+		return json_null();
+	return json_pack("{s:s, s:b}", "network_id", pick(c, RES_NETWORK, &p), "enable_snat",
+			 rng(3) > 0);
+}
+
+static json_t *random_router(struct cloud *c)
+{
+	json_t *body = json_pack("{s:s}", "name", "r");
+
+	if (rng(2) == 0)
+		json_object_set_new(body, "external_gateway_info", random_gateway(c));
+	return body;
+}
+
+static json_t *random_target(struct cloud *c)
+{
+	struct pick p;
+
+	return rng(4) == 0 ? json_null() : json_string(pick(c, RES_PORT, &p));
+}
+
+static json_t *random_forwarding(struct cloud *c, bool created)
+{
+	uint32_t first = 1 + rng(50), n = rng(3);
+	const struct object *port;
+	struct pick p;
+	json_t *body = json_pack("{s:o, s:o}", "external_port_range",
+				 json_sprintf("%u:%u", first, first + n), "internal_port_range",
+				 json_sprintf("%u:%u", first + 1000, first + 1000 + n));
+
+	if (!created)
+		return body;
+	json_object_set_new(body, "protocol", json_string(rng(2) == 0 ? "tcp" : "udp"));
+	json_object_set_new(body, "floatingip_id", json_string(pick(c, RES_FLOATING_IP, &p)));
+	json_object_set_new(body, "internal_port_id", json_string(pick(c, RES_PORT, &p)));
+	port = weft_model_get(c->model, RES_PORT, p.id);
+	if (port != NULL)
+		json_object_set(
+			body, "internal_ip_address",
+			json_object_get(json_array_get(json_object_get(port->attr, "fixed_ips"), 0),
+					"ip_address"));
+	return body;
+}
+
 static json_t *random_new(struct cloud *c, enum resource type)
 {
-	static const char *const cidrs[] = {"10.0.0.0/24", "10.2.0.0/24", "2001:db8::/64"};
 	struct pick p;
-	const char *cidr;
 
 	switch (type) {
 	case RES_NETWORK:
-		return json_pack("{s:i}", "mtu", 1300 + (int)rng(3) * 50);
+		return random_network();
 	case RES_SUBNET:
-		cidr = any_of(cidrs, 3);
-		return json_pack("{s:s, s:s, s:i}", "network_id", pick(c, RES_NETWORK, &p), "cidr",
-				 cidr, "ip_version", strchr(cidr, ':') != NULL ? 6 : 4);
+		return random_subnet(c);
 	case RES_PORT:
 		return random_port(c, true);
 	case RES_SECURITY_GROUP:
-	case RES_ROUTER:
 		return json_pack("{s:s}", "name", "g");
+	case RES_ROUTER:
+		return random_router(c);
+	case RES_FLOATING_IP:
+		return json_pack("{s:s, s:o}", "floating_network_id", pick(c, RES_NETWORK, &p),
+				 "port_id", random_target(c));
+	case RES_PORT_FORWARDING:
+		return random_forwarding(c, true);
 	case RES_SECURITY_GROUP_RULE:
 		return random_rule(c);
 	default:
@@ -166,7 +257,7 @@ static int change_addresses(struct cloud *c, const char *id)
 	return ret;
 }
 
-// An interface comes or goes, or a route, or the router is switched off.
+// An interface comes or goes, or a route, or the gateway, or the router is switched off.
 static int change_router(struct cloud *c, const char *id)
 {
 	struct pick p;
@@ -176,8 +267,11 @@ static int change_router(struct cloud *c, const char *id)
 	if (rng(6) == 0)
 		body = json_pack("{s:b}", "admin_state_up", (int)rng(2));
 	else if (rng(6) == 0)
-		body = json_pack("{s:[{s:s, s:s}]}", "routes", "destination", "10.9.0.0/16",
-				 "nexthop", rng(2) == 0 ? "10.0.0.9" : "10.2.0.9");
+		body = json_pack("{s:[{s:s, s:s}]}", "routes", "destination",
+				 rng(2) == 0 ? "10.9.0.0/16" : "0.0.0.0/0", "nexthop",
+				 rng(2) == 0 ? "10.1.0.9" : "10.2.0.9");
+	else if (rng(2) == 0)
+		body = json_pack("{s:o}", "external_gateway_info", random_gateway(c));
 	else
 		body = NULL;
 	if (body != NULL) {
@@ -191,6 +285,21 @@ static int change_router(struct cloud *c, const char *id)
 	}
 	json_decref(body);
 	return ret;
+}
+
+static json_t *random_subnet_change(struct cloud *c, const char *id)
+{
+	const char *cidr = json_string_value(
+		json_object_get(weft_model_get(c->model, RES_SUBNET, id)->attr, "cidr"));
+	bool is_v4 = strchr(cidr, ':') == NULL;
+
+	if (rng(2) == 0)
+		return json_pack("{s:b}", "enable_dhcp", (int)rng(2));
+	if (rng(4) == 0)
+		return json_pack("{s:n}", "gateway_ip");
+	return json_pack("{s:o}", "gateway_ip",
+			 is_v4 ? json_sprintf("10.%c.0.%u", cidr[3], 250 + rng(3))
+			       : json_sprintf("fe80::%u", 1 + rng(3)));
 }
 
 static int update(struct cloud *c, enum resource type, const char *id)
@@ -207,7 +316,11 @@ static int update(struct cloud *c, enum resource type, const char *id)
 	else if (type == RES_NETWORK)
 		body = json_pack("{s:i}", "mtu", 1300 + (int)rng(3) * 50);
 	else if (type == RES_SUBNET)
-		body = json_pack("{s:b}", "enable_dhcp", (int)rng(2));
+		body = random_subnet_change(c, id);
+	else if (type == RES_FLOATING_IP)
+		body = json_pack("{s:o}", "port_id", random_target(c));
+	else if (type == RES_PORT_FORWARDING)
+		body = random_forwarding(c, false);
 	else if (type == RES_SECURITY_GROUP)
 		body = json_pack("{s:b}", "stateful", (int)rng(2));
 	else
@@ -219,19 +332,15 @@ static int update(struct cloud *c, enum resource type, const char *id)
 
 static int random_step(struct cloud *c)
 {
-	// Ports and rules are what happens most.
-	static const enum resource types[] = {RES_NETWORK,
-					      RES_SUBNET,
-					      RES_PORT,
-					      RES_PORT,
-					      RES_PORT,
-					      RES_SECURITY_GROUP,
-					      RES_ADDRESS_GROUP,
-					      RES_SECURITY_GROUP_RULE,
-					      RES_SECURITY_GROUP_RULE,
-					      RES_ROUTER,
-					      RES_ROUTER};
-	enum resource type = types[rng(11)];
+	// Ports, rules and what routers do are what happens most.
+	static const enum resource types[] = {
+		RES_NETWORK,	    RES_SUBNET,	       RES_SUBNET,
+		RES_PORT,	    RES_PORT,	       RES_PORT,
+		RES_SECURITY_GROUP, RES_ADDRESS_GROUP, RES_SECURITY_GROUP_RULE,
+		RES_ROUTER,	    RES_ROUTER,	       RES_SECURITY_GROUP_RULE,
+		RES_FLOATING_IP,    RES_FLOATING_IP,   RES_PORT_FORWARDING,
+	};
+	enum resource type = types[rng(15)];
 	uint32_t what = rng(8);
 	struct pick p;
 	json_t *body;
@@ -250,12 +359,48 @@ static int random_step(struct cloud *c)
 	return weft_txn_delete(c->txn, &admin, type, p.id, &c->err);
 }
 
-static size_t run_history(uint64_t seed, unsigned int transactions)
+// What the histories put into the plan and took from it.
+struct seen {
+	size_t stored;
+	size_t changes[PLAN_DEL + 1][PLAN_FORWARDING + 1];
+};
+
+static void see(const struct cloud *c, struct seen *seen)
+{
+	seen->stored++;
+	for (size_t i = 0; i < c->last.n; i++)
+		seen->changes[c->last.changes[i].op][c->last.changes[i].kind]++;
+}
+
+// Two networks outside and two inside, each with a subnet, and a router between each two of them: where histories begin.
+static void furnish(struct cloud *c)
+{
+	const char *networks[4], *subnet;
+
+	for (int i = 0; i < 4; i++) {
+		networks[i] =
+			add(c, RES_NETWORK, "{'router:external': %s}", i < 2 ? "true" : "false");
+		subnet = add(c, RES_SUBNET,
+			     "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.%d.0.0/24', "
+			     "'allocation_pools': [{'start': '10.%d.0.10', 'end': '10.%d.0.240'}]}",
+			     networks[i], i, i, i);
+		if (i < 2)
+			continue;
+		join(c,
+		     add(c, RES_ROUTER, "{'external_gateway_info': {'network_id': '%s'}}",
+			 networks[i - 2]),
+		     "subnet_id", subnet, true);
+		for (int n = 0; n < 2; n++)
+			add(c, RES_PORT, "{'network_id': '%s'}", networks[i]);
+	}
+}
+
+static void run_history(uint64_t seed, unsigned int transactions, struct seen *seen)
 {
 	struct cloud *c = cloud_new();
-	size_t stored = 0;
 
 	rng_state = seed * 2862933555777941757u + 3037000493u;
+	furnish(c);
 	for (unsigned int i = 0; i < transactions; i++) {
 		int ret = 0;
 
@@ -264,7 +409,7 @@ static size_t run_history(uint64_t seed, unsigned int transactions)
 			ret = random_step(c);
 		if (ret == 0 && rng(4) > 0) {
 			commit(c);
-			stored++;
+			see(c, seen);
 		} else {
 			if (ret == 0)
 				abort_after_apply(c);
@@ -275,18 +420,21 @@ static size_t run_history(uint64_t seed, unsigned int transactions)
 	}
 	assert_plan_is_right(c);
 	cloud_free(c);
-	return stored;
 }
 
 static void the_incremental_plan_equals_the_plan_from_scratch(void **state)
 {
-	size_t stored = 0;
+	struct seen seen = {0};
 
 	(void)state;
-	for (uint64_t seed = 1; seed <= 100; seed++)
-		stored += run_history(seed, 200);
-	// Histories of refusals only would prove nothing.
-	assert_true(stored > 100 * 200 / 4);
+	for (uint64_t seed = 1; seed <= 200; seed++)
+		run_history(seed, 300, &seen);
+	// Histories of refusals only, or where nothing comes together, would prove nothing.
+	assert_true(seen.stored > 200 * 300 / 4);
+	for (int kind = 0; kind <= PLAN_FORWARDING; kind++) {
+		assert_true(seen.changes[PLAN_PUT][kind] > 100);
+		assert_true(seen.changes[PLAN_DEL][kind] > 50);
+	}
 }
 
 int main(void)

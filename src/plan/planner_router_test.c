@@ -109,6 +109,16 @@ static void routes_and_admin_state_follow(void **state)
 	cloud_free(s.c);
 }
 
+static void interface_that_names_this_host_is_no_port_of_it(void **state)
+{
+	struct chain s = chain_new();
+
+	(void)state;
+	set(s.c, RES_PORT, s.inner, "{'binding:host_id': '" HOST "'}");
+	assert_int_equal(weft_map_count(s.c->mirror.objects), 0);
+	cloud_free(s.c);
+}
+
 static void interface_that_is_switched_off_is_left_out(void **state)
 {
 	struct chain s = chain_new();
@@ -180,6 +190,7 @@ int main(void)
 		cmocka_unit_test(last_local_port_takes_all_with_it),
 		cmocka_unit_test(interface_that_goes_cuts_off_what_is_behind_it),
 		cmocka_unit_test(routes_and_admin_state_follow),
+		cmocka_unit_test(interface_that_names_this_host_is_no_port_of_it),
 		cmocka_unit_test(interface_that_is_switched_off_is_left_out),
 		cmocka_unit_test(an_interface_with_ipv6_also_has_its_link_local_address),
 	};

@@ -99,6 +99,17 @@ static inline void mirror_check(const struct mirror *m, const struct plan_change
 	}
 }
 
+// A deletion says what the object was part of.
+static inline void mirror_check_name(const struct plan_change *c, const void *old)
+{
+	if (c->kind == PLAN_SUBNET)
+		assert_string_equal(c->subnet->network_id,
+				    ((const struct plan_subnet *)old)->network_id);
+	if (c->kind == PLAN_FORWARDING)
+		assert_string_equal(c->forwarding->floating_id,
+				    ((const struct plan_forwarding *)old)->floating_id);
+}
+
 static inline void mirror_apply(struct mirror *m, const struct plan_batch *b)
 {
 	char key[256];
@@ -118,6 +129,7 @@ static inline void mirror_apply(struct mirror *m, const struct plan_batch *b)
 		} else {
 			if (old == NULL)
 				fail_msg("%s is deleted but was not there", key);
+			mirror_check_name(c, old);
 			weft_map_del(m->objects, key);
 		}
 		weft_plan_object_free(c->kind, old);
