@@ -18,7 +18,8 @@ struct place {
 	size_t line;
 	char section[64];
 	struct config *config;
-	size_t *seen; // by key: the line where it was given
+	size_t *seen;	     // by key: the line where it was given
+	size_t physical[32]; // the same of physical networks
 	struct err *err;
 };
 
@@ -220,6 +221,63 @@ static char *trim(char *s)
 	return s;
 }
 
+static char *copy_of(const char *s)
+{
+	char *copy = strdup(s);
+
+	if (copy == NULL)
+		abort();
+	return copy;
+}
+
+static void add_physical(struct config *c, const char *name, const char *device)
+{
+	size_t n = c->n_physical + 1;
+
+	c->physical = realloc(c->physical, n * sizeof(*c->physical));
+	c->physical_names = realloc(c->physical_names, n * sizeof(*c->physical_names));
+	if (c->physical == NULL || c->physical_names == NULL)
+		abort();
+	c->physical[n - 1] = (struct datapath_physical) {copy_of(name), copy_of(device)};
+	c->physical_names[n - 1] = c->physical[n - 1].name;
+	c->n_physical = n;
+}
+
+// A physical network's name is a key of its own.
+static int take_physical(struct place *at, const char *name, const char *device)
+{
+	struct config *c = at->config;
+
+	if (name[0] == '\0' || strlen(name) > 31 || strpbrk(name, " \t") != NULL)
+		return fail_at(
+			at,
+			"physical network \"%.60s\": allowed is a name of 1 to 31 characters "
+			"without blanks",
+			name);
+	if (device[0] == '\0' || strlen(device) > 200)
+		return fail_at(
+			at,
+			"physical network %s = %.60s: allowed is a kernel interface's name, or a "
+			"DPDK device and its arguments (at most 200 characters)",
+			name, device);
+	for (size_t i = 0; i < c->n_physical; i++) {
+		if (strcmp(c->physical[i].name, name) == 0)
+			return fail_at(at, "[physical] %s is given twice: line %zu has it too",
+				       name, at->physical[i]);
+		if (strcmp(c->physical[i].device, device) == 0)
+			return fail_at(at,
+				       "[physical] %s: device %.60s is physical network %s's "
+				       "already (line %zu)",
+				       name, device, c->physical[i].name, at->physical[i]);
+	}
+	if (c->n_physical == sizeof(at->physical) / sizeof(*at->physical))
+		return fail_at(at, "[physical] %s: there can be %zu physical networks", name,
+			       c->n_physical);
+	at->physical[c->n_physical] = at->line;
+	add_physical(c, name, device);
+	return 0;
+}
+
 static int take_key(struct place *at, const char *name, const char *value)
 {
 	char names[512];
@@ -236,10 +294,7 @@ static int take_key(struct place *at, const char *name, const char *value)
 		return set_value(at, k, value);
 	}
 	if (strcmp(at->section, "physical") == 0)
-		return fail_at(at,
-			       "physical network %.60s: physical networks come later and are not "
-			       "built in this version",
-			       name);
+		return take_physical(at, name, value);
 	return fail_at(at, "[%s] has no key \"%.60s\"; there are %s", at->section, name,
 		       known_names(at->section, names, sizeof(names)));
 }
@@ -427,5 +482,11 @@ void weft_config_fini(struct config *c)
 		if (is_text(&weft_config_keys[i]))
 			free(*text_field(c, &weft_config_keys[i]));
 	}
+	for (size_t i = 0; i < c->n_physical; i++) {
+		free((char *)c->physical[i].name);
+		free((char *)c->physical[i].device);
+	}
+	free(c->physical);
+	free(c->physical_names);
 	*c = (struct config) {0};
 }

@@ -43,6 +43,10 @@ struct config {
 	// [metadata]
 	char *metadata_url, *metadata_secret_file;
 	uint32_t metadata_timeout;
+	// [physical], in the file's order; the names again by themselves
+	size_t n_physical;
+	struct datapath_physical *physical;
+	const char **physical_names;
 	// [tunnel]
 	char *local_ip, *tunnel_device;
 };

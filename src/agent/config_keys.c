@@ -13,14 +13,29 @@
 		"datapath", #name, FORM_NUMBER, AT(timeouts.name), seconds, NULL, 1, 2000000, help \
 	}
 
+static const struct config_example physical_lines[] = {
+	{"physnet1 = eth1",
+	 "A kernel interface of weftd's network namespace. weftd takes it away from the host's own "
+	 "stack, as it does a VM's; it may come later, go and come back."},
+	{"physnet2 = 0000:03:00.0",
+	 "A DPDK device by its bus address, with its arguments after a comma if it needs any."},
+	{"physnet3 = net_af_packet0,iface=eth2",
+	 "A virtual DPDK device: its driver's name and arguments."},
+	{NULL, NULL},
+};
+
 const struct config_section weft_config_sections[] = {
-	{"node", "This node."},
-	{"api", "The Neutron API, the operator's API and the metrics."},
-	{"store", "Where networks, ports and groups are kept."},
-	{"datapath", "What carries the packets."},
-	{"physical", "Physical networks. They come later; no key is known yet."},
-	{"metadata", "The metadata service: 169.254.169.254 for every VM that has IPv4."},
-	{"tunnel", "Tunnels between nodes. They come later; keys are refused."},
+	{"node", "This node.", NULL},
+	{"api", "The Neutron API, the operator's API and the metrics.", NULL},
+	{"store", "Where networks, ports and groups are kept.", NULL},
+	{"datapath", "What carries the packets.", NULL},
+	{"physical",
+	 "Physical networks, a line for each: the name that provider:physical_network of flat and VLAN "
+	 "networks has, and the device that leads there. A flat network has the device's untagged frames, "
+	 "a VLAN network those with its tag. At most 32.",
+	 physical_lines},
+	{"metadata", "The metadata service: 169.254.169.254 for every VM that has IPv4.", NULL},
+	{"tunnel", "Tunnels between nodes. They come later; keys are refused.", NULL},
 };
 const size_t weft_config_n_sections = sizeof(weft_config_sections) / sizeof(*weft_config_sections);
 

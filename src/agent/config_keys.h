@@ -30,8 +30,14 @@ struct config_key {
 extern const struct config_key weft_config_keys[];
 extern const size_t weft_config_n_keys;
 
+// Where any name may be a key: what such a line is, for people. The last one has left = NULL.
+struct config_example {
+	const char *left, *help;
+};
+
 struct config_section {
 	const char *name, *help;
+	const struct config_example *examples; // NULL: it has keys of the table only
 };
 
 extern const struct config_section weft_config_sections[];

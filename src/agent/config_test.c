@@ -128,7 +128,37 @@ static void what_is_not_built_yet_says_so(void **state)
 	refuse("[store]\ntype = etcd\n", "t:2: ", "not built in this version");
 	refuse("[store]\nendpoints = http://127.0.0.1:2379\n", "t:2: ", "etcd");
 	refuse("[tunnel]\nlocal_ip = 192.0.2.1/24\n", "t:2: ", "tunnels");
-	refuse("[physical]\nphysnet1 = eth1\n", "t:2: ", "physnet1");
+}
+
+static void physical_networks_are_lines_of_name_and_device(void **state)
+{
+	static const char text[] = "[physical]\n"
+				   "physnet1 = eth1\n"
+				   "ext = net_af_packet0,iface=eth2 ; a comment\n";
+	struct datapath_config dp;
+	struct config c = read_config(text);
+
+	(void)state;
+	dp = weft_config_datapath(&c);
+	assert_int_equal(dp.n_physical, 2);
+	assert_string_equal(dp.physical[0].name, "physnet1");
+	assert_string_equal(dp.physical[0].device, "eth1");
+	assert_string_equal(c.physical_names[1], "ext");
+	assert_string_equal(dp.physical[1].device, "net_af_packet0,iface=eth2");
+	assert_true(datapath_is_interface(dp.physical[0].device));
+	assert_false(datapath_is_interface(dp.physical[1].device));
+	assert_false(datapath_is_interface("0000:03:00.0"));
+	weft_config_fini(&c);
+}
+
+static void physical_networks_that_cannot_be_are_refused(void **state)
+{
+	(void)state;
+	refuse("[physical]\nphysnet1 =\n", "t:2: ", "DPDK device");
+	refuse("[physical]\na = eth1\nb = eth2\na = eth3\n", "t:4: ", "line 2");
+	refuse("[physical]\na = eth1\nb = eth1\n", "t:3: ", "physical network a's");
+	refuse("[physical]\ntwo words = eth1\n", "t:2: ", "without blanks");
+	refuse("[physical]\nabcdefghijklmnopqrstuvwxyz012345 = eth1\n", "t:2: ", "31 characters");
 }
 
 static void an_open_address_needs_tokens_and_tls(void **state)
@@ -187,6 +217,8 @@ int main(void)
 		cmocka_unit_test(a_bad_value_is_refused_with_what_is_allowed),
 		cmocka_unit_test(a_key_given_twice_is_refused_with_both_lines),
 		cmocka_unit_test(what_is_not_built_yet_says_so),
+		cmocka_unit_test(physical_networks_are_lines_of_name_and_device),
+		cmocka_unit_test(physical_networks_that_cannot_be_are_refused),
 		cmocka_unit_test(an_open_address_needs_tokens_and_tls),
 		cmocka_unit_test(a_binary_file_is_refused),
 		cmocka_unit_test(a_missing_file_is_named),

@@ -34,6 +34,8 @@ struct datapath_config weft_config_datapath(const struct config *c)
 		.run_dir = c->run_dir,
 		.vhostuser_connect = c->vhostuser_mode != 0,
 		.vhostuser_group = group,
+		.n_physical = c->n_physical,
+		.physical = c->physical,
 		.workers = c->workers,
 		.cores = c->cores,
 		.poll = c->poll,
@@ -154,6 +156,14 @@ void weft_config_man(struct text *out)
 		for (size_t k = 0; k < weft_config_n_keys; k++) {
 			if (strcmp(weft_config_keys[k].section, s->name) == 0)
 				man_key(out, &weft_config_keys[k]);
+		}
+		for (const struct config_example *e = s->examples; e != NULL && e->left != NULL;
+		     e++) {
+			weft_text_add(out, ".TP\n.B ");
+			man_text(out, e->left);
+			weft_text_add(out, "\n");
+			man_text(out, e->help);
+			weft_text_add(out, "\n");
 		}
 	}
 	weft_text_add(out, "%s", man_tail);

@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,13 +19,14 @@
 struct link {
 	UT_hash_handle hh;
 	int ifindex;
-	char name[LINK_NAME_LEN + 1];
+	char name[IFNAMSIZ];
 	uint32_t seen; // the dump that saw it last
 };
 
 struct link_watch {
 	int fd;
 	struct event *event;
+	link_wanted wanted;
 	link_changed changed;
 	void *arg;
 	struct link *links; // by index
@@ -55,13 +57,13 @@ static void link_is(struct link_watch *w, int ifindex, const char *name)
 	}
 	if (l != NULL)
 		forget(w, l);
-	if (!weft_link_is_tap(name))
+	if (!w->wanted(w->arg, name))
 		return;
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
 		abort();
 	l->ifindex = ifindex;
-	memcpy(l->name, name, sizeof(l->name));
+	snprintf(l->name, sizeof(l->name), "%s", name);
 	l->seen = w->dump;
 	HASH_ADD_INT(w->links, ifindex, l);
 	w->changed(w->arg, l->name, ifindex);
@@ -192,14 +194,15 @@ static int open_socket(struct link_watch *w, struct err *err)
 	return 0;
 }
 
-int weft_link_watch_start(struct event_base *loop, link_changed changed, void *arg,
-			  struct link_watch **out, struct err *err)
+int weft_link_watch_start(struct event_base *loop, link_wanted wanted, link_changed changed,
+			  void *arg, struct link_watch **out, struct err *err)
 {
 	struct link_watch *w = calloc(1, sizeof(*w));
 	int ret;
 
 	if (w == NULL)
 		abort();
+	w->wanted = wanted;
 	w->changed = changed;
 	w->arg = arg;
 	ret = open_socket(w, err);

@@ -23,6 +23,12 @@ struct bench {
 	int changes;
 };
 
+static bool is_tap(void *arg, const char *name)
+{
+	(void)arg;
+	return weft_link_is_tap(name);
+}
+
 static void changed(void *arg, const char *name, int ifindex)
 {
 	struct bench *b = arg;
@@ -80,7 +86,7 @@ static struct bench *started(void **state)
 		print_message("no right to make a network namespace\n");
 		skip();
 	}
-	if (weft_link_watch_start(b->loop, changed, b, &b->watch, &err) != 0)
+	if (weft_link_watch_start(b->loop, is_tap, changed, b, &b->watch, &err) != 0)
 		fail_msg("%s", err.msg);
 	return b;
 }

@@ -125,6 +125,8 @@ static int start_model(struct daemon *d, struct err *err)
 		.vhostuser_mode = weft_config_vhostuser_mode(&d->config),
 		.run_dir = d->config.run_dir,
 		.default_mtu = 1500,
+		.physical_networks = d->config.physical_names,
+		.n_physical_networks = d->config.n_physical,
 	};
 
 	uint64_t began_ms = weft_now_ms();
@@ -249,10 +251,34 @@ static void stop_plan(struct daemon *d)
 	weft_planner_free(d->planner);
 }
 
+static bool is_physical(const struct daemon *d, const char *name)
+{
+	for (size_t i = 0; i < d->config.n_physical; i++) {
+		if (datapath_is_interface(d->config.physical[i].device) &&
+		    strcmp(d->config.physical[i].device, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool wants_link(void *arg, const char *name)
+{
+	return weft_link_is_tap(name) || is_physical(arg, name);
+}
+
+static void on_link(void *arg, const char *name, int ifindex)
+{
+	struct daemon *d = arg;
+
+	if (is_physical(d, name))
+		d->ops->interface_changed(d->datapath, name);
+	else
+		weft_links_interface_changed(d->links, name, ifindex);
+}
+
 static int start_watch(struct daemon *d, struct err *err)
 {
-	int ret = weft_link_watch_start(d->loop, weft_links_interface_changed, d->links, &d->watch,
-					err);
+	int ret = weft_link_watch_start(d->loop, wants_link, on_link, d, &d->watch, err);
 
 	// After a restart VMs are waiting: most nodes have all their ports back before the API answers.
 	if (ret == 0)

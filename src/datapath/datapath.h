@@ -9,8 +9,10 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -42,6 +44,14 @@ struct datapath_timeouts {
 struct datapath_physical {
 	const char *name, *device;
 };
+
+// Every text that can be an interface's name is one; DPDK's are a bus address ("0000:03:00.0") or a driver's name
+// ("net_af_packet0,iface=eth2").
+static inline bool datapath_is_interface(const char *device)
+{
+	return strlen(device) < 16 && strpbrk(device, ":,/ ") == NULL &&
+	       strncmp(device, "net_", 4) != 0;
+}
 
 struct datapath_config {
 	const char *run_dir; // where vhost-user sockets are, by the port's vif_name
@@ -115,6 +125,9 @@ struct datapath_ops {
 	// That source address of a port of the plan, the same for the port's life; another port gets it again as late as possible.
 	// -ENOENT: no such port.
 	int (*metadata_source)(struct datapath *dp, const char *port_id, struct ip_addr *out);
+
+	// A kernel interface of that name came, went or became another one: a physical network may be on it.
+	void (*interface_changed)(struct datapath *dp, const char *ifname);
 
 	// Judge a frame as if the port had sent it; no side effects. *out (new reference):
 	// {"port":…, "packet": "<text>", "verdict": "forward"|"drop"|"answer"|"flood", "reason": name, "sentence":…,

@@ -127,6 +127,9 @@ extern const size_t weft_n_stages;
 // Run the stages. The verdict is in *j; a stage list that ends without one is a drop.
 void weft_judge(struct judge *j);
 
+// The port that stands for the rest of a provider network, outside the node; NATIVE_NO_PORT = none.
+uint16_t weft_judge_uplink(const struct judge *j, uint32_t network_index);
+
 // FLOOD: the ports to go through; the sender may be among them. Returns how many.
 size_t weft_judge_receivers(const struct judge *j, const uint16_t **ports);
 

@@ -16,6 +16,7 @@
 #include "datapath/native/tables.h"
 #include "datapath/native/tap_host.h"
 #include "datapath/native/trace.h"
+#include "datapath/native/uplink.h"
 #include "datapath/native/worker.h"
 
 // How long a change waits for the workers to have seen it before it reports success.
@@ -84,6 +85,7 @@ static void stop(struct datapath *datapath)
 	weft_announcer_free(dp->announcer);
 	if (dp->vs != NULL)
 		weft_vstore_reclaim(dp->vs);
+	weft_trunks_free(dp);
 	if (dp->tables != NULL)
 		weft_tables_free(dp->tables);
 	if (dp->vs != NULL)
@@ -171,8 +173,10 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 		dp->tables = weft_tables_new(dp, port_gone);
 		dp->resolver = weft_resolver_new(dp);
 		dp->announcer = weft_announcer_new(dp);
-		ret = start_workers(dp, err);
+		ret = weft_trunks_new(dp, config, err);
 	}
+	if (ret == 0)
+		ret = start_workers(dp, err);
 	if (ret != 0) {
 		stop(datapath);
 		return ret;
@@ -223,12 +227,19 @@ static int apply(struct datapath *datapath, const struct plan_batch *batch, stru
 {
 	struct native *dp = native_of(datapath);
 	int ret = weft_tables_apply(dp->tables, batch, err);
+	bool networks = false;
 
+	for (size_t i = 0; ret == 0 && i < batch->n; i++) {
+		if (batch->changes[i].kind != PLAN_NETWORK)
+			continue;
+		networks = true;
+		if (batch->changes[i].op == PLAN_PUT)
+			weft_tables_each_port(dp->tables, fit_interface, batch->changes[i].network);
+	}
+	if (networks)
+		weft_trunks_sync(dp);
 	if (ret == 0)
 		weft_announce_batch(dp, batch);
-	for (size_t i = 0; ret == 0 && i < batch->n; i++)
-		if (batch->changes[i].kind == PLAN_NETWORK && batch->changes[i].op == PLAN_PUT)
-			weft_tables_each_port(dp->tables, fit_interface, batch->changes[i].network);
 	settle(dp);
 	return ret;
 }
@@ -293,6 +304,11 @@ static void tell_up(struct port *p, const struct plan_port *plan, void *arg)
 		dp->on_port(dp->on_port_arg, p->id, up, up ? NULL : "the VM's driver is gone");
 }
 
+static void interface_changed(struct datapath *datapath, const char *ifname)
+{
+	weft_trunks_interface_changed(native_of(datapath), ifname);
+}
+
 static void tick(struct datapath *datapath)
 {
 	struct native *dp = native_of(datapath);
@@ -303,6 +319,7 @@ static void tick(struct datapath *datapath)
 		weft_tables_each_port(dp->tables, tell_up, dp);
 	}
 	weft_tables_learn(dp->tables);
+	weft_trunks_tick(dp);
 	weft_advertiser_tick(weft_tables_advertiser(dp->tables), native_now_ms(dp));
 	weft_resolver_tick(dp->resolver, native_now_ms(dp));
 	weft_announcer_tick(dp->announcer, native_now_ms(dp));
@@ -334,6 +351,7 @@ const struct datapath_ops weft_native_ops = {
 	.apply = apply,
 	.attach = attach,
 	.detach = detach,
+	.interface_changed = interface_changed,
 	.trace = trace,
 	.show = show,
 	.metrics = metrics,

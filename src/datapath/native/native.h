@@ -51,6 +51,7 @@ struct flood_list {
 	size_t n;
 	size_t n_unfiltered; // the ports without port security come first
 	size_t n_asked; // then those with a pair for a whole prefix; both kinds have addresses that are not known
+	uint16_t uplink; // of them, the one that stands for the rest of a provider network; NATIVE_NO_PORT = none
 	uint16_t ports[];
 };
 
@@ -191,6 +192,7 @@ struct announcer; // what routers say there (announce.h)
 
 struct port { // one per index in use
 	uint16_t index;
+	enum port_role role; // of an uplink `id` is its network's
 	char id[WEFT_ID_LEN + 1];
 	struct vslot *policy;	      // struct port_policy
 	_Atomic(struct port_io *) io; // NULL: not attached
@@ -214,7 +216,8 @@ struct tx_queue { // packets of the present burst for one port
 };
 
 struct poll_list {
-	uint16_t n;
+	uint16_t n, n_trunks;
+	struct trunk *trunks[NATIVE_MAX_TRUNKS];
 	struct port *ports[];
 };
 
@@ -334,7 +337,7 @@ struct native {
 
 // ---- Small things used everywhere ------------------------------------------------------------------
 
-// Every drop ends here: counted, sampled, freed.
+// Every drop ends here: counted, sampled, freed. in_port may be NATIVE_NO_PORT.
 void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop reason);
 // Hand a packet to a port's queue; sent at the end of the burst or when the queue is full.
 void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port);

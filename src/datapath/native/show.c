@@ -31,12 +31,15 @@ static void add_network(const void *key, void *value, void *arg)
 	struct native *dp = a[0];
 	const struct flood_list *f =
 		weft_vmap_get(dp->floods, &n->index, weft_vstore_epoch(dp->vs));
+	int uplink = f != NULL && f->uplink != NATIVE_NO_PORT;
 
 	(void)key;
 	json_array_append_new(
-		a[1], json_pack("{s:s,s:I,s:I,s:I}", "id", n->id, "mtu", (json_int_t)n->mtu,
-				"ports", (json_int_t)(f == NULL ? 0 : f->n), "unfiltered_ports",
-				(json_int_t)(f == NULL ? 0 : f->n_unfiltered)));
+		a[1],
+		json_pack("{s:s,s:I,s:I,s:I,s:b}", "id", n->id, "mtu", (json_int_t)n->mtu, "ports",
+			  (json_int_t)(f == NULL ? 0 : f->n) - uplink, "unfiltered_ports",
+			  (json_int_t)(f == NULL ? 0 : f->n_unfiltered) - uplink, "uplink",
+			  uplink));
 }
 
 static json_t *networks(struct native *dp)

@@ -138,7 +138,7 @@ static void learn(struct worker *w, const struct judge *j)
 	const struct mac_owners *owners;
 
 	memcpy(key.mac.b, j->eth + 6, 6);
-	if ((key.mac.b[0] & 1) != 0)
+	if ((key.mac.b[0] & 1) != 0 || native_is_uplink(j->in))
 		return;
 	owners = weft_vmap_get(w->dp->macs, &key, j->epoch);
 	if (owners == NULL

@@ -25,12 +25,18 @@ static enum stage_result flood(struct judge *j, enum flood_to to, enum drop if_n
 	return STAGE_DONE;
 }
 
-static enum stage_result answer(struct judge *j, enum answer what, const struct mac_addr *mac)
+static bool is_gateway(const struct judge *j, const struct mac_addr *mac)
 {
 	struct mac_key key = {.network = j->in->network_index, .mac = *mac};
+
+	return weft_vmap_get(j->dp->gateways, &key, j->epoch) != NULL;
+}
+
+static enum stage_result answer(struct judge *j, enum answer what, const struct mac_addr *mac)
+{
 	char text[WEFT_MAC_STRLEN];
 
-	j->answer_is_router = weft_vmap_get(j->dp->gateways, &key, j->epoch) != NULL;
+	j->answer_is_router = is_gateway(j, mac);
 	j->verdict = VERDICT_ANSWER;
 	j->answer = what;
 	j->answer_mac = *mac;
@@ -82,6 +88,43 @@ static bool may_be_gateway(const struct judge *j, const struct ip_addr *ip)
 	return list != NULL && list->n_unfiltered > 0 && memcmp(ip->b, link_local, 2) != 0;
 }
 
+// Those who may have the address are asked: ports of this node and, for those of others, the uplink.
+static enum stage_result ask_owners(struct judge *j, const struct neighbours *n, enum drop unknown)
+{
+	uint16_t uplink = weft_judge_uplink(j, j->in->network_index);
+	bool asked = false;
+
+	j->n_owners = 0;
+	for (size_t i = 0; i < n->n; i++) {
+		bool remote = n->at[i].port == NATIVE_NO_PORT;
+		uint16_t port = remote ? uplink : n->at[i].port;
+
+		if (port == NATIVE_NO_PORT || port == j->in->index || (remote && asked) ||
+		    j->n_owners == sizeof(j->owners) / sizeof(j->owners[0]))
+			continue;
+		asked = asked || remote;
+		j->owners[j->n_owners++] = port;
+	}
+	return flood(j, FLOOD_OWNERS, unknown);
+}
+
+// Somebody outside asks. What lives on this node is answered; who lives on another one is that node's business, and everybody else
+// may still be behind a port here. Nobody hears of it if nobody has it: such questions are many.
+static enum stage_result resolve_outside(struct judge *j, enum answer what,
+					 const struct ip_addr *target, const struct neighbours *n)
+{
+	if (n == NULL || n->n == 0) {
+		j->asked = *target;
+		return flood(j, FLOOD_ASKED, DROP_SERVICE_DONE);
+	}
+	for (size_t i = 0; i < n->n; i++)
+		if (n->at[i].from_pair)
+			return ask_owners(j, n, DROP_SERVICE_DONE);
+	if (n->at[0].port != NATIVE_NO_PORT || is_gateway(j, &n->at[0].mac))
+		return answer(j, what, &n->at[0].mac);
+	return judge_drop(j, DROP_SERVICE_DONE);
+}
+
 // Who has this address? Common to ARP and ND.
 static enum stage_result resolve(struct judge *j, enum answer what, const struct ip_addr *target,
 				 enum drop unknown)
@@ -92,6 +135,8 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 
 	memcpy(key.ip, target->b, sizeof(key.ip));
 	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
+	if (native_is_uplink(j->in))
+		return resolve_outside(j, what, target, n);
 	if (n == NULL || n->n == 0) {
 		if (is_dhcp_server(j, target) && !may_be_gateway(j, target))
 			return answer(j, what, &weft_service_mac);
@@ -105,12 +150,7 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 			return judge_drop(j, DROP_SERVICE_DONE);
 		return answer(j, what, &n->at[0].mac);
 	}
-	j->n_owners = 0;
-	for (size_t i = 0; i < n->n; i++)
-		if (n->at[i].port != NATIVE_NO_PORT && n->at[i].port != j->in->index &&
-		    j->n_owners < sizeof(j->owners) / sizeof(j->owners[0]))
-			j->owners[j->n_owners++] = n->at[i].port;
-	return flood(j, FLOOD_OWNERS, unknown);
+	return ask_owners(j, n, unknown);
 }
 
 static enum stage_result arp(struct judge *j)

@@ -4,6 +4,7 @@
 // The addresses are the (MAC, prefix) pairs of the plan: fixed IPs, link-local, allowed address pairs.
 // Beside them pass what a host says before it has an address: DHCP from 0.0.0.0, duplicate address detection and
 // MLD reports and router solicitations from "::" (RFC 4861, 4862, 3590), ARP probes (RFC 5227).
+// What comes from a physical network may be from anybody but this node.
 #include "datapath/native/judge.h"
 
 #include <string.h>
@@ -169,9 +170,36 @@ static enum drop check(const struct judge *j)
 	return DROP_ETHERTYPE;
 }
 
+// Is the source this node's own: a port's MAC or a router's? Then somebody outside sends back what came from here. A MAC that an
+// allowed pair gives may be in use outside, too (VRRP).
+static bool is_ours(const struct judge *j)
+{
+	struct mac_key key = {.network = j->in->network_index};
+	const struct mac_owners *owners;
+
+	memcpy(key.mac.b, j->eth + 6, 6);
+	if (weft_vmap_get(j->dp->gateways, &key, j->epoch) != NULL)
+		return true;
+	owners = weft_vmap_get(j->dp->macs, &key, j->epoch);
+	for (uint16_t i = 0; owners != NULL && i < owners->n; i++) {
+		const struct port_policy *p = native_policy(j->dp, owners->ports[i], j->epoch);
+
+		if (p != NULL && weft_mac_equal(&p->plan->mac, &key.mac))
+			return true;
+	}
+	return false;
+}
+
 enum stage_result weft_stage_spoof(struct judge *j)
 {
 	enum drop why;
+
+	if (native_is_uplink(j->in)) {
+		if (is_ours(j))
+			return judge_drop(j, DROP_UPLINK_LOOP);
+		weft_judge_note(j, "anti-spoof", "next", NULL, "from the physical network");
+		return STAGE_NEXT;
+	}
 
 	if (!j->in->plan->filtered) {
 		weft_judge_note(j, "anti-spoof", "next", NULL,

@@ -143,7 +143,7 @@ static void network_put(struct tables *t, const struct plan_network *plan)
 	n->index = weft_tables_network_index(t, plan->id);
 	memcpy(n->id, plan->id, sizeof(n->id));
 	n->mtu = plan->mtu;
-	n->uplink = NATIVE_NO_PORT;
+	n->uplink = weft_tables_uplink_put(t, plan);
 	weft_vmap_put(t->dp->networks, n->id, n);
 	weft_tables_ra_network(t, plan->id);
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
@@ -165,6 +165,7 @@ static void network_del(struct tables *t, const char *id)
 	char key[WEFT_ID_LEN + 1];
 
 	id_key(key, id);
+	weft_tables_uplink_del(t, id);
 	weft_vmap_del(t->dp->networks, key);
 	weft_tables_ra_network(t, id);
 	weft_map_del(t->networks, id);
@@ -313,6 +314,12 @@ static int prepare(struct tables *t, const struct plan_batch *batch, struct rule
 			return weft_fail(err, -ENOSPC,
 					 "port %s: this node has its limit of %d ports",
 					 c->port->id, NATIVE_MAX_PORTS - 1);
+		if (c->kind == PLAN_NETWORK && weft_tables_uplink_is_new(t, c->network) &&
+		    ++new_ports > room)
+			return weft_fail(err, -ENOSPC,
+					 "network %s: this node has its limit of %d ports, and the "
+					 "network's uplink is one",
+					 c->network->id, NATIVE_MAX_PORTS - 1);
 	}
 	return 0;
 }
@@ -333,7 +340,7 @@ static void stage_put(struct tables *t, const struct plan_change *c, struct rule
 		rule_set_put(t, c->rule_set, compiled);
 		break;
 	case PLAN_PORT:
-		weft_tables_port_put(t, c->port);
+		weft_tables_port_put(t, c->port, PORT_VM);
 		break;
 	case PLAN_NEIGHBOUR:
 		weft_tables_neighbour_put(t, c->neighbour);
@@ -441,7 +448,21 @@ void weft_tables_each_port(const struct tables *t,
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
 		struct port_ctl *c = weft_map_value(e);
 
-		visit(c->port, c->plan, arg);
+		if (c->port->role == PORT_VM)
+			visit(c->port, c->plan, arg);
+	}
+}
+
+void weft_tables_each_uplink(const struct tables *t,
+			     void (*visit)(struct port *p, struct trunk *trunk, uint16_t vlan,
+					   void *arg),
+			     void *arg)
+{
+	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
+		struct port_ctl *c = weft_map_value(e);
+
+		if (c->port->role == PORT_UPLINK)
+			visit(c->port, c->trunk, c->vlan, arg);
 	}
 }
 

@@ -18,12 +18,17 @@ void weft_tables_free(struct tables *t); // workers must have stopped
 
 int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct err *err);
 
-// The port of an id, NULL = not in the plan.
+// The port of an id, NULL = not in the plan. A network's id names its uplink.
 struct port *weft_tables_port(const struct tables *t, const char *id);
 const struct plan_port *weft_tables_plan(const struct tables *t, const char *id);
+// The VMs' ports.
 void weft_tables_each_port(const struct tables *t,
 			   void (*visit)(struct port *p, const struct plan_port *plan, void *arg),
 			   void *arg);
+void weft_tables_each_uplink(const struct tables *t,
+			     void (*visit)(struct port *p, struct trunk *trunk, uint16_t vlan,
+					   void *arg),
+			     void *arg);
 void weft_tables_each_rule_set(const struct tables *t,
 			       void (*visit)(const struct plan_rule_set *plan, size_t users,
 					     void *arg),

@@ -37,6 +37,9 @@ static void flood_change(struct tables *t, uint32_t network, uint16_t port,
 				list->ports[list->n++] = old->ports[i];
 		ends[kind] = list->n;
 	}
+	list->uplink = old == NULL ? NATIVE_NO_PORT : old->uplink;
+	if (native_port(t->dp, port)->role == PORT_UPLINK)
+		list->uplink = plan == NULL ? NATIVE_NO_PORT : port;
 	list->n_unfiltered = ends[UNKNOWN_ANY];
 	list->n_asked = ends[UNKNOWN_SOME];
 	if (list->n > 0) {
@@ -199,12 +202,13 @@ static uint16_t index_take(struct tables *t)
 	return index;
 }
 
-static struct port_ctl *port_new(struct tables *t, const char *id)
+static struct port_ctl *port_new(struct tables *t, const char *id, enum port_role role)
 {
 	struct port_ctl *c = weft_tables_alloc(sizeof(*c));
 	struct port *p = weft_tables_alloc(sizeof(*p));
 
 	p->index = index_take(t);
+	p->role = role;
 	weft_session_port_gone(t->dp->sessions, p->index, false);
 	memcpy(p->id, id, strnlen(id, WEFT_ID_LEN));
 	p->worker = (uint16_t)(p->index % t->dp->n_workers);
@@ -247,13 +251,14 @@ static bool has_lost(const struct plan_port *before, const struct plan_port *aft
 	return false;
 }
 
-static struct port_policy *policy_new(struct tables *t, uint16_t index, uint32_t network,
+static struct port_policy *policy_new(struct tables *t, const struct port *port, uint32_t network,
 				      const struct plan_port *plan)
 {
 	struct native *dp = t->dp;
 	struct port_policy *p = weft_tables_alloc(sizeof(*p));
 
-	p->index = index;
+	p->role = port->role;
+	p->index = port->index;
 	p->network_index = network;
 	p->plan = weft_plan_object_copy(PLAN_PORT, plan);
 	p->network = weft_vmap_slot_make(dp->networks, p->plan->network_id);
@@ -270,7 +275,22 @@ static struct port_policy *policy_new(struct tables *t, uint16_t index, uint32_t
 	return p;
 }
 
-void weft_tables_port_put(struct tables *t, const struct plan_port *plan)
+// Only VMs have MACs of their own. (Which ones are behind an uplink nobody knows.)
+static void macs_change(struct tables *t, const struct port_ctl *c, const struct plan_port *before,
+			const struct plan_port *after, uint32_t network)
+{
+	uint16_t index = c->port->index;
+	bool moves = before != NULL && after != NULL && c->network_index != network;
+
+	if (c->port->role != PORT_VM)
+		return;
+	if (before != NULL)
+		owners_change(t, c->network_index, before, moves ? NULL : after, index, false);
+	if (after != NULL)
+		owners_change(t, network, after, moves ? NULL : before, index, true);
+}
+
+void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum port_role role)
 {
 	struct port_ctl *c = weft_map_get(t->ports, plan->id);
 	const struct plan_port *old = c == NULL ? NULL : c->plan;
@@ -280,26 +300,19 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan)
 	uint16_t index;
 
 	if (c == NULL)
-		c = port_new(t, plan->id);
+		c = port_new(t, plan->id, role);
 	index = c->port->index;
 	if (old != NULL && c->network_index != network)
 		flood_change(t, c->network_index, index, NULL);
 	if (old == NULL || c->network_index != network || unknown_of(old) != unknown_of(plan))
 		flood_change(t, network, index, plan);
-	if (old != NULL && c->network_index != network) {
-		owners_change(t, c->network_index, old, NULL, index, false);
-		owners_change(t, network, plan, NULL, index, true);
-	} else {
-		if (old != NULL)
-			owners_change(t, network, old, plan, index, false);
-		owners_change(t, network, plan, old, index, true);
-	}
+	macs_change(t, c, old, plan, network);
 	if (old != NULL && (plan->filtered || c->network_index != network))
 		weft_tables_forget_learned(t, c);
 	users_change(t, old, plan, index);
 	if (old == NULL || has_lost(old, plan))
 		weft_tables_mark(t, index);
-	policy = policy_new(t, index, network, plan);
+	policy = policy_new(t, c->port, network, plan);
 	weft_vmap_put(t->dp->ports, policy->plan->id, policy);
 	c->plan = policy->plan;
 	c->network_index = network;
@@ -316,7 +329,7 @@ void weft_tables_port_del(struct tables *t, const char *id)
 		return;
 	flood_change(t, c->network_index, c->port->index, NULL);
 	weft_tables_forget_learned(t, c);
-	owners_change(t, c->network_index, c->plan, NULL, c->port->index, false);
+	macs_change(t, c, c->plan, NULL, c->network_index);
 	users_change(t, c->plan, NULL, c->port->index);
 	weft_tables_mark(t, c->port->index);
 	weft_vmap_del(t->dp->ports, c->port->id);

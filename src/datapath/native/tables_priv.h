@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables' own structures, shared by tables.c (batches, rule sets, members) and tables_port.c (ports, MACs,
-// neighbours), tables_learn.c, tables_router.c and tables_nat.c.
+// neighbours), tables_learn.c, tables_router.c, tables_nat.c and tables_uplink.c.
 #pragma once
 
 #include "datapath/native/tables.h"
@@ -16,6 +16,8 @@ struct rule_set_ctl {
 
 struct port_ctl {
 	struct port *port;
+	struct trunk *trunk; // of an uplink, with its VLAN
+	uint16_t vlan;
 	struct plan_port *plan; // the present policy's (owned by it)
 	uint32_t network_index;
 	size_t n_learned;
@@ -52,11 +54,15 @@ void weft_tables_commit(struct tables *t); // what is staged, then the marked po
 void weft_tables_mark(struct tables *t, uint16_t port); // bump after the commit
 void weft_tables_mark_all(struct tables *t);
 
-void weft_tables_port_put(struct tables *t, const struct plan_port *plan);
+void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum port_role role);
 void weft_tables_port_del(struct tables *t, const char *id);
 void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
 			      uint16_t port, bool add);
 void weft_tables_forget_learned(struct tables *t, struct port_ctl *c);
+// A network was put, or is about to be deleted: its uplink follows. put: the uplink's index, NATIVE_NO_PORT = it has none.
+uint16_t weft_tables_uplink_put(struct tables *t, const struct plan_network *plan);
+void weft_tables_uplink_del(struct tables *t, const char *network_id);
+bool weft_tables_uplink_is_new(const struct tables *t, const struct plan_network *plan);
 void weft_tables_routers_new(struct tables *t);
 void weft_tables_routers_free(struct tables *t);
 void weft_tables_router_put(struct tables *t, const struct plan_router *plan);

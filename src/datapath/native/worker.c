@@ -15,6 +15,7 @@
 #include "datapath/native/fast.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/slow.h"
+#include "datapath/native/uplink.h"
 
 // Turns without a packet before the worker begins to sleep.
 #define EMPTY_BEFORE_SLEEP 256
@@ -22,6 +23,8 @@
 #define EXPIRE_BUDGET	   32
 // The same in a turn without packets, when there is time.
 #define EXPIRE_BUDGET_IDLE 64
+
+_Thread_local uint16_t weft_thread_number;
 
 // ---- Packets out -----------------------------------------------------------------------------------
 
@@ -42,6 +45,10 @@ static void sample(struct worker *w, const struct rte_mbuf *m, uint16_t in_port,
 void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop reason)
 {
 	w->drops[reason]++;
+	if (unlikely(in_port >= NATIVE_MAX_PORTS)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
 	w->port_drops[in_port][reason]++;
 	// What a local service has consumed (a probe, a report) is counted, but it is no loss.
 	if (reason != DROP_SERVICE_DONE) {
@@ -122,6 +129,8 @@ static uint32_t poll_ports(struct worker *w)
 	struct rte_mbuf *pkts[NATIVE_BURST];
 	uint32_t total = 0;
 
+	for (uint16_t i = 0; i < list->n_trunks; i++)
+		total += weft_trunk_poll(w, list->trunks[i]);
 	for (uint16_t i = 0; i < list->n; i++) {
 		struct port *p = list->ports[i];
 		struct port_io *io = atomic_load_explicit(&p->io, memory_order_acquire);
@@ -195,6 +204,7 @@ static void *thread_main(void *arg)
 	struct worker *w = arg;
 	char name[16];
 
+	weft_thread_number = (uint16_t)(w->id + 1);
 	snprintf(name, sizeof(name), "weft-work-%u", w->id % 1000U);
 	pthread_setname_np(pthread_self(), name);
 	// Naps are tens of microseconds; the kernel's default slack is 50.
@@ -310,9 +320,14 @@ void weft_worker_set_ports(struct native *dp, struct worker *w)
 	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
 		struct port *p = native_port(dp, (uint16_t)i);
 
-		if (p != NULL && p->worker == w->id && atomic_load(&p->io) != NULL)
+		// What comes from a provider network comes through its trunk.
+		if (p != NULL && p->worker == w->id && p->role != PORT_UPLINK &&
+		    atomic_load(&p->io) != NULL)
 			list->ports[list->n++] = p;
 	}
+	for (uint16_t i = 0; i < dp->n_trunks; i++)
+		if (weft_trunk_is_polled_by(dp->trunks[i], w->id))
+			list->trunks[list->n_trunks++] = dp->trunks[i];
 	old = atomic_exchange_explicit(&w->polls, list, memory_order_acq_rel);
 	weft_vstore_retire(dp->vs, old, free);
 }

@@ -10,6 +10,9 @@
 
 #include "datapath/native/native.h"
 
+// Of this thread, among those that send and receive packets: a worker's id + 1, 0 for all others (the control thread).
+extern _Thread_local uint16_t weft_thread_number;
+
 int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **out, struct err *err);
 int weft_worker_start(struct worker *w, struct err *err); // its thread, on its core
 void weft_worker_stop(struct worker *w); // dp->stop must be set if it was started; joins and frees
