@@ -30,9 +30,10 @@ def datapath(request):
 
 
 @pytest.fixture(scope="module")
-def shared_lab(datapath):
-    """One node for a whole file: for tests that make their own networks and leave weftd alone."""
-    lab = Lab(datapath)
+def shared_lab(datapath, request):
+    """One node for a whole file: for tests that make their own networks and leave weftd alone. Its physical networks
+    are those that the file names: PHYSICAL = ["physnet1"]."""
+    lab = Lab(datapath, physical=getattr(request.module, "PHYSICAL", ()))
     yield lab
     lab.close()
 
@@ -45,9 +46,9 @@ def lab(shared_lab):
 
 
 @pytest.fixture
-def own_lab(datapath):
+def own_lab(datapath, request):
     """A node for one test alone: it may restart weftd or break things."""
-    lab = Lab(datapath)
+    lab = Lab(datapath, physical=getattr(request.module, "PHYSICAL", ()))
     yield lab
     lab.close()
 
@@ -56,6 +57,8 @@ def forget(lab):
     for vm in lab.vms:
         vm.netns.close()
     lab.vms.clear()
+    for outside in lab.physical.values():
+        outside.forget()
     forget_routers(lab.api)
     for kind in ("port", "network", "security_group", "address_group"):
         for o in lab.api.list(kind):

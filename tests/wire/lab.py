@@ -3,7 +3,7 @@
 
 The node is a namespace; weftd runs in it with a store and a run directory of its own. A VM is a namespace
 whose eth0 is the other end of a veth pair named tap<11 characters of the port id>, so weftd attaches it as it
-would a QEMU tap. Objects are made through the Neutron API only.
+would a QEMU tap. Physical networks are outside.py's. Objects are made through the Neutron API only.
 """
 import configparser
 import http.client
@@ -18,6 +18,7 @@ import time
 import urllib.parse
 
 from netns import Netns, inside, sh
+from outside import Outside
 from vm import VM
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -115,9 +116,10 @@ class Api:
 
 
 class Lab:
-    """A node under test. datapath: native (ovs-* and linux when they exist)."""
+    """A node under test. datapath: native (ovs-* and linux when they exist). physical: names of its physical networks, or
+    {name: device} where "eth1" is the first one's kernel interface, "eth2" the second's, and so on; see outside()."""
 
-    def __init__(self, datapath="native", config=""):
+    def __init__(self, datapath="native", config="", physical=()):
         self.number = next(_numbers)
         self.prefix = f"wt{os.getpid()}-{self.number}"
         self.datapath = datapath
@@ -125,7 +127,10 @@ class Lab:
         self.node = Netns(self.prefix)
         self.vms = []
         self.daemon = None
-        self._write_config(config)
+        if not isinstance(physical, dict):
+            physical = {name: f"eth{i}" for i, name in enumerate(physical, 1)}
+        self.physical = {name: Outside(self, name, f"eth{i}") for i, name in enumerate(physical, 1)}
+        self._write_config(config, physical)
         self.api = Api(self.node.name)
         try:
             self.start()
@@ -133,11 +138,12 @@ class Lab:
             self.close()
             raise
 
-    def _write_config(self, extra):
+    def _write_config(self, extra, physical):
         """The lab's own configuration with `extra` (INI text) over it."""
         config = configparser.ConfigParser(interpolation=None)
         config.read_dict({"node": {"host": HOST, "run_dir": f"{self.dir}/run", "state_dir": f"{self.dir}/state"},
-                          "datapath": {"type": self.datapath.split("-")[0], "sessions": "16384"}})
+                          "datapath": {"type": self.datapath.split("-")[0], "sessions": "16384"},
+                          "physical": physical})
         config.read_string(extra)
         with open(f"{self.dir}/weftd.conf", "w") as f:
             config.write(f)
@@ -189,6 +195,8 @@ class Lab:
             status = self.stop()
         for vm in self.vms:
             vm.netns.close()
+        for outside in self.physical.values():
+            outside.close()
         self.node.close()
         text = self.log_text()
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -207,6 +215,19 @@ class Lab:
         if cidr6:
             net["v6"] = self.api.create("subnet", network_id=net["id"], ip_version=6, cidr=cidr6)
         return net
+
+    def outside(self, physical="physnet1"):
+        """What is on a physical network beside the node: .host("203.0.113.7/24", vlan=101) and so on (outside.py)."""
+        return self.physical[physical]
+
+    def provider(self, cidr="203.0.113.0/24", cidr6=None, vlan=None, physical="physnet1", external=False, **attrs):
+        """A network on a physical network: its untagged frames, or a VLAN. external: one that routers have gateways on."""
+        if external:
+            attrs["router:external"] = True
+        if vlan is not None:
+            attrs["provider:segmentation_id"] = vlan
+        return self.network(cidr, cidr6, **{"provider:network_type": "flat" if vlan is None else "vlan",
+                                            "provider:physical_network": physical, **attrs})
 
     def group(self, *rules, stateful=True, egress=True, name=None):
         """A security group with exactly these rules ("ingress tcp 22", see rule()); egress: keep the default

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VM: a host in a network namespace, plugged into a port. Traffic is made with sockets that live in its namespace."""
+"""VM: a host in a network namespace, plugged into a port (or into a physical network: outside.py). Traffic is made with sockets that live in its namespace."""
 import contextlib
 import socket
 import struct
@@ -15,14 +15,13 @@ def _family(ip):
     return socket.AF_INET6 if ":" in ip else socket.AF_INET
 
 
-class VM:
-    def __init__(self, lab, name, net, port):
-        self.lab, self.net, self.port = lab, net, port
-        self.netns = Netns(name)
-        self.tap = "tap" + port["id"][:11]
-        self.mac = port["mac_address"]
+class Host:
+    """A namespace with an eth0 and addresses. port: what a VM's port says of them, as the API shows it."""
 
-    # ---- Its port ----
+    def __init__(self, lab, name, port):
+        self.lab, self.port = lab, port
+        self.netns = Netns(name)
+        self.mac = port["mac_address"]
 
     @property
     def id(self):
@@ -40,46 +39,6 @@ class VM:
     def ip6(self):
         return self.ips(6)[0]
 
-    def update(self, **attrs):
-        self.port = self.lab.api.update("port", self.id, **attrs)
-
-    def status(self):
-        return self.lab.api.get("port", self.id)["status"]
-
-    def wait_status(self, status):
-        self.lab.wait(lambda: self.status() == status, 10, f"port {self.id} {status}")
-
-    def show(self):
-        return self.lab.api.weft("ports/" + self.id)
-
-    def drops(self, reason):
-        return self.show()["drops"].get(reason, 0)
-
-    # ---- Its interface ----
-
-    def plug(self):
-        node = self.lab.node.name
-        sh("ip", "link", "add", self.tap, "netns", node, "type", "veth", "peer", "name", "eth0",
-           "address", self.mac, "netns", self.netns.name)
-        self.netns.sysctl("net.ipv6.conf.eth0.accept_dad", 0)
-        self.netns.sysctl("net.ipv6.conf.eth0.accept_ra", 0)
-        self.netns.ip("link", "set", "eth0", "mtu", self.net["mtu"], "up")
-        self.lab.node.ip("link", "set", self.tap, "up")
-
-    def unplug(self):
-        self.lab.node.ip("link", "del", self.tap)
-
-    def configure(self, dhcp=False):
-        """Addresses: from DHCP, or as the API says."""
-        for f in self.port["fixed_ips"]:
-            ip = f["ip_address"]
-            subnet = self.net["v6" if ":" in ip else "v4"]
-            if dhcp and ":" not in ip:
-                continue
-            self.add_ip(f"{ip}/{subnet['cidr'].split('/')[1]}")
-        if dhcp:
-            self.dhcp()
-
     def add_ip(self, cidr):
         """On return the address is in use; an IPv6 one has its route a moment after it was added."""
         if ":" not in cidr:
@@ -96,29 +55,6 @@ class VM:
 
     def set_mac(self, mac):
         self.netns.ip("link", "set", "eth0", "address", mac)
-
-    def dhcp(self, check=True):
-        """Run a real DHCP client; True if it got and set the address that the port has."""
-        script = f"{self.lab.dir}/udhcpc.sh"
-        with open(script, "w") as f:
-            f.write("#!/bin/sh\n"
-                    "env > " + self.lab.dir + "/lease-$interface-$$ 2>/dev/null\n"
-                    "[ \"$1\" = bound ] || [ \"$1\" = renew ] || exit 0\n"
-                    f"env > {self.lab.dir}/lease-{self.netns.name}\n"
-                    "ip -4 addr flush dev $interface scope global\n"
-                    "ip addr add $ip/$mask dev $interface\n"
-                    "[ -n \"$mtu\" ] && ip link set $interface mtu $mtu\n"
-                    "[ -n \"$router\" ] && ip route replace default via $router || true\n")
-        sh("chmod", "+x", script)
-        out = self.netns.run("udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", 5, "-T", 1, "-s", script,
-                             "-O", "mtu", "-O", "staticroutes", "-O", "search", "-O", "hostname",
-                             check=check)
-        return self.lease() if check else out
-
-    def lease(self):
-        """What the DHCP client was given: {name: value}."""
-        with open(f"{self.lab.dir}/lease-{self.netns.name}") as f:
-            return dict(line.rstrip("\n").split("=", 1) for line in f if "=" in line)
 
     # ---- Sockets ----
 
@@ -244,6 +180,78 @@ class VM:
             yield got
         finally:
             s.close()
+
+
+class VM(Host):
+    def __init__(self, lab, name, net, port):
+        super().__init__(lab, name, port)
+        self.net = net
+        self.tap = "tap" + port["id"][:11]
+
+    # ---- Its port ----
+
+    def update(self, **attrs):
+        self.port = self.lab.api.update("port", self.id, **attrs)
+
+    def status(self):
+        return self.lab.api.get("port", self.id)["status"]
+
+    def wait_status(self, status):
+        self.lab.wait(lambda: self.status() == status, 10, f"port {self.id} {status}")
+
+    def show(self):
+        return self.lab.api.weft("ports/" + self.id)
+
+    def drops(self, reason):
+        return self.show()["drops"].get(reason, 0)
+
+    # ---- Its interface ----
+
+    def plug(self):
+        node = self.lab.node.name
+        sh("ip", "link", "add", self.tap, "netns", node, "type", "veth", "peer", "name", "eth0",
+           "address", self.mac, "netns", self.netns.name)
+        self.netns.sysctl("net.ipv6.conf.eth0.accept_dad", 0)
+        self.netns.sysctl("net.ipv6.conf.eth0.accept_ra", 0)
+        self.netns.ip("link", "set", "eth0", "mtu", self.net["mtu"], "up")
+        self.lab.node.ip("link", "set", self.tap, "up")
+
+    def unplug(self):
+        self.lab.node.ip("link", "del", self.tap)
+
+    def configure(self, dhcp=False):
+        """Addresses: from DHCP, or as the API says."""
+        for f in self.port["fixed_ips"]:
+            ip = f["ip_address"]
+            subnet = self.net["v6" if ":" in ip else "v4"]
+            if dhcp and ":" not in ip:
+                continue
+            self.add_ip(f"{ip}/{subnet['cidr'].split('/')[1]}")
+        if dhcp:
+            self.dhcp()
+
+    def dhcp(self, check=True):
+        """Run a real DHCP client; True if it got and set the address that the port has."""
+        script = f"{self.lab.dir}/udhcpc.sh"
+        with open(script, "w") as f:
+            f.write("#!/bin/sh\n"
+                    "env > " + self.lab.dir + "/lease-$interface-$$ 2>/dev/null\n"
+                    "[ \"$1\" = bound ] || [ \"$1\" = renew ] || exit 0\n"
+                    f"env > {self.lab.dir}/lease-{self.netns.name}\n"
+                    "ip -4 addr flush dev $interface scope global\n"
+                    "ip addr add $ip/$mask dev $interface\n"
+                    "[ -n \"$mtu\" ] && ip link set $interface mtu $mtu\n"
+                    "[ -n \"$router\" ] && ip route replace default via $router || true\n")
+        sh("chmod", "+x", script)
+        out = self.netns.run("udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", 5, "-T", 1, "-s", script,
+                             "-O", "mtu", "-O", "staticroutes", "-O", "search", "-O", "hostname",
+                             check=check)
+        return self.lease() if check else out
+
+    def lease(self):
+        """What the DHCP client was given: {name: value}."""
+        with open(f"{self.lab.dir}/lease-{self.netns.name}") as f:
+            return dict(line.rstrip("\n").split("=", 1) for line in f if "=" in line)
 
 
 def exchange(a, b, data=b"weft"):

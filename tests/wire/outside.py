@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outside: a physical network that the node is on: a switch in a namespace, and hosts with real Linux stacks on it.
+
+    out = lab.outside("physnet1")
+    web = out.host("203.0.113.7/24", "2001:db8::7/64")            untagged, for a flat network
+    peer = out.host("198.51.100.7/24", vlan=101)                  in a VLAN
+    router = out.host("203.0.113.1/24", forward=True)             forwards between what it is given
+    out.join(router, "eth1", "192.0.2.1/24", vlan=102)            a second interface
+
+A host has a VM's sockets, probes and frames (tcp, udp, ping, sniff, ...). The switch is switch.py; the node's
+interface is a trunk on it: untagged frames (VLAN 1), and every other VLAN tagged. `out.tap()` is a socket that sees what
+passes between the switch and the node, tags included.
+"""
+import contextlib
+import itertools
+import os
+import socket
+import struct
+import subprocess
+import time
+
+from netns import Netns, inside, sh
+from vm import YES, Host
+
+_numbers = itertools.count(1)
+PACKET_AUXDATA = 8
+TP_STATUS_VLAN_VALID = 0x10
+
+
+class OutsideHost(Host):
+    def __init__(self, lab, name, mac):
+        super().__init__(lab, name, {"id": name, "mac_address": mac, "fixed_ips": []})
+
+
+class Outside:
+    def __init__(self, lab, name, interface):
+        self.lab, self.name, self.interface = lab, name, interface
+        self.hosts = []
+        self.switch = Netns(f"{lab.prefix}s{next(_numbers)}")
+        self.switch.sysctl("net.ipv6.conf.default.disable_ipv6", 1)  # it says nothing of its own
+        self.process = self.switch.popen("/usr/bin/python3", os.path.join(os.path.dirname(__file__), "switch.py"),
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.plug()
+
+    def plug(self):
+        """The node's interface, as it would be a NIC's; not up: that is weftd's business."""
+        self._cable(self.interface, self.lab.node, "node", "trunk")
+
+    def unplug(self):
+        self.lab.node.ip("link", "del", self.interface)
+
+    def _cable(self, interface, netns, port, vlan):
+        sh("ip", "link", "add", interface, "netns", netns.name, "type", "veth", "peer", "name", port, "mtu", 9500,
+           "netns", self.switch.name)
+        self.switch.ip("link", "set", port, "up")
+        print("add", port, vlan, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "ok\n"
+
+    def host(self, *cidrs, vlan=None, mtu=1500, forward=False, gateway=None, mac=None):
+        """A host with these addresses; gateway: address (or list of them) of its default route."""
+        n = next(_numbers)
+        h = OutsideHost(self.lab, f"{self.lab.prefix}o{n}", mac or f"02:00:5e:10:{n >> 8:02x}:{n & 255:02x}")
+        h.vlan = vlan
+        self.hosts.append(h)
+        if forward:
+            h.netns.sysctl("net.ipv4.ip_forward", 1)
+            h.netns.sysctl("net.ipv6.conf.all.forwarding", 1)
+        self.join(h, "eth0", *cidrs, vlan=vlan, mtu=mtu, mac=h.mac)
+        for g in [gateway] if isinstance(gateway, str) else gateway or []:
+            h.netns.ip("-6" if ":" in g else "-4", "route", "add", "default", "via", g)
+        return h
+
+    def join(self, host, interface, *cidrs, vlan=None, mtu=1500, mac=None):
+        """An interface of the host on this network."""
+        self._cable(interface, host.netns, f"p{next(_numbers)}", 1 if vlan is None else vlan)
+        if mac:
+            host.netns.ip("link", "set", interface, "address", mac)
+        host.netns.sysctl(f"net.ipv6.conf.{interface}.accept_dad", 0)
+        host.netns.sysctl(f"net.ipv6.conf.{interface}.accept_ra", 0)
+        host.netns.ip("link", "set", interface, "mtu", mtu, "up")
+        for cidr in cidrs:
+            host.netns.ip("addr", "add", cidr, "dev", interface, *(["nodad"] if ":" in cidr else []))
+            host.port["fixed_ips"].append({"ip_address": cidr.split("/")[0]})
+
+    @contextlib.contextmanager
+    def tap(self):
+        """with out.tap() as got: ...; got(predicate) waits for a frame (a scapy Ether, with its tag) that the node sent."""
+        from scapy.layers.l2 import Ether
+
+        with inside(self.switch.name):
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        s.bind(("node", 3))
+        s.setsockopt(263, PACKET_AUXDATA, 1)
+        s.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
+        seen = []
+
+        def receive(timeout):
+            s.settimeout(timeout)
+            data, aux, _, _ = s.recvmsg(65600, 256)
+            for _, _, a in aux:
+                status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", a[:20])
+                if status & TP_STATUS_VLAN_VALID:
+                    data = data[:12] + struct.pack("!HH", tpid or 0x8100, tci) + data[12:]
+            return Ether(data)
+
+        def got(fits=lambda p: True, timeout=YES):
+            for p in seen:
+                if fits(p):
+                    return p
+            end = time.monotonic() + timeout
+            while (left := end - time.monotonic()) > 0:
+                try:
+                    seen.append(receive(left))
+                except TimeoutError:
+                    break
+                if fits(seen[-1]):
+                    return seen[-1]
+            return None
+
+        try:
+            yield got
+        finally:
+            s.close()
+
+    def send(self, *frames):
+        """Frames (tags and all) as if a host beyond the switch's trunk had sent them to the node."""
+        with inside(self.switch.name):
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        with contextlib.closing(s):
+            s.bind(("node", 0))
+            for f in frames:
+                s.send(bytes(f))
+
+    def show(self):
+        return next(u for u in self.lab.api.weft("uplinks")["uplinks"] if u["physical_network"] == self.name)
+
+    def forget(self):
+        for h in self.hosts:
+            h.netns.close()
+        self.hosts.clear()
+
+    def close(self):
+        self.forget()
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+        self.switch.close()
