@@ -164,6 +164,32 @@ static int get_routers(const struct question *q, json_t **out, struct err *err)
 	return 0;
 }
 
+static void name_networks(const struct model *m, json_t *list)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		const char *id = weft_json_text(v, "network");
+
+		if (id != NULL)
+			json_object_set_new(v, "network_name",
+					    json_string(weft_object_name(m, RES_NETWORK, id)));
+	}
+}
+
+static int get_neighbours(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	int ret = op->ops->show(op->datapath, DATAPATH_SHOW_NEIGHBOURS, NULL, 0, out, err);
+
+	if (ret != 0)
+		return ret;
+	name_networks(op->model, weft_json_array(*out, "neighbours"));
+	name_networks(op->model, weft_json_array(*out, "conflicts"));
+	return 0;
+}
+
 // `key` holds a port's id; key_name gets its name.
 static void name_port(const struct model *m, json_t *o, const char *key, const char *key_name)
 {
@@ -249,12 +275,12 @@ static const struct route {
 	enum { ALONE, MAY_NAME, MUST_NAME } rest; // "name" or "name/REST"
 	int (*answer)(const struct question *q, json_t **out, struct err *err);
 } routes[] = {
-	{"GET", "ports", MAY_NAME, get_ports},	  {"GET", "networks", ALONE, get_networks},
-	{"GET", "groups", ALONE, get_groups},	  {"GET", "routers", ALONE, get_routers},
-	{"GET", "sessions", ALONE, get_sessions}, {"GET", "drops", ALONE, get_drops},
-	{"GET", "workers", ALONE, get_workers},	  {"GET", "ready", ALONE, get_ready},
-	{"GET", "metadata", ALONE, get_metadata}, {"GET", "explain", MUST_NAME, get_explain},
-	{"POST", "trace", ALONE, post_trace},
+	{"GET", "ports", MAY_NAME, get_ports},	      {"GET", "networks", ALONE, get_networks},
+	{"GET", "groups", ALONE, get_groups},	      {"GET", "routers", ALONE, get_routers},
+	{"GET", "neighbours", ALONE, get_neighbours}, {"GET", "sessions", ALONE, get_sessions},
+	{"GET", "drops", ALONE, get_drops},	      {"GET", "workers", ALONE, get_workers},
+	{"GET", "ready", ALONE, get_ready},	      {"GET", "metadata", ALONE, get_metadata},
+	{"GET", "explain", MUST_NAME, get_explain},   {"POST", "trace", ALONE, post_trace},
 };
 
 int weft_operate(void *arg, const char *method, const char *path, const json_t *query,
@@ -281,6 +307,6 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"routers, sessions, drops, workers, metadata, ready, explain/PORT and trace",
+		"routers, neighbours, sessions, drops, workers, metadata, ready, explain/PORT and trace",
 		path);
 }

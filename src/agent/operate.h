@@ -12,6 +12,9 @@
 //   GET  groups              {"groups": [{id, name, project_id, stateful, rules, ports}]}; those in use here
 //   GET  routers             {"routers": [{id, name, project_id, admin_up, interfaces [{port, network, network_name, mac, addresses}],
 //                            routes [{destination, nexthop}]}]}; those that ports of this node can reach
+//   GET  neighbours          {"neighbours": [{network, network_name, address, mac, state, port, heard_ms, since_ms, waiting}],
+//                            "conflicts": [{network, network_name, address, mac, times, ago_ms}]}; next hops outside this node, and
+//                            who out there says that he has an address of ours
 //   GET  sessions [?port=PORT&limit=N]   the datapath's, with in_port_name and out_port_name
 //   GET  drops [?limit=N]    reasons with counts and sentences; samples with port_name
 //   GET  workers             the datapath's

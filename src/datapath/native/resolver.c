@@ -126,7 +126,7 @@ static bool is_planned(const struct native *dp, uint64_t epoch, uint32_t network
 			    weft_mac_equal(&n->at[i].mac, &t->mac);
 	if (t->ip.family == 4) {
 		memcpy(&own.ip, t->ip.b, 4);
-		f = dp->floatings == NULL ? NULL : weft_vmap_get(dp->floatings, &own, epoch);
+		f = weft_vmap_get(dp->floatings, &own, epoch);
 	}
 	if (f != NULL)
 		*rightful = *rightful || !t->has_mac || weft_mac_equal(&f->mac, &t->mac);

@@ -125,7 +125,8 @@ static bool has_asker(struct resolver *r, struct hop *h)
 	const struct router *router = g == NULL ? NULL : weft_vslot_value(g->router, epoch);
 	struct search s = {.h = h, .ip = hop_ip(h)};
 
-	if (router != NULL && still_has(&router->interfaces[g->interface], h))
+	if (router != NULL && g->interface < router->n_interfaces &&
+	    still_has(&router->interfaces[g->interface], h))
 		return true;
 	weft_vmap_each(r->dp->routers, try_router, &s);
 	return s.found;

@@ -13,6 +13,9 @@ void weft_native_metrics(struct native *dp, struct text *out);
 // One port's whole JSON, its drops by reason included (show_port.c).
 json_t *weft_native_port_json(struct native *dp, const struct port *p,
 			      const struct plan_port *plan);
+// Next hops and address conflicts (show_neighbours.c), with their metrics.
+json_t *weft_native_neighbours_json(struct native *dp);
+void weft_native_neighbour_metrics(struct native *dp, struct text *out);
 // What is compiled for a port (weft explain).
 json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
