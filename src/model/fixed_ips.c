@@ -60,6 +60,17 @@ void weft_fixed_ips_index(struct model *m, const json_t *port, bool add)
 	}
 }
 
+bool weft_port_has_subnet(const json_t *port, const char *subnet_id)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach(weft_json_array(port, "fixed_ips"), i, v) {
+		if (strcmp(weft_json_text(v, "subnet_id"), subnet_id) == 0)
+			return true;
+	}
+	return false;
+}
+
 int weft_fixed_ips_read(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	static const char *const keys[] = {"subnet_id", "ip_address", NULL};

@@ -25,8 +25,8 @@ int weft_port_forwarding_bad(struct err *err, const char *fmt, ...)
 int weft_floating_ip_associate(const struct model *m, const struct caller *who,
 			       const struct object *old, const json_t *given, json_t *obj,
 			       struct err *err);
-// The entry of a port's "fixed_ips" with that address; NULL = none.
-const json_t *weft_floating_ip_fixed(const json_t *port, const char *ip);
+// The entry of these "fixed_ips" with that address; NULL = none.
+const json_t *weft_floating_ip_fixed(const json_t *fixed_ips, const char *ip);
 // The port's IPv4 entries of "fixed_ips": how many, and the first one.
 size_t weft_floating_ip_v4(const json_t *port, const json_t **first);
 // The router that leads from the external network to this fixed IP of the port; NULL = none. Several might: the subnet's own gateway does.

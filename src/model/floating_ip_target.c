@@ -15,11 +15,11 @@
 #include "model/subnet.h"
 #include "model/txn.h"
 
-const json_t *weft_floating_ip_fixed(const json_t *port, const char *ip)
+const json_t *weft_floating_ip_fixed(const json_t *fixed_ips, const char *ip)
 {
 	size_t i;
 	json_t *fixed;
-	json_array_foreach(weft_json_array(port, "fixed_ips"), i, fixed) {
+	json_array_foreach((json_t *)fixed_ips, i, fixed) {
 		if (strcmp(weft_json_text(fixed, "ip_address"), ip) == 0)
 			return fixed;
 	}
@@ -91,7 +91,7 @@ static int choose_fixed(const struct object *port, const char *ip, const json_t 
 					    "that is not an IPv4 address",
 					    ip);
 	if (ip != NULL) {
-		*out = weft_floating_ip_fixed(port->attr, ip);
+		*out = weft_floating_ip_fixed(json_object_get(port->attr, "fixed_ips"), ip);
 		if (*out == NULL)
 			return weft_floating_ip_bad(err, "Port %s does not have fixed ip %s",
 						    port->id, ip);
@@ -267,24 +267,14 @@ int weft_floating_ips_check_unused(const struct model *m, const struct object *r
 			    subnet->id, router->id);
 }
 
-static bool still_has(const json_t *fixed_ips, const char *ip)
-{
-	size_t i;
-	json_t *fixed;
-	json_array_foreach((json_t *)fixed_ips, i, fixed) {
-		if (strcmp(weft_json_text(fixed, "ip_address"), ip) == 0)
-			return true;
-	}
-	return false;
-}
-
 void weft_floating_ips_leave(struct txn *t, const char *port_id, const json_t *fixed_ips)
 {
 	const struct model *m = weft_txn_model(t);
 	size_t n;
 	const struct object **all = weft_index_collect(m, REF_PORT_FLOATING_IPS, port_id, &n);
 	for (size_t i = 0; i < n; i++) {
-		if (still_has(fixed_ips, weft_json_text(all[i]->attr, "fixed_ip_address")))
+		if (weft_floating_ip_fixed(fixed_ips,
+					   weft_json_text(all[i]->attr, "fixed_ip_address")))
 			continue;
 		json_t *obj = json_copy(all[i]->attr);
 		set_target(obj, json_null(), json_null(), json_null());
@@ -293,7 +283,8 @@ void weft_floating_ips_leave(struct txn *t, const char *port_id, const json_t *f
 	free(all);
 	all = weft_index_collect(m, REF_PORT_FORWARDINGS, port_id, &n);
 	for (size_t i = 0; i < n; i++)
-		if (!still_has(fixed_ips, weft_json_text(all[i]->attr, "internal_ip_address")))
+		if (weft_floating_ip_fixed(
+			    fixed_ips, weft_json_text(all[i]->attr, "internal_ip_address")) == NULL)
 			weft_port_forwarding_remove(t, all[i]);
 	free(all);
 }

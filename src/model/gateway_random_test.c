@@ -175,7 +175,7 @@ static void assert_leads(const struct model *m, const char *router_id, const str
 			 const char *ip)
 {
 	assert_non_null(port);
-	const json_t *fixed = weft_floating_ip_fixed(port->attr, ip);
+	const json_t *fixed = weft_floating_ip_fixed(json_object_get(port->attr, "fixed_ips"), ip);
 	assert_non_null(fixed);
 	bool joined = false;
 	size_t n;

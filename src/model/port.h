@@ -35,6 +35,8 @@ void weft_port_render(const struct model *m, const struct object *port, json_t *
 
 // Take a port out; what leads to its addresses leads nowhere then.
 void weft_port_remove(struct txn *t, const struct object *port);
+// Has it an address in this subnet?
+bool weft_port_has_subnet(const json_t *port, const char *subnet_id);
 // The last address of a subnet that goes is taken from the port.
 void weft_port_drop_subnet(struct txn *t, const struct object *port, const char *subnet_id);
 // A new SLAAC subnet: the port gets its address in it.

@@ -65,7 +65,9 @@ static int choose_fixed(const struct object *port, const char *ip, const json_t 
 						port->id);
 	if (ip == NULL)
 		return 0;
-	*out = strchr(ip, ':') != NULL ? NULL : weft_floating_ip_fixed(port->attr, ip);
+	*out = strchr(ip, ':') != NULL
+		       ? NULL
+		       : weft_floating_ip_fixed(json_object_get(port->attr, "fixed_ips"), ip);
 	if (*out == NULL)
 		return weft_port_forwarding_bad(err,
 						"Requested internal IP address %s is not suitable "

@@ -69,27 +69,16 @@ const struct object *weft_router_gateway_port(const struct model *m, const char 
 	return port;
 }
 
-static bool has_subnet(const json_t *fixed_ips, const char *subnet_id)
-{
-	size_t i;
-	json_t *fixed;
-	json_array_foreach((json_t *)fixed_ips, i, fixed) {
-		if (strcmp(weft_json_text(fixed, "subnet_id"), subnet_id) == 0)
-			return true;
-	}
-	return false;
-}
-
 // No route needs a subnet where the router had an address and has none any more.
 static int check_routes_stay(const struct model *m, const json_t *router, const json_t *before,
 			     const json_t *after, struct err *err)
 {
 	size_t i;
 	json_t *fixed;
-	json_array_foreach((json_t *)before, i, fixed) {
+	json_array_foreach(weft_json_array(before, "fixed_ips"), i, fixed) {
 		const char *subnet_id = weft_json_text(fixed, "subnet_id");
 		const struct object *subnet = weft_model_get(m, RES_SUBNET, subnet_id);
-		if (subnet == NULL || has_subnet(after, subnet_id))
+		if (subnet == NULL || weft_port_has_subnet(after, subnet_id))
 			continue;
 		int ret = weft_router_check_unrouted(router, subnet, err);
 		if (ret < 0)
@@ -108,7 +97,7 @@ static int remove_gateway(struct txn *t, const json_t *router, const struct obje
 				    "Gateway cannot be updated for router %s, since a gateway to "
 				    "external network %s is required by one or more floating IPs.",
 				    id, weft_json_text(port->attr, "network_id"));
-	int ret = check_routes_stay(m, router, json_object_get(port->attr, "fixed_ips"), NULL, err);
+	int ret = check_routes_stay(m, router, port->attr, NULL, err);
 	if (ret == 0)
 		weft_port_remove(t, port);
 	return ret;
@@ -181,16 +170,15 @@ static int create_gateway(struct txn *t, const struct object *old, const json_t 
 static int move_gateway(struct txn *t, const json_t *router, const json_t *info,
 			const struct object **port, struct err *err)
 {
-	const json_t *before = json_object_get((*port)->attr, "fixed_ips");
 	json_t *wanted = json_object_get(info, "external_fixed_ips");
 	if (json_array_size(wanted) == 0)
 		return 0;
-	weft_auto(json) was = json_incref((json_t *)before);
+	const struct object *before = *port; // good until the transaction ends
 	weft_auto(json) body = json_pack("{s:O}", "fixed_ips", wanted);
-	int ret = weft_txn_update(t, &weft_caller_model, RES_PORT, (*port)->id, body, port, err);
+	int ret = weft_txn_update(t, &weft_caller_model, RES_PORT, before->id, body, port, err);
 	if (ret == 0)
-		ret = check_routes_stay(weft_txn_model(t), router, was,
-					json_object_get((*port)->attr, "fixed_ips"), err);
+		ret = check_routes_stay(weft_txn_model(t), router, before->attr, (*port)->attr,
+					err);
 	return ret;
 }
 
@@ -234,17 +222,16 @@ int weft_router_gateway_set(struct txn *t, const struct caller *who, const struc
 		     strcmp(weft_json_text(port->attr, "network_id"), network_id) == 0;
 	if (port != NULL && !stays)
 		ret = remove_gateway(t, obj, port, err);
-	if (ret == 0 && stays)
-		ret = move_gateway(t, obj, info, &port, err);
-	else if (ret == 0 && network_id != NULL)
-		ret = create_gateway(t, old, obj, info, &port, err);
+	if (ret == 0 && network_id == NULL)
+		json_object_set_new(obj, "external_gateway_info", json_null());
+	if (ret < 0 || network_id == NULL)
+		return ret;
+	ret = stays ? move_gateway(t, obj, info, &port, err)
+		    : create_gateway(t, old, obj, info, &port, err);
 	if (ret < 0)
 		return ret;
-	if (network_id == NULL)
-		json_object_set_new(obj, "external_gateway_info", json_null());
-	else
-		say(obj, json_object_get(port->attr, "fixed_ips"), network_id,
-		    weft_json_bool(info, "enable_snat", true));
+	say(obj, json_object_get(port->attr, "fixed_ips"), network_id,
+	    weft_json_bool(info, "enable_snat", true));
 	return 0;
 }
 

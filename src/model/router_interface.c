@@ -143,17 +143,6 @@ const struct object *weft_router_of_port(const struct model *m, const json_t *po
 	return weft_model_get(m, RES_ROUTER, weft_json_text(port, "device_id"));
 }
 
-static bool has_subnet(const json_t *port, const char *subnet_id)
-{
-	size_t i;
-	json_t *fixed;
-	json_array_foreach(weft_json_array(port, "fixed_ips"), i, fixed) {
-		if (strcmp(weft_json_text(fixed, "subnet_id"), subnet_id) == 0)
-			return true;
-	}
-	return false;
-}
-
 // The addresses of an interface change: those that go are needed by no route, those that come suit the router.
 static int check_addresses(const struct model *m, const struct object *router, const json_t *before,
 			   const json_t *after, struct err *err)
@@ -162,7 +151,7 @@ static int check_addresses(const struct model *m, const struct object *router, c
 	json_t *fixed;
 	json_array_foreach(weft_json_array(before, "fixed_ips"), i, fixed) {
 		const struct object *subnet = subnet_of(m, fixed);
-		if (subnet == NULL || has_subnet(after, subnet->id))
+		if (subnet == NULL || weft_port_has_subnet(after, subnet->id))
 			continue;
 		int ret = weft_router_check_unneeded(m, router, subnet, err);
 		if (ret < 0)

@@ -34,17 +34,6 @@ static const struct object *subnet_of(const struct model *m, const json_t *fixed
 	return weft_model_get(m, RES_SUBNET, weft_json_text(fixed, "subnet_id"));
 }
 
-static bool has_subnet(const json_t *port, const char *subnet_id)
-{
-	size_t i;
-	json_t *fixed;
-	json_array_foreach(weft_json_array(port, "fixed_ips"), i, fixed) {
-		if (strcmp(weft_json_text(fixed, "subnet_id"), subnet_id) == 0)
-			return true;
-	}
-	return false;
-}
-
 // What the router may take of a subnet of somebody else's: nothing by subnet, the pools' addresses by port.
 static int check_pools(const struct joining *j, const json_t *port, struct err *err)
 {
@@ -191,7 +180,7 @@ static int remove_by_port(struct joining *j, const char *port_id, const char *su
 		return weft_fail_as(err, -ENOENT, "RouterInterfaceNotFound",
 				    "Router %s does not have an interface with id %s",
 				    j->router->id, port_id);
-	if (subnet_id != NULL && !has_subnet(port->attr, subnet_id))
+	if (subnet_id != NULL && !weft_port_has_subnet(port->attr, subnet_id))
 		return weft_fail_as(err, -EINVAL, "SubnetMismatchForPort",
 				    "Subnet on port %s does not match the requested subnet %s.",
 				    port_id, subnet_id);
@@ -228,7 +217,7 @@ static const struct object *find_port_on(const struct joining *j, const char *su
 	size_t n;
 	const struct object **ports = weft_index_collect(j->m, REF_ROUTER_PORTS, j->router->id, &n);
 	for (size_t i = 0; i < n && found == NULL; i++)
-		if (has_subnet(ports[i]->attr, subnet_id))
+		if (weft_port_has_subnet(ports[i]->attr, subnet_id))
 			found = ports[i];
 	free(ports);
 	return found;
