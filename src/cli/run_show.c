@@ -177,6 +177,7 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 		{"mac", "mac", 0},
 		{"fixed ips", "fixed_ips", 0},
 		{"interface", "interface", 0},
+		{"kind", "kind", 0},
 		{"admin up", "admin_up", 0},
 		{"port security", "port_security", 0},
 		{"trusted", "trusted", 0},
@@ -188,6 +189,17 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 		{"dropped from VM", "counters.dropped_from_vm", 0},
 		{"dropped to VM", "counters.dropped_to_vm", 0},
 	};
+	static const struct column guest[] = {
+		{"queues", "guest.queues", 0},
+		{"features", "guest.features", 0},
+		{"mtu of driver", "guest.mtu", 0},
+		{"drivers so far", "guest.drivers", 0},
+		{"interrupts", "guest.interrupts", 0},
+		{"malformed", "interface_counters.rx_malformed", 0},
+		{"refused to VM", "interface_counters.tx_refused", 0},
+		{"segmented", "interface_counters.tx_segmented", 0},
+		{"checksums filled", "interface_counters.tx_filled", 0},
+	};
 	struct text t = {0};
 	json_t *j = NULL, *count;
 	const char *reason;
@@ -195,6 +207,8 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 
 	if (ret == 0 && j != NULL) {
 		weft_facts(&t, j, facts, COUNT(facts));
+		if (json_object_get(j, "guest") != NULL)
+			weft_facts(&t, j, guest, COUNT(guest));
 		port_groups(&t, j);
 		json_object_foreach(json_object_get(j, "drops"), reason, count)
 			weft_text_add(&t, "dropped: %-22s %lld\n", reason,

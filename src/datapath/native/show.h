@@ -19,3 +19,5 @@ void weft_native_neighbour_metrics(struct native *dp, struct text *out);
 // What is compiled for a port (weft explain).
 json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
+// Add "kind", "interface_counters" and, of a vhost-user port, "guest": its driver.
+void weft_native_io_json(struct port_io *io, json_t *o);

@@ -50,20 +50,13 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p, const str
 		json_array_append_new(ips, json_string(weft_ip_text(&plan->fixed[i].ip, ip)));
 	o = json_pack("{s:s,s:s,s:s,s:o,s:b,s:b,s:b,s:b,s:s,s:s?,s:s,s:I,s:I}", "id", p->id,
 		      "network", plan->network_id, "mac", weft_mac_text(&plan->mac, mac),
-		      "fixed_ips", ips, "attached", io != NULL, "admin_up", plan->admin_up,
-		      "port_security", plan->filtered, "trusted", plan->trusted, "vif",
-		      plan->vif_name, "interface", io == NULL ? NULL : p->ifname, "reason",
+		      "fixed_ips", ips, "attached", io != NULL && atomic_load(&io->up), "admin_up",
+		      plan->admin_up, "port_security", plan->filtered, "trusted", plan->trusted,
+		      "vif", plan->vif_name, "interface", io == NULL ? NULL : p->ifname, "reason",
 		      p->reason, "worker", (json_int_t)p->worker, "sessions",
 		      (json_int_t)weft_session_port_count(dp->sessions, p->index));
-	if (io != NULL) {
-		struct port_io_stats s = {0};
-
-		io->ops->stats(io, &s);
-		json_object_set_new(o, "interface_counters",
-				    json_pack("{s:I,s:I,s:I}", "rx_lost", (json_int_t)s.rx_lost,
-					      "rx_malformed", (json_int_t)s.rx_malformed,
-					      "tx_refused", (json_int_t)s.tx_refused));
-	}
+	if (io != NULL)
+		weft_native_io_json(io, o);
 	counters(dp, p, o);
 	return o;
 }
