@@ -127,9 +127,7 @@ static int new_device(int vid)
 		return -1;
 	if (rte_vhost_get_mtu(vid, &d->mtu) < 0)
 		d->mtu = 0;
-	pthread_mutex_lock(&mutex);
-	v->devices++;
-	pthread_mutex_unlock(&mutex);
+	atomic_fetch_add(&v->devices, 1);
 	atomic_store_explicit(&v->dev, d, memory_order_release);
 	tell(v, true);
 	return 0;

@@ -75,7 +75,7 @@ struct vhost_io {
 	// vhost_device.c, under its lock.
 	struct vhost_io *next_io;
 	unsigned int connections;
-	uint64_t devices; // how many were ready since the socket was made
+	_Atomic uint64_t devices; // how many were ready since the socket was made
 
 	bool server; // in librte_vhost's words: QEMU connects
 	char path[108];

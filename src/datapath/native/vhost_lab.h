@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vhost lab: a VM's end of a vhost-user socket, made by hand, for tests and fuzzers: QEMU's messages and a driver with split
+// rings. It may do everything that a real one must not.
+//
+// Memory is one memfd of which both see the same pages; guest physical addresses are offsets into it. A ring's buffers are fixed:
+// buffer i of ring r is at lab_buffer(). Packets have a virtio-net header of 12 bytes (VIRTIO_F_VERSION_1).
+//
+// Errors     what must not fail ends the process with a message
+// Threads    one for each VM
+#pragma once
+
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LAB_RING	 256
+#define LAB_PAIRS	 4
+#define LAB_RINGS	 (2 * LAB_PAIRS)
+#define LAB_BUFFER	 2048
+#define LAB_MEMORY	 (LAB_RINGS * (LAB_RING * LAB_BUFFER + 65536))
+#define LAB_HEADER	 12
+#define LAB_FEATURE(bit) (1ULL << (bit))
+
+struct lab_ring {
+	struct vring vring;
+	uint16_t next;	    // of the avail ring, not yet published
+	uint16_t last_used; // already seen
+	uint16_t next_buffer;
+	int kick, call;
+};
+
+struct lab_vm {
+	int fd, listener, memory_fd;
+	uint8_t *memory;
+	unsigned int pairs;
+	uint64_t features; // negotiated
+	struct lab_ring rings[LAB_RINGS];
+};
+
+void lab_vm_init(struct lab_vm *vm); // memory and rings; no connection
+void lab_vm_fini(struct lab_vm *vm);
+
+// QEMU as client: 0 or -errno. As server: listen, then accept what connects within wait_ms.
+int lab_connect(struct lab_vm *vm, const char *path);
+void lab_listen(struct lab_vm *vm, const char *path);
+bool lab_accept(struct lab_vm *vm, int wait_ms);
+void lab_disconnect(struct lab_vm *vm);
+
+// A message of the front-end; fd -1: none. A reply is read where the protocol has one: *reply may be NULL. False: the other end hung up.
+bool lab_message(struct lab_vm *vm, uint32_t request, const void *payload, uint32_t len,
+		 const int *fds, size_t n_fds);
+bool lab_ask(struct lab_vm *vm, uint32_t request, const void *payload, uint32_t len, void *reply,
+	     uint32_t reply_len);
+
+// What QEMU and the driver do until the device is ready: with these features of those that are offered (VERSION_1 is added), and
+// empty rings. Returns when weftd has taken it.
+bool lab_start(struct lab_vm *vm, uint64_t features, unsigned int pairs);
+bool lab_share_memory(struct lab_vm *vm);
+void lab_reset_rings(struct lab_vm *vm);
+bool lab_stop(struct lab_vm *vm); // a driver's reset: the rings are taken back
+
+static inline uint64_t lab_buffer(unsigned int ring, unsigned int i)
+{
+	return (uint64_t)ring * (LAB_RING * LAB_BUFFER + 65536) + 65536 + (uint64_t)i * LAB_BUFFER;
+}
+
+// Put n empty buffers of len bytes into a receiving ring.
+void lab_give(struct lab_vm *vm, unsigned int pair, unsigned int n, uint32_t len);
+// Send a packet: its header, and the frame in pieces of at most `piece` bytes each (0: all in the header's descriptor, which is then as
+// long as need be). False: the ring is full.
+bool lab_send(struct lab_vm *vm, unsigned int pair, const struct virtio_net_hdr *h,
+	      const void *frame, size_t len, size_t piece);
+// Put a chain of descriptors as it is; the first is *d. Then publish it.
+void lab_put(struct lab_vm *vm, unsigned int ring, const struct vring_desc *d, unsigned int n);
+// How many chains of a ring are not yet used by the other side.
+unsigned int lab_pending(struct lab_vm *vm, unsigned int ring);
+// The next packet that came, over as many buffers as it took; -1: none.
+long lab_receive(struct lab_vm *vm, unsigned int pair, struct virtio_net_hdr *h, void *frame,
+		 size_t size);
