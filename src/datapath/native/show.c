@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/native/advertise.h"
 #include "datapath/native/packet.h"
 #include "datapath/native/tables.h"
 
@@ -384,6 +385,19 @@ static void port_metrics(struct native *dp, struct text *out)
 	}
 }
 
+static void advertisement_metrics(struct native *dp, struct text *out)
+{
+	static const char name[] = "weft_router_advertisements_total";
+	uint64_t solicited = 0;
+
+	for (uint16_t i = 0; i < dp->n_workers; i++)
+		solicited += dp->workers[i]->stats.advertised;
+	metric(out, name, "counter", "Router advertisements sent to ports.");
+	weft_text_add(out, "%s{kind=\"solicited\"} %llu\n", name, (unsigned long long)solicited);
+	weft_text_add(out, "%s{kind=\"unasked\"} %llu\n", name,
+		      (unsigned long long)weft_advertiser_sent(weft_tables_advertiser(dp->tables)));
+}
+
 void weft_native_metrics(struct native *dp, struct text *out)
 {
 	metric(out, "weft_drops_total", "counter", "Packets dropped, by reason.");
@@ -394,6 +408,7 @@ void weft_native_metrics(struct native *dp, struct text *out)
 	weft_text_add(out, "weft_sessions %u\n", weft_session_count(dp->sessions));
 	metric(out, "weft_session_capacity", "gauge", "Connections that the table holds.");
 	weft_text_add(out, "weft_session_capacity %u\n", weft_session_capacity(dp->sessions));
+	advertisement_metrics(dp, out);
 	weft_native_neighbour_metrics(dp, out);
 	worker_metrics(dp, out);
 	port_metrics(dp, out);
