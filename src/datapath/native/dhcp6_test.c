@@ -332,8 +332,7 @@ static void several_addresses_are_spread_over_the_associations(void **state)
 	assert_option_n(&f, OPTION6_IA_NA, 1, "00000002 0000a8c0 00010e00 0005 0018 " OURS LIFE);
 	f = reply_with(DHCP6_REQUEST, CLIENT SERVER IA2_OF(OURS) IA_EMPTY, &l);
 	assert_option_n(&f, OPTION6_IA_NA, 0, "00000002 0000a8c0 00010e00 0005 0018 " OURS LIFE);
-	assert_option_n(&f, OPTION6_IA_NA, 1,
-			"11223344 0000a8c0 00010e00 0005 0018 " SECOND LIFE);
+	assert_option_n(&f, OPTION6_IA_NA, 1, "11223344 0000a8c0 00010e00 0005 0018 " SECOND LIFE);
 	// More associations than addresses.
 	f = reply(DHCP6_REQUEST, CLIENT SERVER IA_EMPTY IA2_OF(OURS));
 	assert_option_n(&f, OPTION6_IA_NA, 0, "11223344 00000000 00000000 000d 0002 0002");

@@ -59,11 +59,12 @@ struct flood_list {
 // port on another node.
 struct mac_owners {
 	uint16_t n;
-	uint16_t speaker; // the one of several that last sent from it; NATIVE_NO_PORT = not known yet
+	uint16_t speaker; // the one of several that last sent from it (the uplink, for one on another node); NATIVE_NO_PORT =
+		// not known yet
 	uint16_t ports[];
 };
 
-// Is the port one of several owners?
+// Is the port one of several owners? (NATIVE_NO_PORT: is one on another node?)
 static inline bool native_shares_mac(const struct mac_owners *o, uint16_t port)
 {
 	bool is_owner = false;

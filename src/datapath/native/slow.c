@@ -129,21 +129,22 @@ void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
 // ---- The way in ------------------------------------------------------------------------------------
 
 // A port without port security may have MACs that the plan does not know, and of the ports that share a MAC one uses it;
-// tell control.
+// tell control. Whose MACs are outside nobody needs to know, but for those that a port of this node shares with one of another.
 static void learn(struct worker *w, const struct judge *j)
 {
 	struct mac_key key = {.network = j->in->network_index};
 	uint32_t tail = atomic_load_explicit(&w->learn_tail, memory_order_relaxed);
 	struct learned *l = &w->learn[tail & (LEARN_RING - 1)];
 	const struct mac_owners *owners;
+	bool outside = native_is_uplink(j->in);
 
 	memcpy(key.mac.b, j->eth + 6, 6);
-	if ((key.mac.b[0] & 1) != 0 || native_is_uplink(j->in))
+	if ((key.mac.b[0] & 1) != 0)
 		return;
 	owners = weft_vmap_get(w->dp->macs, &key, j->epoch);
-	if (owners == NULL
-		    ? j->in->plan->filtered
-		    : !native_shares_mac(owners, j->in->index) || owners->speaker == j->in->index)
+	if (owners == NULL ? j->in->plan->filtered || outside
+			   : !native_shares_mac(owners, outside ? NATIVE_NO_PORT : j->in->index) ||
+				     owners->speaker == j->in->index)
 		return;
 	if (tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
 		return;

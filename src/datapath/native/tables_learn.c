@@ -46,14 +46,15 @@ void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_ad
 	}
 }
 
-// Which of its owners a shared MAC leads to.
+// Which of its owners a shared MAC leads to. The uplink speaks for all on other nodes.
 static bool take_speaker(struct tables *t, const struct mac_key *key, const struct mac_owners *old,
-			 uint16_t port)
+			 const struct port *p)
 {
+	uint16_t port = p->index, owner = p->role == PORT_UPLINK ? NATIVE_NO_PORT : port;
 	size_t size = sizeof(*old) + old->n * sizeof(old->ports[0]);
 	struct mac_owners *owners;
 
-	if (!native_shares_mac(old, port) || old->speaker == port)
+	if (!native_shares_mac(old, owner) || old->speaker == port)
 		return false;
 	owners = weft_tables_alloc(size);
 	memcpy(owners, old, size);
@@ -61,6 +62,8 @@ static bool take_speaker(struct tables *t, const struct mac_key *key, const stru
 	for (size_t i = 0; i < old->n; i++)
 		if (old->ports[i] != NATIVE_NO_PORT)
 			weft_tables_mark(t, old->ports[i]);
+	if (old->speaker != NATIVE_NO_PORT)
+		weft_tables_mark(t, old->speaker);
 	weft_vmap_put(t->dp->macs, key, owners);
 	return true;
 }
@@ -77,8 +80,8 @@ static bool take(struct tables *t, const struct learned *l)
 	key.network = c->network_index;
 	owners = weft_vmap_staged(t->dp->macs, &key);
 	if (owners != NULL) // the plan's, or learned before
-		return take_speaker(t, &key, owners, l->port);
-	if (c->plan->filtered)
+		return take_speaker(t, &key, owners, p);
+	if (c->plan->filtered || p->role != PORT_VM)
 		return false;
 	if (c->n_learned == LEARNED_MAX)
 		forget_one(t, c, 0);

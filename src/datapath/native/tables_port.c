@@ -210,6 +210,8 @@ static struct port_ctl *port_new(struct tables *t, const char *id, enum port_rol
 	p->index = index_take(t);
 	p->role = role;
 	weft_session_port_gone(t->dp->sessions, p->index, false);
+	// Many hosts are behind it; the shares of those on the node are what protects them.
+	weft_session_port_exempt(t->dp->sessions, p->index, role == PORT_UPLINK);
 	memcpy(p->id, id, strnlen(id, WEFT_ID_LEN));
 	p->worker = (uint16_t)(p->index % t->dp->n_workers);
 	p->policy = weft_vmap_slot_make(t->dp->ports, p->id);

@@ -12,6 +12,7 @@
 #include "datapath/native/fast.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/tables.h"
+#include "datapath/native/uplink.h"
 #include "datapath/native/testbed_priv.h"
 #include "datapath/native/worker.h"
 
@@ -156,6 +157,7 @@ void testbed_free(struct testbed *tb)
 	weft_tables_free(dp->tables);
 	weft_vstore_free(dp->vs);
 	weft_sessions_free(dp->sessions);
+	weft_trunks_free(dp);
 	free(dp->qsbr);
 	free(tb);
 }
@@ -184,6 +186,19 @@ void testbed_subnet(struct testbed *tb, const char *id, const char *network, con
 	s->dhcp = dhcp;
 	s->lease_s = 86400;
 	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_SUBNET, s);
+}
+
+void testbed_provider(struct testbed *tb, const char *id, uint32_t mtu, uint32_t vlan)
+{
+	struct plan_network *n = must(calloc(1, sizeof(*n)));
+
+	if (weft_trunk_find(&tb->dp, "physical") == NULL)
+		must_be(weft_trunk_add(&tb->dp, "physical", "memory", NULL) == 0);
+	set_id(n->id, id);
+	n->mtu = mtu;
+	strcpy(n->physical, "physical");
+	n->segment = vlan;
+	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NETWORK, n);
 }
 
 static int16_t proto_of(const char *word, uint8_t family)
@@ -349,10 +364,8 @@ void testbed_del(struct testbed *tb, enum plan_kind kind, const char *id, const 
 	weft_plan_batch_add(&tb->batch, PLAN_DEL, kind, o);
 }
 
-static void attach_new(struct port *p, const struct plan_port *plan, void *arg)
+static void attach(struct port *p)
 {
-	(void)plan;
-	(void)arg;
 	if (p->io == NULL) {
 		struct memory_io *m = must(calloc(1, sizeof(*m)));
 
@@ -360,6 +373,21 @@ static void attach_new(struct port *p, const struct plan_port *plan, void *arg)
 		m->io.up = true;
 		atomic_store(&p->io, &m->io);
 	}
+}
+
+static void attach_new(struct port *p, const struct plan_port *plan, void *arg)
+{
+	(void)plan;
+	(void)arg;
+	attach(p);
+}
+
+static void attach_uplink(struct port *p, struct trunk *trunk, uint16_t vlan, void *arg)
+{
+	(void)trunk;
+	(void)vlan;
+	(void)arg;
+	attach(p);
 }
 
 void testbed_commit(struct testbed *tb)
@@ -375,6 +403,7 @@ void testbed_commit(struct testbed *tb)
 	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
 	weft_vstore_reclaim(tb->dp.vs);
 	weft_tables_each_port(tb->dp.tables, attach_new, NULL);
+	weft_tables_each_uplink(tb->dp.tables, attach_uplink, NULL);
 }
 
 // ---- Running ---------------------------------------------------------------------------------------
@@ -425,14 +454,25 @@ struct others {
 	size_t got;
 };
 
-static void count_others(struct port *p, const struct plan_port *plan, void *arg)
+static void count_other(const struct port *p, struct others *o)
 {
-	struct others *o = arg;
 	struct frame f;
 
-	(void)plan;
 	while (strcmp(p->id, o->to) != 0 && testbed_receive(o->tb, p->id, &f))
 		o->got++;
+}
+
+static void count_others(struct port *p, const struct plan_port *plan, void *arg)
+{
+	(void)plan;
+	count_other(p, arg);
+}
+
+static void count_uplinks(struct port *p, struct trunk *trunk, uint16_t vlan, void *arg)
+{
+	(void)trunk;
+	(void)vlan;
+	count_other(p, arg);
 }
 
 bool testbed_passes(struct testbed *tb, const char *from, const char *to, const struct frame *f)
@@ -445,6 +485,7 @@ bool testbed_passes(struct testbed *tb, const char *from, const char *to, const 
 	same = testbed_receive(tb, to, &got) && got.len == f->len &&
 	       memcmp(got.b, f->b, f->len) == 0 && !testbed_receive(tb, to, &got);
 	weft_tables_each_port(tb->dp.tables, count_others, &o);
+	weft_tables_each_uplink(tb->dp.tables, count_uplinks, &o);
 	return same && o.got == 0;
 }
 

@@ -19,6 +19,8 @@ void testbed_free(struct testbed *tb);
 
 // Each appends to the batch.
 void testbed_network(struct testbed *tb, const char *id, uint32_t mtu);
+// One on the physical network "physical": its VLAN, or 0, its untagged frames. What is outside is a port named as the network.
+void testbed_provider(struct testbed *tb, const char *id, uint32_t mtu, uint32_t vlan);
 void testbed_subnet(struct testbed *tb, const char *id, const char *network, const char *cidr,
 		    const char *gateway, bool dhcp);
 // Rules, one per line: "<ingress|egress> <4|6> <any|tcp|udp|icmp|number> [min-max|type/code] [prefix|@set]".

@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: Apache-2.0
+// Networks on a physical network: what passes between their ports and the outside, and how a trunk's bursts are dealt out.
+#include "datapath/native/uplink.h"
+
+#include "datapath/native/native_fixture.h"
+#include "datapath/native/services.h"
+#include "datapath/native/tables.h"
+
+// Network n1, untagged, with "client" and "server" as in two_ports(); outside hosts are names that no port has.
+static struct testbed *on_a_provider_network(const char *server_rules)
+{
+	struct testbed *tb = testbed_new(1024);
+
+	testbed_provider(tb, "n1", 1500, 0);
+	testbed_subnet(tb, "n1-4", "n1", "10.0.0.0/24", "10.0.0.254", true);
+	testbed_rule_set(tb, "out", true, open_out);
+	testbed_rule_set(tb, "srv", true, server_rules);
+	testbed_port(tb, "client", "n1", "10.0.0.1 fd00::1", "out");
+	testbed_port(tb, "server", "n1", "10.0.0.2 fd00::2", "srv");
+	testbed_commit(tb);
+	return tb;
+}
+
+static struct frame to_outside(struct l4 l4)
+{
+	return testbed_frame("client", "outside", "10.0.0.1", "10.0.0.200", l4);
+}
+
+static struct frame from_outside(const char *to, const char *to_ip, struct l4 l4)
+{
+	return testbed_frame("outside", to, "10.0.0.200", to_ip, l4);
+}
+
+static void what_nobody_here_has_is_outside_and_its_answers_come_back(void **state)
+{
+	struct testbed *tb = on_a_provider_network("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	assert_true(pass(tb, "client", "n1", to_outside(TCP(1000, 80, SYN))));
+	assert_true(pass(tb, "n1", "client",
+			 from_outside("client", "10.0.0.1", TCP(80, 1000, SYN | ACK))));
+	assert_true(pass(tb, "client", "n1", to_outside(TCP(1000, 80, ACK))));
+	assert_int_equal(tb->w->stats.judged, 1);
+	assert_int_equal(tb->w->stats.fast, 2);
+	// Inside nothing goes by way of it.
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, SYN))));
+	testbed_free(tb);
+}
+
+static void rules_hold_for_what_comes_from_outside(void **state)
+{
+	struct testbed *tb = on_a_provider_network("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	assert_true(pass(tb, "n1", "server", from_outside("server", "10.0.0.2", TCP(9, 22, SYN))));
+	assert_false(pass(tb, "n1", "server", from_outside("server", "10.0.0.2", TCP(9, 23, SYN))));
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	// The rule goes, and the flow with it.
+	testbed_rule_set(tb, "srv", true, "");
+	testbed_commit(tb);
+	assert_false(pass(tb, "n1", "server", from_outside("server", "10.0.0.2", TCP(9, 22, ACK))));
+	testbed_free(tb);
+}
+
+static void nothing_from_outside_goes_back_there(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	struct frame f = from_outside("stranger", "10.0.0.77", UDP(5, 6, 8)), got;
+
+	(void)state;
+	testbed_send(tb, "n1", &f);
+	assert_int_equal(testbed_drop(tb), DROP_UNKNOWN_DESTINATION);
+	assert_false(testbed_receive(tb, "n1", &got));
+	// Nor was the sender's MAC learned: it may be anywhere.
+	weft_tables_learn(tb->dp.tables);
+	f = testbed_frame("client", "outside", "10.0.0.1", "10.0.0.200", UDP(7, 8, 8));
+	assert_true(pass(tb, "client", "n1", f));
+	assert_int_equal(weft_tables_port(tb->dp.tables, "n1")->role, PORT_UPLINK);
+	testbed_free(tb);
+}
+
+static void broadcast_goes_out_and_comes_in_by_the_rules(void **state)
+{
+	struct testbed *tb = on_a_provider_network("ingress 4 udp 5353-5353\n");
+	struct frame out =
+		testbed_frame("client", "broadcast", "10.0.0.1", "10.0.0.255", UDP(1, 5353, 8));
+	struct frame in =
+		testbed_frame("outside", "broadcast", "10.0.0.200", "10.0.0.255", UDP(1, 5353, 8));
+	struct frame other =
+		testbed_frame("outside", "broadcast", "10.0.0.200", "10.0.0.255", UDP(1, 5354, 8));
+	struct frame got;
+
+	(void)state;
+	testbed_send(tb, "client", &out);
+	assert_true(testbed_receive(tb, "n1", &got));
+	assert_true(testbed_receive(tb, "server", &got));
+	assert_true(pass(tb, "n1", "server", in));
+	assert_false(pass(tb, "n1", "server", other));
+	testbed_free(tb);
+}
+
+static void own_frames_that_come_back_are_a_loop(void **state)
+{
+	struct testbed *tb = on_a_provider_network("ingress 4 any\n");
+	struct frame arp = testbed_arp("client", "10.0.0.1", "10.0.0.2");
+	struct frame routed;
+
+	(void)state;
+	testbed_send(tb, "n1", &arp);
+	assert_int_equal(testbed_drop(tb), DROP_UPLINK_LOOP);
+	assert_false(pass(tb, "n1", "server", c2s(UDP(1, 2, 8))));
+	assert_int_equal(testbed_drop(tb), DROP_UPLINK_LOOP);
+	testbed_router(tb, "r", true, "n1|gw|10.0.0.254/24", "");
+	testbed_commit(tb);
+	routed = testbed_frame("gw", "server", "10.9.9.9", "10.0.0.2", UDP(1, 2, 8));
+	assert_false(pass(tb, "n1", "server", routed));
+	assert_int_equal(testbed_drop(tb), DROP_UPLINK_LOOP);
+	testbed_free(tb);
+}
+
+// The MAC that a question got as its answer; false: none.
+static bool answered(struct testbed *tb, const char *port, struct frame question,
+		     struct mac_addr *mac)
+{
+	struct frame got;
+
+	testbed_send(tb, port, &question);
+	if (!testbed_receive(tb, port, &got))
+		return false;
+	memcpy(mac->b, got.b + 22, sizeof(mac->b));
+	return got.b[21] == 2;
+}
+
+static void add_remote(struct testbed *tb, const char *port, const char *ip, bool from_pair,
+		       const struct mac_addr *mac)
+{
+	struct plan_neighbour *n = calloc(1, sizeof(*n));
+
+	strcpy(n->network_id, "n1");
+	assert_int_equal(weft_ip_parse(ip, &n->ip), 0);
+	n->mac = *mac;
+	strcpy(n->port_id, port);
+	n->from_pair = from_pair;
+	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NEIGHBOUR, n);
+}
+
+static void questions_from_outside_are_answered_for_what_lives_here(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	struct mac_addr remote = testbed_mac("remote"), gw = testbed_mac("gw");
+	struct mac_addr server = testbed_mac("server"), mac;
+
+	(void)state;
+	add_remote(tb, "remote", "10.0.0.50", false, &remote);
+	testbed_router(tb, "r", true, "n1|gw|10.0.0.254/24", "");
+	testbed_commit(tb);
+	assert_true(answered(tb, "n1", testbed_arp("outside", "10.0.0.200", "10.0.0.2"), &mac));
+	assert_true(weft_mac_equal(&mac, &server));
+	assert_true(answered(tb, "n1", testbed_arp("outside", "10.0.0.200", "10.0.0.254"), &mac));
+	assert_true(weft_mac_equal(&mac, &gw));
+	// Its own node says so.
+	assert_false(answered(tb, "n1", testbed_arp("outside", "10.0.0.200", "10.0.0.50"), &mac));
+	assert_false(answered(tb, "n1", testbed_arp("outside", "10.0.0.200", "10.0.0.99"), &mac));
+	assert_int_equal(testbed_drop(tb), DROP_NONE);
+	// Ports here are told of both.
+	assert_true(answered(tb, "client", testbed_arp("client", "10.0.0.1", "10.0.0.50"), &mac));
+	assert_true(weft_mac_equal(&mac, &remote));
+	testbed_free(tb);
+}
+
+static void questions_about_unknown_addresses_go_out(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	struct frame reply = testbed_arp("outside", "10.0.0.200", "10.0.0.1");
+	struct mac_addr client = testbed_mac("client");
+
+	(void)state;
+	assert_true(pass(tb, "client", "n1", testbed_arp("client", "10.0.0.1", "10.0.0.200")));
+	reply.b[21] = 2;
+	memcpy(reply.b, client.b, 6);
+	assert_true(pass(tb, "n1", "client", reply));
+	testbed_free(tb);
+}
+
+static void ports_of_other_nodes_are_reached_through_it(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	struct mac_addr remote = testbed_mac("remote");
+	struct frame f = testbed_frame("client", "remote", "10.0.0.1", "10.0.0.50", UDP(1, 2, 8));
+
+	(void)state;
+	add_remote(tb, "remote", "10.0.0.50", false, &remote);
+	testbed_commit(tb);
+	assert_true(pass(tb, "client", "n1", f));
+	// What a switch floods because it does not know better is for another node.
+	f = testbed_frame("outside", "remote", "10.0.0.200", "10.0.0.50", UDP(1, 2, 8));
+	testbed_send(tb, "n1", &f);
+	assert_int_equal(testbed_drop(tb), DROP_NOT_LOCAL);
+	testbed_free(tb);
+}
+
+// A virtual router's MAC, at a port here and at one on another node: it leads to whoever spoke last.
+static void shared_mac_moves_between_a_port_here_and_another_node(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	struct mac_addr mac = testbed_mac("virtual");
+	struct frame f = testbed_frame("client", "virtual", "10.0.0.1", "10.0.0.100", UDP(1, 2, 8));
+	struct frame announce = testbed_arp("virtual", "10.0.0.100", "10.0.0.100"), got;
+	char text[WEFT_MAC_STRLEN], pairs[64];
+
+	(void)state;
+	snprintf(pairs, sizeof(pairs), "%s|10.0.0.100/32", weft_mac_text(&mac, text));
+	testbed_rule_set(tb, "any", true, "ingress 4 any\negress 4 any\n");
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "any", pairs, true);
+	add_remote(tb, "m2", "10.0.0.100", true, &mac);
+	testbed_commit(tb);
+	// Nobody has spoken: both hear it.
+	testbed_send(tb, "client", &f);
+	assert_true(testbed_receive(tb, "m1", &got) && testbed_receive(tb, "n1", &got));
+	testbed_send(tb, "n1", &announce);
+	weft_tables_learn(tb->dp.tables);
+	while (testbed_receive(tb, "m1", &got) || testbed_receive(tb, "client", &got) ||
+	       testbed_receive(tb, "server", &got))
+		;
+	assert_true(pass(tb, "client", "n1", f));
+	testbed_send(tb, "m1", &announce);
+	weft_tables_learn(tb->dp.tables);
+	while (testbed_receive(tb, "n1", &got) || testbed_receive(tb, "client", &got) ||
+	       testbed_receive(tb, "server", &got))
+		;
+	assert_true(pass(tb, "client", "m1", f));
+	testbed_free(tb);
+}
+
+static void dhcp_of_the_plan_stays_here(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	struct frame ask = testbed_frame("client", "broadcast", "0.0.0.0", "255.255.255.255",
+					 UDP(68, 67, 300));
+	struct frame got;
+
+	(void)state;
+	testbed_send(tb, "client", &ask);
+	assert_false(testbed_receive(tb, "n1", &got));
+	// Nor is one from outside answered from the plan.
+	ask = testbed_frame("outside", "broadcast", "0.0.0.0", "255.255.255.255", UDP(68, 67, 300));
+	testbed_send(tb, "n1", &ask);
+	assert_false(testbed_receive(tb, "n1", &got));
+	assert_false(testbed_receive(tb, "server", &got));
+	testbed_free(tb);
+}
+
+static void deleted_network_takes_its_uplink_along(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	uint16_t index = weft_tables_port(tb->dp.tables, "n1")->index;
+
+	(void)state;
+	testbed_del(tb, PLAN_PORT, "client", NULL);
+	testbed_del(tb, PLAN_PORT, "server", NULL);
+	testbed_del(tb, PLAN_SUBNET, "n1-4", "n1");
+	testbed_del(tb, PLAN_NETWORK, "n1", NULL);
+	testbed_commit(tb);
+	assert_null(weft_tables_port(tb->dp.tables, "n1"));
+	assert_null(native_port(&tb->dp, index));
+	testbed_free(tb);
+}
+
+static void networks_without_a_configured_physical_network_have_none(void **state)
+{
+	struct testbed *tb = two_ports("");
+
+	(void)state;
+	assert_null(weft_tables_port(tb->dp.tables, "n1"));
+	assert_false(pass(tb, "client", "server", to_outside(UDP(1, 2, 8))));
+	assert_int_equal(testbed_drop(tb), DROP_UNKNOWN_DESTINATION);
+	testbed_free(tb);
+}
+
+// ---- Trunks ----------------------------------------------------------------------------------------
+
+static struct wire { // a trunk's device that is memory
+	struct port_io io;
+	uint16_t n_in, n_out;
+	struct rte_mbuf *in[NATIVE_BURST], *out[NATIVE_BURST];
+} wire;
+
+static uint16_t wire_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t got = RTE_MIN(n, wire.n_in);
+
+	(void)io;
+	memcpy(pkts, wire.in, got * sizeof(pkts[0]));
+	wire.n_in = 0;
+	return got;
+}
+
+static uint16_t wire_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+{
+	(void)io;
+	for (uint16_t i = 0; i < n; i++)
+		wire.out[wire.n_out++] = pkts[i];
+	return n;
+}
+
+static void wire_close(struct port_io *io)
+{
+	(void)io;
+	rte_pktmbuf_free_bulk(wire.out, wire.n_out);
+	wire.n_out = 0;
+}
+
+static const struct port_io_ops wire_ops = {
+	.name = "wire", .rx = wire_rx, .tx = wire_tx, .close = wire_close};
+
+#define TAG_NONE  -1
+#define TAG_ASIDE 0x10000 // as a kernel interface gives it
+
+static struct rte_mbuf *wire_put(struct testbed *tb, const struct frame *f, int tag)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+	uint8_t *at = (uint8_t *)rte_pktmbuf_append(
+		m, (uint16_t)(f->len + (tag >= 0 && tag < TAG_ASIDE ? 4 : 0)));
+
+	memcpy(at, f->b, 12);
+	if (tag >= TAG_ASIDE) {
+		m->vlan_tci = (uint16_t)tag;
+		m->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+	} else if (tag >= 0) {
+		at[12] = 0x81;
+		at[13] = 0;
+		at[14] = (uint8_t)(tag >> 8);
+		at[15] = (uint8_t)tag;
+		at += 4;
+	}
+	memcpy(at + 12, f->b + 12, f->len - 12);
+	wire.in[wire.n_in++] = m;
+	return m;
+}
+
+// Networks flat (untagged), v101 and v102 on one trunk, each with a port that has it in its name and takes anything.
+static struct testbed *on_a_trunk(void)
+{
+	static const struct {
+		const char *network, *port;
+		uint32_t vlan;
+	} nets[] = {{"flat", "p-flat", 0}, {"v101", "p-101", 101}, {"v102", "p-102", 102}};
+	struct testbed *tb = testbed_new(1024);
+
+	testbed_rule_set(tb, "any", true, "ingress 4 any\negress 4 any\n");
+	for (size_t i = 0; i < 3; i++) {
+		testbed_provider(tb, nets[i].network, 1500, nets[i].vlan);
+		testbed_port(tb, nets[i].port, nets[i].network, "10.0.0.1", "any");
+	}
+	testbed_commit(tb);
+	// Where the trunk's frames go to is the trunk's business here, not the testbed's.
+	for (size_t i = 0; i < 3; i++) {
+		struct port *p = weft_tables_port(tb->dp.tables, nets[i].network);
+		struct port_io *old = atomic_exchange(&p->io, NULL);
+
+		old->ops->close(old);
+	}
+	wire = (struct wire) {.io = {&wire_ops, true}};
+	atomic_store(&tb->dp.trunks[0]->io, &wire.io);
+	weft_trunks_sync(&tb->dp);
+	return tb;
+}
+
+static void trunk_stop(struct testbed *tb)
+{
+	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
+		struct port *p = native_port(&tb->dp, (uint16_t)i);
+		struct port_io *io = p == NULL ? NULL : atomic_exchange(&p->io, NULL);
+
+		if (io != NULL)
+			io->ops->close(io);
+	}
+	testbed_free(tb);
+}
+
+static void bursts_are_dealt_out_by_their_tags_in_order(void **state)
+{
+	struct testbed *tb = on_a_trunk();
+	static const struct {
+		const char *to;
+		int tag;
+	} of[] = {{"p-101", 101},
+		  {"p-flat", TAG_NONE},
+		  {"p-102", 102 | 0xe000},
+		  {"p-101", 101},
+		  {"p-102", 102 | TAG_ASIDE},
+		  {"p-flat", 0},
+		  {"p-101", 101 | TAG_ASIDE | 0x2000},
+		  {"p-flat", TAG_ASIDE}};
+	struct frame sent[8], got;
+
+	(void)state;
+	for (uint16_t i = 0; i < 8; i++) {
+		sent[i] =
+			testbed_frame("outside", of[i].to, "10.0.0.200", "10.0.0.1", UDP(i, 2, 8));
+		wire_put(tb, &sent[i], of[i].tag);
+	}
+	assert_int_equal(weft_trunk_poll(tb->w, tb->dp.trunks[0]), 8);
+	for (uint16_t i = 0; i < 8; i++) {
+		assert_true(testbed_receive(tb, of[i].to, &got));
+		assert_int_equal(got.len, sent[i].len);
+		assert_memory_equal(got.b, sent[i].b, got.len);
+	}
+	assert_int_equal(testbed_drop(tb), DROP_NONE);
+	trunk_stop(tb);
+}
+
+static void offloads_lose_the_tag_that_was_in_the_frame(void **state)
+{
+	struct testbed *tb = on_a_trunk();
+	struct frame f = testbed_frame("p-101", "outside", "10.0.0.1", "10.0.0.200", UDP(1, 2, 8));
+	struct frame in =
+		testbed_frame("outside", "nobody", "10.0.0.200", "10.0.0.9", UDP(1, 2, 8));
+	struct rte_mbuf *m;
+
+	(void)state;
+	m = wire_put(tb, &in, 101);
+	m->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM | RTE_MBUF_F_TX_IPV4;
+	m->l2_len = 18;
+	m->l3_len = 20;
+	rte_mbuf_refcnt_update(m, 1);
+	weft_trunk_poll(tb->w, tb->dp.trunks[0]);
+	assert_int_equal(m->l2_len, 14);
+	assert_int_equal(m->pkt_len, in.len);
+	rte_pktmbuf_free(m);
+	testbed_send(tb, "p-101", &f);
+	assert_int_equal(wire.n_out, 1);
+	trunk_stop(tb);
+}
+
+static void what_is_sent_carries_its_networks_tag_beside_it(void **state)
+{
+	struct testbed *tb = on_a_trunk();
+	struct frame f;
+
+	(void)state;
+	f = testbed_frame("p-flat", "outside", "10.0.0.1", "10.0.0.200", UDP(1, 2, 8));
+	testbed_send(tb, "p-flat", &f);
+	f = testbed_frame("p-102", "broadcast", "10.0.0.1", "10.0.0.255", UDP(1, 2, 8));
+	testbed_send(tb, "p-102", &f);
+	assert_int_equal(wire.n_out, 2);
+	assert_int_equal(wire.out[0]->ol_flags & RTE_MBUF_F_TX_VLAN, 0);
+	assert_true(wire.out[1]->ol_flags & RTE_MBUF_F_TX_VLAN);
+	assert_int_equal(wire.out[1]->vlan_tci, 102);
+	assert_int_equal(wire.out[1]->pkt_len, f.len);
+	trunk_stop(tb);
+}
+
+static void unknown_tags_are_counted_and_go_nowhere(void **state)
+{
+	struct testbed *tb = on_a_trunk();
+	struct frame f = testbed_frame("outside", "p-101", "10.0.0.200", "10.0.0.1", UDP(1, 2, 8));
+	struct trunk *t = tb->dp.trunks[0];
+	struct rte_mbuf *provider;
+
+	(void)state;
+	wire_put(tb, &f, 103);
+	wire_put(tb, &f, 4095 | TAG_ASIDE);
+	provider = wire_put(tb, &f, 101);
+	rte_pktmbuf_mtod(provider, uint8_t *)[12] = 0x88; // 802.1ad
+	rte_pktmbuf_mtod(provider, uint8_t *)[13] = 0xa8;
+	weft_trunk_poll(tb->w, t);
+	assert_int_equal(t->unknown[0], 3);
+	assert_int_equal(tb->w->drops[DROP_VLAN_UNKNOWN], 3);
+	assert_int_equal(rte_mempool_in_use_count(tb->dp.pool), 0);
+	// A second tag inside of a known one is as forbidden as a VM's.
+	f.b[12] = 0x81;
+	f.b[13] = 0;
+	wire_put(tb, &f, 101 | TAG_ASIDE);
+	weft_trunk_poll(tb->w, t);
+	assert_int_equal(testbed_drop(tb), DROP_VLAN);
+	trunk_stop(tb);
+}
+
+static void network_that_changes_its_vlan_moves_along(void **state)
+{
+	struct testbed *tb = on_a_trunk();
+	struct frame f = testbed_frame("outside", "p-101", "10.0.0.200", "10.0.0.1", UDP(1, 2, 8));
+	struct frame got;
+
+	(void)state;
+	testbed_provider(tb, "v101", 1500, 201);
+	testbed_commit(tb);
+	weft_trunks_sync(&tb->dp);
+	wire_put(tb, &f, 101);
+	wire_put(tb, &f, 201);
+	weft_trunk_poll(tb->w, tb->dp.trunks[0]);
+	assert_int_equal(tb->dp.trunks[0]->unknown[0], 1);
+	assert_true(testbed_receive(tb, "p-101", &got));
+	assert_false(testbed_receive(tb, "p-101", &got));
+	trunk_stop(tb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_nobody_here_has_is_outside_and_its_answers_come_back),
+		cmocka_unit_test(rules_hold_for_what_comes_from_outside),
+		cmocka_unit_test(nothing_from_outside_goes_back_there),
+		cmocka_unit_test(broadcast_goes_out_and_comes_in_by_the_rules),
+		cmocka_unit_test(own_frames_that_come_back_are_a_loop),
+		cmocka_unit_test(questions_from_outside_are_answered_for_what_lives_here),
+		cmocka_unit_test(questions_about_unknown_addresses_go_out),
+		cmocka_unit_test(ports_of_other_nodes_are_reached_through_it),
+		cmocka_unit_test(shared_mac_moves_between_a_port_here_and_another_node),
+		cmocka_unit_test(dhcp_of_the_plan_stays_here),
+		cmocka_unit_test(deleted_network_takes_its_uplink_along),
+		cmocka_unit_test(networks_without_a_configured_physical_network_have_none),
+		cmocka_unit_test(bursts_are_dealt_out_by_their_tags_in_order),
+		cmocka_unit_test(offloads_lose_the_tag_that_was_in_the_frame),
+		cmocka_unit_test(what_is_sent_carries_its_networks_tag_beside_it),
+		cmocka_unit_test(unknown_tags_are_counted_and_go_nowhere),
+		cmocka_unit_test(network_that_changes_its_vlan_moves_along),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
