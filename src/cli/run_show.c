@@ -93,8 +93,10 @@ int weft_run_show_groups(const struct invocation *in, struct err *err)
 
 int weft_run_show_routers(const struct invocation *in, struct err *err)
 {
-	static const struct column interfaces[] = {
-		{"NETWORK", "network_name", 0}, {"MAC", "mac", 0}, {"ADDRESSES", "addresses", 0}};
+	static const struct column interfaces[] = {{"NETWORK", "network_name", 0},
+						   {"MAC", "mac", 0},
+						   {"ADDRESSES", "addresses", 0},
+						   {"ADVERTISES", "advertises.prefixes", 0}};
 	static const struct column routes[] = {{"DESTINATION", "destination", 0},
 					       {"NEXT HOP", "nexthop", 0}};
 	struct text t = {0};

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How hosts of IPv6 networks get their addresses and their router: advertisements, SLAAC, DHCPv6. The hosts are real: the kernel,
 rdisc6 and ISC's dhclient (run from a copy, because a distribution may confine the installed one to its own directories)."""
+import ipaddress
 import json
 import os
 import re
@@ -56,7 +57,7 @@ class Router:
 def link_local(mac):
     b = bytearray.fromhex(mac.replace(":", ""))
     b[0] ^= 2
-    return "fe80::" + ":".join(f"{x:x}" for x in ((b[0] << 8 | b[1]), b[2] << 8 | 0xff, 0xfe00 | b[3], b[4] << 8 | b[5]))
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + b[:3] + b"\xff\xfe" + b[3:]))
 
 
 def guest(lab, net, groups=None, **attrs):
@@ -240,6 +241,69 @@ def test_advertisements_of_vms_reach_nobody_and_those_of_trusted_ports_everybody
         assert got(lambda p: is_ra(p) and p.src == other.mac)
         assert got(lambda p: is_ra(p) and p.src == evil.mac, NO) is None
     assert evil.drops("router-advertisement") == 1
+
+
+def test_what_is_advertised_is_shown(lab):
+    net = network(lab, "dhcpv6-stateless", mtu=1400)
+    router = Router(lab, net["v6"])
+    lab.vm(net)
+    shown = next(r for r in lab.api.weft("routers")["routers"] if r["id"] == router.id)
+    assert shown["interfaces"][0]["advertises"] == {
+        "lifetime": 1800, "managed": False, "other": True, "mtu": 1400, "prefixes": ["fd00:1::/64"],
+        "autonomous": ["fd00:1::/64"], "dns": DNS, "domain": "openstacklocal"}
+    line = next(x for x in lab.weft("show", "routers").splitlines() if router.mac(net) in x)
+    assert line.split()[-1] == "fd00:1::/64"
+
+
+# ---- On a physical network -------------------------------------------------------------------------
+
+PHYSICAL = ["physnet1"]
+
+
+def provider(lab, gateway):
+    """A provider network with SLAAC; gateway: its subnet's."""
+    net = lab.provider(None)
+    net["v6"] = lab.api.create("subnet", network_id=net["id"], ip_version=6, cidr="2001:db8:1::/64", gateway_ip=gateway,
+                               ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+    return net
+
+
+def solicit(host):
+    host.send(Ether(src=host.mac, dst="33:33:00:00:00:02") / IPv6(src=link_local(host.mac), dst="ff02::2", hlim=255) /
+              ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr=host.mac))
+
+
+def test_hosts_outside_learn_of_the_gateway_of_their_subnet(lab):
+    net = provider(lab, "2001:db8:1::1")
+    a, host = lab.vm(net), lab.outside().host()
+    with host.sniff() as got:
+        router = Router(lab, net["v6"])
+        assert got(is_ra, 3)[IPv6].src == router.link_local(net)
+    with host.sniff() as got, a.sniff() as a_got:
+        solicit(host)
+        assert got(lambda p: is_ra(p) and p[IPv6].dst == link_local(host.mac), 2)
+        solicit(a)
+        assert a_got(lambda p: is_ra(p) and p[IPv6].dst == link_local(a.mac), 2)
+
+
+def test_hosts_outside_have_their_own_router_if_ours_is_not_the_gateway(lab):
+    """Our VMs hear of both."""
+    net = provider(lab, "2001:db8:1::1")
+    router = Router(lab)
+    port = lab.api.create("port", network_id=net["id"], fixed_ips=[{"subnet_id": net["v6"]["id"]}])
+    host = lab.outside().host()
+    with host.sniff() as got:
+        router.join(port_id=port["id"])
+        a = lab.vm(net)
+        solicit(host)
+        assert got(is_ra, 1.5) is None
+    with a.sniff() as got, host.sniff() as host_got:
+        solicit(a)
+        assert got(lambda p: is_ra(p) and p[IPv6].src == router.link_local(net), 2)
+        assert host_got(lambda p: ICMPv6ND_RS in p, 2)
+        host.send(Ether(src=host.mac, dst="33:33:00:00:00:01") / IPv6(src=link_local(host.mac), dst="ff02::1", hlim=255) /
+                  ICMPv6ND_RA() / ICMPv6NDOptSrcLLAddr(lladdr=host.mac))
+        assert got(lambda p: is_ra(p) and p.src == host.mac, 2)
 
 
 # ---- DHCPv6 ----------------------------------------------------------------------------------------

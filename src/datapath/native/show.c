@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/native/advertise.h"
 #include "datapath/native/packet.h"
 #include "datapath/native/tables.h"
 
@@ -67,7 +66,7 @@ static json_t *groups(struct native *dp)
 	return json_pack("{s:o}", "groups", list);
 }
 
-static json_t *interface_json(const struct plan_interface *p)
+static json_t *interface_json(struct native *dp, const struct plan_interface *p)
 {
 	char mac[WEFT_MAC_STRLEN], prefix[WEFT_NET_STRLEN];
 	json_t *addresses = json_array();
@@ -75,23 +74,25 @@ static json_t *interface_json(const struct plan_interface *p)
 	for (size_t i = 0; i < p->n_addrs; i++)
 		json_array_append_new(addresses,
 				      json_string(weft_prefix_text(&p->addrs[i], prefix)));
-	return json_pack("{s:s,s:s,s:s,s:o}", "port", p->port_id, "network", p->network_id, "mac",
-			 weft_mac_text(&p->mac, mac), "addresses", addresses);
+	return json_pack("{s:s,s:s,s:s,s:o,s:o}", "port", p->port_id, "network", p->network_id,
+			 "mac", weft_mac_text(&p->mac, mac), "addresses", addresses, "advertises",
+			 weft_native_advert_json(dp, p));
 }
 
 static void add_router(const struct plan_router *r, void *arg)
 {
 	char dst[WEFT_NET_STRLEN], via[WEFT_IP_STRLEN];
 	json_t *interfaces = json_array(), *routes = json_array();
+	void **a = arg;
 
 	for (size_t i = 0; i < r->n_interfaces; i++)
-		json_array_append_new(interfaces, interface_json(&r->interfaces[i]));
+		json_array_append_new(interfaces, interface_json(a[0], &r->interfaces[i]));
 	for (size_t i = 0; i < r->n_routes; i++)
 		json_array_append_new(routes,
 				      json_pack("{s:s,s:s}", "destination",
 						weft_prefix_text(&r->routes[i].dst, dst), "nexthop",
 						weft_ip_text(&r->routes[i].via, via)));
-	json_array_append_new(arg,
+	json_array_append_new(a[1],
 			      json_pack("{s:s,s:b,s:o,s:o}", "id", r->id, "admin_up", r->admin_up,
 					"interfaces", interfaces, "routes", routes));
 }
@@ -99,8 +100,9 @@ static void add_router(const struct plan_router *r, void *arg)
 static json_t *routers(struct native *dp)
 {
 	json_t *list = json_array();
+	void *arg[] = {dp, list};
 
-	weft_tables_each_router(dp->tables, add_router, list);
+	weft_tables_each_router(dp->tables, add_router, arg);
 	return json_pack("{s:o}", "routers", list);
 }
 
@@ -385,19 +387,6 @@ static void port_metrics(struct native *dp, struct text *out)
 	}
 }
 
-static void advertisement_metrics(struct native *dp, struct text *out)
-{
-	static const char name[] = "weft_router_advertisements_total";
-	uint64_t solicited = 0;
-
-	for (uint16_t i = 0; i < dp->n_workers; i++)
-		solicited += dp->workers[i]->stats.advertised;
-	metric(out, name, "counter", "Router advertisements sent to ports.");
-	weft_text_add(out, "%s{kind=\"solicited\"} %llu\n", name, (unsigned long long)solicited);
-	weft_text_add(out, "%s{kind=\"unasked\"} %llu\n", name,
-		      (unsigned long long)weft_advertiser_sent(weft_tables_advertiser(dp->tables)));
-}
-
 void weft_native_metrics(struct native *dp, struct text *out)
 {
 	metric(out, "weft_drops_total", "counter", "Packets dropped, by reason.");
@@ -408,7 +397,7 @@ void weft_native_metrics(struct native *dp, struct text *out)
 	weft_text_add(out, "weft_sessions %u\n", weft_session_count(dp->sessions));
 	metric(out, "weft_session_capacity", "gauge", "Connections that the table holds.");
 	weft_text_add(out, "weft_session_capacity %u\n", weft_session_capacity(dp->sessions));
-	advertisement_metrics(dp, out);
+	weft_native_advert_metrics(dp, out);
 	weft_native_neighbour_metrics(dp, out);
 	worker_metrics(dp, out);
 	port_metrics(dp, out);
