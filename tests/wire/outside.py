@@ -136,6 +136,8 @@ class Outside:
 
     def forget(self):
         for h in self.hosts:
+            # Now, not when the kernel comes to it: another host may have its addresses next.
+            h.netns.run("sh", "-c", "cd /sys/class/net && for i in eth*; do ip link del $i; done", check=False)
             h.netns.close()
         self.hosts.clear()
 
