@@ -145,6 +145,8 @@ struct resolver {
 	struct resolver_worker *workers; // NATIVE_MAX_WORKERS
 	// Control thread only:
 	uint32_t budget; // questions that this tick may still send
+	uint64_t epoch;	 // of the plan that the entries were compared with
+	bool compare;	 // it has changed since
 	size_t n_seen;
 	struct seen_conflict seen[CONFLICTS];
 };

@@ -170,17 +170,15 @@ static void known(struct resolver *r, struct hop *h, uint64_t word, uint32_t now
 	uint8_t tries = hop_tries(word);
 	uint32_t told = atomic_load_explicit(&h->told_ms, memory_order_relaxed);
 
-	if (!is_since(now, h->asked_ms, RETRY_MS))
+	if (r->compare && (is_planned_now(r, h) || !has_asker(r, h)))
+		withdraw(r, h, word);
+	else if (!is_since(now, h->asked_ms, RETRY_MS))
 		return;
-	if (tries >= NEXT_HOP_TRIES)
+	else if (tries >= NEXT_HOP_TRIES)
 		fail(r, h, word, now);
 	else if (tries > 0)
 		ask(r, h, word, (uint8_t)(tries + 1), now, false);
-	else if (!is_since(now, told, REFRESH_MS))
-		return;
-	else if (is_planned_now(r, h) || !has_asker(r, h))
-		withdraw(r, h, word);
-	else
+	else if (is_since(now, told, REFRESH_MS))
 		ask(r, h, word, 1, now, true);
 }
 
@@ -321,6 +319,8 @@ void weft_resolver_tick(struct resolver *r, uint32_t now_ms)
 	if (atomic_load_explicit(&r->in_use, memory_order_relaxed) == 0)
 		return;
 	r->budget = TICK_QUESTIONS;
+	r->compare = weft_vstore_epoch(r->dp->vs) != r->epoch;
+	r->epoch = weft_vstore_epoch(r->dp->vs);
 	for (size_t i = 0; i < NEXT_HOPS; i++)
 		age(r, &r->hops[i], now_ms, &n_known, &n_unanswered);
 	// Workers count up meanwhile; what they add is counted exactly the next time.
