@@ -229,6 +229,11 @@ class Lab:
         return self.network(cidr, cidr6, **{"provider:network_type": "flat" if vlan is None else "vlan",
                                             "provider:physical_network": physical, **attrs})
 
+    def join(self, router, subnet, on=True):
+        """The router gets (loses) an interface on the subnet."""
+        verb = "add_router_interface" if on else "remove_router_interface"
+        return self.api.request("PUT", f"/v2.0/routers/{router['id']}/{verb}", {"subnet_id": subnet["id"]})
+
     def group(self, *rules, stateful=True, egress=True, name=None):
         """A security group with exactly these rules ("ingress tcp 22", see rule()); egress: keep the default
         two that let everything out."""

@@ -6,12 +6,14 @@
     peer = out.host("198.51.100.7/24", vlan=101)                  in a VLAN
     router = out.host("203.0.113.1/24", forward=True)             forwards between what it is given
     out.join(router, "eth1", "192.0.2.1/24", vlan=102)            a second interface
+    far = out.beyond(router, "192.0.2.7/24")                      on a cable of its own to a router; not on the switch
 
 A host has a VM's sockets, probes and frames (tcp, udp, ping, sniff, ...). The switch is switch.py; the node's
 interface is a trunk on it: untagged frames (VLAN 1), and every other VLAN tagged. `out.tap()` is a socket that sees what
 passes between the switch and the node, tags included.
 """
 import contextlib
+import ipaddress
 import itertools
 import os
 import socket
@@ -56,23 +58,45 @@ class Outside:
         print("add", port, vlan, file=self.process.stdin, flush=True)
         assert self.process.stdout.readline() == "ok\n"
 
-    def host(self, *cidrs, vlan=None, mtu=1500, forward=False, gateway=None, mac=None):
-        """A host with these addresses; gateway: address (or list of them) of its default route."""
+    def _new(self, mac=None, forward=False):
         n = next(_numbers)
         h = OutsideHost(self.lab, f"{self.lab.prefix}o{n}", mac or f"02:00:5e:10:{n >> 8:02x}:{n & 255:02x}")
-        h.vlan = vlan
         self.hosts.append(h)
+        h.netns.sysctl("net.ipv4.icmp_ratelimit", 0)  # what it has to say is a test's answer
+        h.netns.sysctl("net.ipv6.icmp.ratelimit", 0)
         if forward:
             h.netns.sysctl("net.ipv4.ip_forward", 1)
             h.netns.sysctl("net.ipv6.conf.all.forwarding", 1)
+        return h
+
+    def host(self, *cidrs, vlan=None, mtu=1500, forward=False, gateway=None, mac=None):
+        """A host with these addresses; gateway: address (or list of them) of its default route."""
+        h = self._new(mac, forward)
+        h.vlan = vlan
         self.join(h, "eth0", *cidrs, vlan=vlan, mtu=mtu, mac=h.mac)
         for g in [gateway] if isinstance(gateway, str) else gateway or []:
             h.netns.ip("-6" if ":" in g else "-4", "route", "add", "default", "via", g)
         return h
 
+    def beyond(self, router, *cidrs, mtu=1500, forward=False):
+        """A host that is reached through `router` only; the first address of each of its networks is the router's."""
+        h = self._new(forward=forward)
+        name = f"far{next(_numbers)}"
+        sh("ip", "link", "add", "eth0", "netns", h.netns.name, "type", "veth", "peer", "name", name, "netns", router.netns.name)
+        networks = [ipaddress.ip_interface(c).network for c in cidrs]
+        self._set_up(router, name, [f"{n[1]}/{n.prefixlen}" for n in networks], mtu)
+        self._set_up(h, "eth0", cidrs, mtu, h.mac)
+        for n in networks:
+            h.netns.ip(f"-{n.version}", "route", "add", "default", "via", n[1])
+        return h
+
     def join(self, host, interface, *cidrs, vlan=None, mtu=1500, mac=None):
         """An interface of the host on this network."""
         self._cable(interface, host.netns, f"p{next(_numbers)}", 1 if vlan is None else vlan)
+        self._set_up(host, interface, cidrs, mtu, mac)
+
+    @staticmethod
+    def _set_up(host, interface, cidrs, mtu, mac=None):
         if mac:
             host.netns.ip("link", "set", interface, "address", mac)
         host.netns.sysctl(f"net.ipv6.conf.{interface}.accept_dad", 0)

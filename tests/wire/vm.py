@@ -230,6 +230,12 @@ class VM(Host):
         if dhcp:
             self.dhcp()
 
+    def default_routes(self):
+        """Through its subnets' gateways."""
+        for v, flag in (("v4", "-4"), ("v6", "-6")):
+            if v in self.net:
+                self.netns.ip(flag, "route", "add", "default", "via", self.net[v]["gateway_ip"])
+
     def dhcp(self, check=True):
         """Run a real DHCP client; True if it got and set the address that the port has."""
         script = f"{self.lab.dir}/udhcpc.sh"
