@@ -188,8 +188,8 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 	if (in == NULL || !native_is_uplink(in))
 		return false;
 	memcpy(s->eth_in + 6, mac, 6);
-	// What came from there is answered there.
-	if (!(s->flags & SESSION_REPLY))
+	// What a router took in from there is answered there.
+	if (!(s->flags & SESSION_REPLY) && s->flags >> SESSION_HOPS_SHIFT != 0)
 		memcpy(weft_session_peer(s)->eth_out, mac, 6);
 	return true;
 }
@@ -238,6 +238,17 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 	return CARRIED;
 }
 
+bool weft_slow_find_port(const struct session_table *t, struct judge *j, uint32_t *n)
+{
+	struct flow_key reply;
+
+	for (; weft_nat_candidate(&j->pkt->key, *n, &j->now.sport); ++*n)
+		if (weft_flow_reverse(&j->now, j->out->index, &reply) &&
+		    weft_session_get(t, &reply, weft_flow_hash(&reply)) == NULL)
+			return true;
+	return false;
+}
+
 // ---- Making one ------------------------------------------------------------------------------------
 
 // May a connection that stands in the way of a new one be forgotten?
@@ -259,17 +270,18 @@ static bool gives_way(struct worker *w, struct session *s)
 static enum drop find_reply(struct worker *w, struct judge *j, uint32_t *n, struct flow_key *reply)
 {
 	struct session *taken;
+	uint32_t first = *n;
+	bool found;
 
-	for (; !j->pick_port || weft_nat_candidate(&j->pkt->key, *n, &j->now.sport); ++*n) {
+	if (j->pick_port) {
+		found = weft_slow_find_port(w->sessions, j, n);
+		w->stats.nat_tries += *n - first;
 		weft_flow_reverse(&j->now, j->out->index, reply);
-		taken = weft_session_get(w->sessions, reply, weft_flow_hash(reply));
-		if (taken == NULL)
-			return DROP_NONE;
-		w->stats.nat_tries++;
-		if (!j->pick_port)
-			return gives_way(w, taken) ? DROP_NONE : DROP_SESSION_CLASH;
+		return found ? DROP_NONE : DROP_NAT_EXHAUSTED;
 	}
-	return DROP_NAT_EXHAUSTED;
+	weft_flow_reverse(&j->now, j->out->index, reply);
+	taken = weft_session_get(w->sessions, reply, weft_flow_hash(reply));
+	return taken == NULL || gives_way(w, taken) ? DROP_NONE : DROP_SESSION_CLASH;
 }
 
 static void compose(const struct judge *j, const struct flow_key *reply, bool untracked,

@@ -35,5 +35,8 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 // j->pick_port. False: *why says why it may not start.
 bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *why);
 
+// j->pick_port: choose j->now.sport, from the n-th to try on. False: they are all in use.
+bool weft_slow_find_port(const struct session_table *t, struct judge *j, uint32_t *n);
+
 // A live session's packets come another way than expected: remember it.
 void weft_slow_correct(struct session *s, const struct judge *j);

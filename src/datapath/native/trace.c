@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/trace.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
+#include "datapath/native/nat.h"
 #include "datapath/native/slow.h"
+#include "datapath/native/slow_session.h"
 #include "datapath/native/tables.h"
 
 static void note(json_t *stages, const char *stage, const char *verdict, const char *detail)
@@ -44,6 +47,23 @@ static void forward(struct native *dp, uint16_t port, json_t *stages, json_t *ou
 	j->why = DROP_PORT_DETACHED;
 }
 
+static void note_translation(const struct session *s, json_t *stages)
+{
+	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN], detail[128];
+	struct flow_key key;
+
+	weft_nat_leaves_as(s, &key);
+	inet_ntop(AF_INET, &key.src4, src, sizeof(src));
+	inet_ntop(AF_INET, &key.dst4, dst, sizeof(dst));
+	if (key.proto == IPPROTO_ICMP)
+		snprintf(detail, sizeof(detail), "leaves as %s > %s, id %u", src, dst,
+			 rte_be_to_cpu_16(key.sport));
+	else
+		snprintf(detail, sizeof(detail), "leaves as %s:%u > %s:%u", src,
+			 rte_be_to_cpu_16(key.sport), dst, rte_be_to_cpu_16(key.dport));
+	note(stages, "nat", "next", detail);
+}
+
 // What the fast path would do with it before any stage is asked.
 static bool note_session(struct native *dp, const struct packet *p, const uint8_t *frame,
 			 json_t *stages, json_t *out_ports, struct judge *j)
@@ -73,6 +93,8 @@ static bool note_session(struct native *dp, const struct packet *p, const uint8_
 	note(stages, "session", "forward",
 	     s->flags & SESSION_REPLY ? "reply of an established flow"
 				      : "packet of an established flow");
+	if (s->flags & SESSION_NAT)
+		note_translation(s, stages);
 	forward(dp, s->out_port, stages, out_ports, j);
 	return true;
 }
@@ -123,24 +145,49 @@ static const char *verdict_word(enum verdict v)
 	return "drop";
 }
 
+// The port that a new flow would get.
+static void note_port(struct native *dp, struct judge *j, json_t *stages)
+{
+	char detail[64];
+	uint32_t n = 0;
+
+	if (!j->pick_port)
+		return;
+	if (!weft_slow_find_port(dp->sessions, j, &n)) {
+		j->verdict = VERDICT_DROP;
+		j->why = DROP_NAT_EXHAUSTED;
+		note(stages, "nat", "drop", weft_drop_sentence(j->why));
+		return;
+	}
+	snprintf(detail, sizeof(detail), "source port %u is free", rte_be_to_cpu_16(j->now.sport));
+	note(stages, "nat", "next", detail);
+}
+
 static void judge(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
 		  json_t *stages, json_t *out_ports, struct judge *j)
 {
 	struct session *related = weft_session_related(dp->sessions, p, frame);
+	struct flow_key binding, quote;
 	enum drop last = DROP_NONE;
 
 	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, frame, (uint32_t)len);
 	j->record = stages;
 	if (related != NULL &&
 	    related->gen == native_gen(dp, related->key.in_port, related->out_port) &&
-	    !(related->flags & SESSION_SLOW))
+	    !(related->flags & SESSION_SLOW)) {
 		j->related_to = related->out_port;
+		weft_nat_error_leaves_as(related, p, &binding, &quote);
+		j->binding = related->flags & SESSION_NAT ? &binding : NULL;
+	}
 	if (j->in == NULL) {
 		j->verdict = VERDICT_DROP;
 		j->why = DROP_PORT_DOWN;
 		return;
 	}
 	weft_judge(j);
+	if (j->verdict == VERDICT_FORWARD)
+		note_port(dp, j, stages);
+	j->binding = NULL;
 	if (j->verdict == VERDICT_FORWARD)
 		forward(dp, j->out->index, stages, out_ports, j);
 	else if (j->verdict == VERDICT_FLOOD)
