@@ -43,17 +43,18 @@ static enum stage_result to_uplink(struct judge *j, enum drop otherwise)
 	return STAGE_NEXT;
 }
 
-// The ports of this node, and the uplink for those of others, that have the MAC; but not the sender. Tells whether that is one.
+// The ports of this node, and the uplink for those of others, that have the MAC; but not the sender, unless a router has made it
+// somebody else's packet (to one's own floating IP). Tells whether the sender is one.
 static bool find_owners(struct judge *j, const struct mac_owners *owners, uint16_t uplink)
 {
-	bool self = false;
+	bool self = false, to_self = judge_translates(j);
 
 	j->n_owners = 0;
 	for (uint16_t i = 0; i < owners->n; i++) {
 		uint16_t port = owners->ports[i] == NATIVE_NO_PORT ? uplink : owners->ports[i];
 
 		self = self || port == j->in->index;
-		if (port != NATIVE_NO_PORT && port != j->in->index &&
+		if (port != NATIVE_NO_PORT && (port != j->in->index || to_self) &&
 		    j->n_owners < sizeof(j->owners) / sizeof(j->owners[0]))
 			j->owners[j->n_owners++] = port;
 	}
@@ -83,11 +84,13 @@ enum stage_result weft_stage_switch(struct judge *j)
 	if (j->n_owners == 0)
 		return judge_drop(j, self && uplink != j->in->index ? DROP_SELF : DROP_NOT_LOCAL);
 	// A MAC that an allowed pair shares leads to the port that uses it; until that is seen, all of them hear it.
-	if (owners->speaker != NATIVE_NO_PORT && owners->speaker != j->in->index) {
+	if (owners->speaker != NATIVE_NO_PORT &&
+	    (owners->speaker != j->in->index || judge_translates(j))) {
 		j->owners[0] = owners->speaker;
 		j->n_owners = 1;
 	}
-	if (j->n_owners > 1) {
+	// What is routed is no copy of what came in, so it goes to one.
+	if (j->n_owners > 1 && j->hops == 0) {
 		weft_judge_note(j, "switch", "flood", NULL, "%u ports share the MAC", j->n_owners);
 		j->verdict = VERDICT_FLOOD;
 		j->flood = FLOOD_OWNERS;

@@ -164,15 +164,6 @@ void testbed_free(struct testbed *tb)
 
 // ---- Policy ----------------------------------------------------------------------------------------
 
-void testbed_network(struct testbed *tb, const char *id, uint32_t mtu)
-{
-	struct plan_network *n = must(calloc(1, sizeof(*n)));
-
-	set_id(n->id, id);
-	n->mtu = mtu;
-	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NETWORK, n);
-}
-
 void testbed_subnet(struct testbed *tb, const char *id, const char *network, const char *cidr,
 		    const char *gateway, bool dhcp)
 {
@@ -186,19 +177,6 @@ void testbed_subnet(struct testbed *tb, const char *id, const char *network, con
 	s->dhcp = dhcp;
 	s->lease_s = 86400;
 	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_SUBNET, s);
-}
-
-void testbed_provider(struct testbed *tb, const char *id, uint32_t mtu, uint32_t vlan)
-{
-	struct plan_network *n = must(calloc(1, sizeof(*n)));
-
-	if (weft_trunk_find(&tb->dp, "physical") == NULL)
-		must_be(weft_trunk_add(&tb->dp, "physical", "memory", NULL) == 0);
-	set_id(n->id, id);
-	n->mtu = mtu;
-	strcpy(n->physical, "physical");
-	n->segment = vlan;
-	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NETWORK, n);
 }
 
 static int16_t proto_of(const char *word, uint8_t family)

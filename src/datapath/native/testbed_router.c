@@ -1,8 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Testbed: routers, floating IPs and port forwardings.
+// Testbed: networks, routers, floating IPs and port forwardings.
 #include <string.h>
 
 #include "datapath/native/testbed_priv.h"
+#include "datapath/native/uplink.h"
+
+void testbed_network(struct testbed *tb, const char *id, uint32_t mtu)
+{
+	struct plan_network *n = must(calloc(1, sizeof(*n)));
+
+	set_id(n->id, id);
+	n->mtu = mtu;
+	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NETWORK, n);
+}
+
+void testbed_provider(struct testbed *tb, const char *id, uint32_t mtu, uint32_t vlan)
+{
+	struct plan_network *n = must(calloc(1, sizeof(*n)));
+
+	if (weft_trunk_find(&tb->dp, "physical") == NULL)
+		must_be(weft_trunk_add(&tb->dp, "physical", "memory", NULL) == 0);
+	set_id(n->id, id);
+	n->mtu = mtu;
+	strcpy(n->physical, "physical");
+	n->segment = vlan;
+	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NETWORK, n);
+}
 
 static void parse_interface(struct testbed *tb, char *text, struct plan_interface *p)
 {
