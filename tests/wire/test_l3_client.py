@@ -14,7 +14,7 @@ from clients import URL, client
 from lab import ApiError
 from netns import inside
 
-ADMIN, MEMBER = "admin", "member"
+PHYSICAL = ["physnet1"]
 
 
 def refused(lab, words, says):
@@ -26,7 +26,7 @@ def refused(lab, words, says):
 
 def test_complete_session_with_the_openstack_client(lab):
     made = client(lab, """
-        network create out --external -f json
+        network create out --external --provider-network-type flat --provider-physical-network physnet1 -f json
         subnet create out4 --network out --subnet-range 198.51.100.0/24 --gateway 198.51.100.1 --no-dhcp -f json
         subnet create out6 --network out --ip-version 6 --subnet-range 2001:db8:f::/64 --no-dhcp -f json
         network create red -f json
@@ -41,6 +41,7 @@ def test_complete_session_with_the_openstack_client(lab):
         """)
     out, out4, _, red, red4, vm, _, router, web, spare = made
     assert out["router:external"] is True
+    assert (out["provider:network_type"], out["provider:physical_network"]) == ("flat", "physnet1")
     gateway = router["external_gateway_info"]
     assert (gateway["network_id"], gateway["enable_snat"]) == (out["id"], True)
     assert len(gateway["external_fixed_ips"]) == 2
@@ -96,6 +97,17 @@ def test_complete_session_with_the_openstack_client(lab):
         """)
     assert (moved["internal_port"], moved["external_port"]) == (8000, 8001)
     assert all(lab.api.list(kind) == [] for kind in ("network", "subnet", "port", "router", "floatingip"))
+
+
+def test_provider_networks_are_on_physical_networks_that_are_there(lab):
+    create = "network create --provider-network-type"
+    (vlan,) = client(lab, f"{create} vlan --provider-physical-network physnet1 --provider-segment 100 v -f json")
+    assert (vlan["provider:network_type"], vlan["provider:segmentation_id"]) == ("vlan", 100)
+    refused(lab, f"{create} vlan --provider-physical-network physnet1 --provider-segment 100 w", "is in use")
+    refused(lab, f"{create} flat --provider-physical-network physnet2 w", "unknown for flat provider network")
+    refused(lab, f"{create} flat w", "physical_network required")
+    client(lab, f"{create} flat --provider-physical-network physnet1 f -f json")
+    refused(lab, f"{create} flat --provider-physical-network physnet1 w", "is in use")
 
 
 def test_complete_session_with_openstacksdk(lab):
