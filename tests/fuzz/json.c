@@ -25,11 +25,15 @@ struct cloud {
 	char ids[IDS][WEFT_ID_LEN + 1]; // newest first
 };
 
+static const char *const physical[] = {"physnet1"};
+
 static const struct model_config config = {.host = "node-1",
 					   .default_vif = "tap",
 					   .vhostuser_mode = "client",
 					   .run_dir = "/run/weft",
-					   .default_mtu = 1500};
+					   .default_mtu = 1500,
+					   .physical_networks = physical,
+					   .n_physical_networks = 1};
 
 static void remember(struct cloud *c, const char *id)
 {
