@@ -36,6 +36,37 @@ static size_t options_of(const struct plan_port *port, uint8_t family,
 	return n;
 }
 
+// Is the subnet's gateway a router's?
+static bool has_router(const struct judge *j, const struct plan_subnet *s)
+{
+	struct neighbour_key key = {.network = j->in->network_index, .family = s->gateway.family};
+	struct mac_key mac = {.network = j->in->network_index};
+	const struct neighbours *n;
+
+	memcpy(key.ip, s->gateway.b, sizeof(key.ip));
+	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
+	for (size_t i = 0; n != NULL && i < n->n; i++) {
+		mac.mac = n->at[i].mac;
+		if (weft_vmap_get(j->dp->gateways, &mac, j->epoch) != NULL)
+			return true;
+	}
+	return false;
+}
+
+// Where no router leads to the metadata service, a host must know that it is on its own network.
+static size_t metadata_route(const struct judge *j, const struct plan_subnet *s,
+			     struct dhcp_route *out)
+{
+	if (atomic_load_explicit(&j->dp->metadata_port, memory_order_relaxed) == NATIVE_NO_PORT ||
+	    has_router(j, s))
+		return 0;
+	*out = (struct dhcp_route) {
+		.dst = {.ip = {.family = 4, .b = {169, 254, 169, 254}}, .len = 32},
+		.via = {.family = 4},
+	};
+	return 1;
+}
+
 static size_t dhcp(const struct judge *j, uint8_t *buf, size_t len, size_t cap, enum drop *why)
 {
 	const struct plan_port *port = j->in->plan;
@@ -68,6 +99,7 @@ static size_t dhcp(const struct judge *j, uint8_t *buf, size_t len, size_t cap, 
 	};
 	if (lease.server.family == 0)
 		lease.server = (struct ip_addr) {.family = 4, .b = {169, 254, 169, 254}};
+	lease.n_routes = metadata_route(j, s->plan, routes);
 	for (size_t i = 0; i < s->plan->n_routes && lease.n_routes < ROUTES_MAX; i++)
 		if (s->plan->routes[i].dst.ip.family == 4)
 			routes[lease.n_routes++] = (struct dhcp_route) {s->plan->routes[i].dst,

@@ -5,10 +5,10 @@
 #include <stdio.h>
 
 const struct stage weft_stages[] = {
-	{"admit", weft_stage_admit},	 {"anti-spoof", weft_stage_spoof},
-	{"service", weft_stage_service}, {"egress", weft_stage_egress},
-	{"route", weft_stage_route},	 {"switch", weft_stage_switch},
-	{"ingress", weft_stage_ingress},
+	{"admit", weft_stage_admit},	   {"anti-spoof", weft_stage_spoof},
+	{"service", weft_stage_service},   {"egress", weft_stage_egress},
+	{"metadata", weft_stage_metadata}, {"route", weft_stage_route},
+	{"switch", weft_stage_switch},	   {"ingress", weft_stage_ingress},
 };
 
 const size_t weft_n_stages = sizeof(weft_stages) / sizeof(weft_stages[0]);

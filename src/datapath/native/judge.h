@@ -5,6 +5,7 @@
 //   anti-spoof source MAC and IP, ARP, ND, DHCP server, RA                  stage_spoof.c
 //   service    ARP, ND, DHCP: answered here, or passed on where that is right  stage_service.c
 //   egress     the sender's security groups                                 stage_rules.c
+//   metadata   to the node's metadata proxy                                 stage_metadata.c
 //   route      routers on the way: next network, next MAC, TTL, NAT        stage_route.c, stage_nat.c
 //   switch     the destination MAC                                          stage_switch.c
 //   ingress    the receiver's security groups                               stage_rules.c
@@ -164,6 +165,7 @@ enum stage_result weft_stage_admit(struct judge *j);
 enum stage_result weft_stage_spoof(struct judge *j);
 enum stage_result weft_stage_service(struct judge *j);
 enum stage_result weft_stage_egress(struct judge *j);
+enum stage_result weft_stage_metadata(struct judge *j);
 enum stage_result weft_stage_route(struct judge *j);
 enum stage_result weft_stage_switch(struct judge *j);
 enum stage_result weft_stage_ingress(struct judge *j);

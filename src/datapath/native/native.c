@@ -11,6 +11,7 @@
 #include "datapath/native/advertise.h"
 #include "datapath/native/announce.h"
 #include "datapath/native/eal.h"
+#include "datapath/native/metadata_port.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/show.h"
 #include "datapath/native/tables.h"
@@ -326,6 +327,25 @@ static void tick(struct datapath *datapath)
 	weft_vstore_reclaim(dp->vs);
 }
 
+// ---- Metadata --------------------------------------------------------------------------------------
+
+static int metadata_open(struct datapath *datapath, const struct datapath_metadata *way,
+			 struct err *err)
+{
+	return weft_metadata_open(native_of(datapath), way, err);
+}
+
+static int metadata_source(struct datapath *datapath, const char *port_id, struct ip_addr *out)
+{
+	const struct port *p = weft_tables_port(native_of(datapath)->tables, port_id);
+
+	if (p == NULL)
+		return -ENOENT;
+	*out = (struct ip_addr) {.family = 4};
+	memcpy(out->b, &p->metadata_source, 4);
+	return 0;
+}
+
 // ---- Views -----------------------------------------------------------------------------------------
 
 static int trace(struct datapath *datapath, const char *port_id, const uint8_t *frame, size_t len,
@@ -352,6 +372,8 @@ const struct datapath_ops weft_native_ops = {
 	.attach = attach,
 	.detach = detach,
 	.interface_changed = interface_changed,
+	.metadata_open = metadata_open,
+	.metadata_source = metadata_source,
 	.trace = trace,
 	.show = show,
 	.metrics = metrics,

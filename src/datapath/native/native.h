@@ -197,6 +197,7 @@ struct port { // one per index in use
 	char id[WEFT_ID_LEN + 1];
 	struct vslot *policy;	      // struct port_policy
 	_Atomic(struct port_io *) io; // NULL: not attached
+	rte_be32_t metadata_source;   // towards the metadata proxy (metadata_port.h); never changes
 	// Control thread only:
 	uint16_t worker;
 	bool told_up;	  // what on_port was told last; vhost-user ports only
@@ -334,6 +335,7 @@ struct native {
 	struct resolver *resolver;
 	struct announcer *announcer;
 	_Atomic uint16_t metadata_port; // index of the PORT_METADATA port; NATIVE_NO_PORT = none
+	uint8_t metadata_eth[12];	// destination and source MAC of what leaves by it
 };
 
 // ---- Small things used everywhere ------------------------------------------------------------------

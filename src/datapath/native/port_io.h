@@ -78,6 +78,11 @@ int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, st
 int weft_tap_open_trunk(const char *ifname, uint32_t mtu, struct rte_mempool *pool,
 			struct port_io **out, struct err *err);
 
+// The same as weft_tap_open for an interface of the network namespace that the calling thread is in, which may be another than the
+// process's; the thread may leave it, or end, afterwards.
+int weft_tap_open_apart(const char *ifname, uint32_t mtu, struct rte_mempool *pool,
+			struct port_io **out, struct err *err);
+
 // What close left to be done in the background is done: before the process ends.
 void weft_tap_finish(void);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/native/metadata_port.h"
 #include "datapath/native/packet.h"
 #include "datapath/native/tables.h"
 
@@ -34,6 +35,8 @@ static void add_network(const void *key, void *value, void *arg)
 	int uplink = f != NULL && f->uplink != NATIVE_NO_PORT;
 
 	(void)key;
+	if (strcmp(n->id, METADATA_PORT_ID) == 0) // made up
+		return;
 	json_array_append_new(
 		a[1],
 		json_pack("{s:s,s:I,s:I,s:I,s:b}", "id", n->id, "mtu", (json_int_t)n->mtu, "ports",

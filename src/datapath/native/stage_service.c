@@ -125,6 +125,20 @@ static enum stage_result resolve_outside(struct judge *j, enum answer what,
 	return judge_drop(j, DROP_SERVICE_DONE);
 }
 
+// The metadata service's address, unless somebody whom the plan does not know may have it while there is none.
+static bool is_metadata(const struct judge *j, const struct ip_addr *ip)
+{
+	static const struct ip_addr address = {.family = 4, .b = {169, 254, 169, 254}};
+	const struct flood_list *list =
+		weft_vmap_get(j->dp->floods, &j->in->network_index, j->epoch);
+
+	if (j->in->role != PORT_VM || !weft_ip_equal(ip, &address))
+		return false;
+	return atomic_load_explicit(&j->dp->metadata_port, memory_order_relaxed) !=
+		       NATIVE_NO_PORT ||
+	       list == NULL || list->n_unfiltered == 0;
+}
+
 // Who has this address? Common to ARP and ND.
 static enum stage_result resolve(struct judge *j, enum answer what, const struct ip_addr *target,
 				 enum drop unknown)
@@ -138,7 +152,8 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 	if (native_is_uplink(j->in))
 		return resolve_outside(j, what, target, n);
 	if (n == NULL || n->n == 0) {
-		if (is_dhcp_server(j, target) && !may_be_gateway(j, target))
+		if ((is_dhcp_server(j, target) && !may_be_gateway(j, target)) ||
+		    is_metadata(j, target))
 			return answer(j, what, &weft_service_mac);
 		j->asked = *target;
 		return flood(j, FLOOD_ASKED, unknown);

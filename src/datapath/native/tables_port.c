@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/native/metadata_port.h"
+
 // ---- Who hears a network's broadcasts --------------------------------------------------------------
 
 // How much of what nobody is known to have may be a port's.
@@ -209,6 +211,7 @@ static struct port_ctl *port_new(struct tables *t, const char *id, enum port_rol
 
 	p->index = index_take(t);
 	p->role = role;
+	p->metadata_source = weft_metadata_source(p->index, t->n_used[p->index]++);
 	weft_session_port_gone(t->dp->sessions, p->index, false);
 	// Many hosts are behind it; the shares of those on the node are what protects them.
 	weft_session_port_exempt(t->dp->sessions, p->index, role == PORT_UPLINK);

@@ -41,6 +41,7 @@ struct tables {
 	uint16_t free_index
 		[NATIVE_MAX_PORTS]; // a ring: used before, their grace period over, the oldest first
 	size_t n_retired;	    // still waiting for it
+	uint8_t n_used[NATIVE_MAX_PORTS]; // by index: how many ports have had it, modulo 256
 	// Ports whose sessions the batch at hand makes stale.
 	size_t n_bumps;
 	uint16_t bumps[NATIVE_MAX_PORTS];

@@ -65,12 +65,11 @@ static int join_interface(const struct tap_io *t, int ifindex)
 	return 0;
 }
 
-static int open_socket(struct tap_io *t, const char *ifname, uint32_t mtu, int ifindex,
-		       struct err *err)
+static int open_socket(struct tap_io *t, const char *ifname, uint32_t mtu, enum tap_ring_use use,
+		       int ifindex, struct err *err)
 {
 	const char *what;
-	int ret = weft_tap_ring_get(mtu, t->tags_aside ? TAP_RING_TRUNK : TAP_RING_PORT, &t->ring,
-				    &what);
+	int ret = weft_tap_ring_get(mtu, use, &t->ring, &what);
 
 	if (ret < 0)
 		return weft_fail(err, ret, "interface %s: the kernel refuses %s: %s", ifname, what,
@@ -83,8 +82,8 @@ static int open_socket(struct tap_io *t, const char *ifname, uint32_t mtu, int i
 	return 0;
 }
 
-static int tap_open(const char *ifname, uint32_t mtu, bool tags_aside, struct rte_mempool *pool,
-		    struct port_io **out, struct err *err)
+static int tap_open(const char *ifname, uint32_t mtu, enum tap_ring_use use, bool tags_aside,
+		    struct rte_mempool *pool, struct port_io **out, struct err *err)
 {
 	weft_auto(tap_io) t = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*t));
 	struct tap_host host;
@@ -101,7 +100,7 @@ static int tap_open(const char *ifname, uint32_t mtu, bool tags_aside, struct rt
 	if (ret == 0)
 		ret = weft_tap_host_up(&host, tags_aside ? 0 : mtu, err);
 	if (ret == 0)
-		ret = open_socket(t, ifname, mtu, host.ifindex, err);
+		ret = open_socket(t, ifname, mtu, use, host.ifindex, err);
 	weft_tap_host_fini(&host);
 	if (ret < 0)
 		return ret;
@@ -112,11 +111,17 @@ static int tap_open(const char *ifname, uint32_t mtu, bool tags_aside, struct rt
 int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, struct port_io **out,
 		  struct err *err)
 {
-	return tap_open(ifname, mtu, false, pool, out, err);
+	return tap_open(ifname, mtu, TAP_RING_PORT, false, pool, out, err);
 }
 
 int weft_tap_open_trunk(const char *ifname, uint32_t mtu, struct rte_mempool *pool,
 			struct port_io **out, struct err *err)
 {
-	return tap_open(ifname, mtu, true, pool, out, err);
+	return tap_open(ifname, mtu, TAP_RING_TRUNK, true, pool, out, err);
+}
+
+int weft_tap_open_apart(const char *ifname, uint32_t mtu, struct rte_mempool *pool,
+			struct port_io **out, struct err *err)
+{
+	return tap_open(ifname, mtu, TAP_RING_TRUNK, false, pool, out, err);
 }

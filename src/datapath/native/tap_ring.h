@@ -27,7 +27,7 @@ struct tap_ring {
 
 enum tap_ring_use {
 	TAP_RING_PORT,	// one VM's: there are hundreds
-	TAP_RING_TRUNK, // a physical network's
+	TAP_RING_TRUNK, // of many: a physical network's, say. Always made by the calling thread, so in its network namespace
 };
 
 // A ring whose slots hold a frame of this MTU; larger frames, and all segments to be cut, come by the socket. -errno, with *what = what

@@ -10,6 +10,7 @@
 #include "datapath/native/announce.h"
 #include "datapath/native/eal.h"
 #include "datapath/native/fast.h"
+#include "datapath/native/metadata_port.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/uplink.h"
@@ -342,15 +343,26 @@ void testbed_del(struct testbed *tb, enum plan_kind kind, const char *id, const 
 	weft_plan_batch_add(&tb->batch, PLAN_DEL, kind, o);
 }
 
+static struct port_io *memory_open(void)
+{
+	struct memory_io *m = must(calloc(1, sizeof(*m)));
+
+	m->io.ops = &memory_ops;
+	m->io.up = true;
+	return &m->io;
+}
+
 static void attach(struct port *p)
 {
-	if (p->io == NULL) {
-		struct memory_io *m = must(calloc(1, sizeof(*m)));
+	if (p->io == NULL)
+		atomic_store(&p->io, memory_open());
+}
 
-		m->io.ops = &memory_ops;
-		m->io.up = true;
-		atomic_store(&p->io, &m->io);
-	}
+void testbed_metadata(struct testbed *tb)
+{
+	struct mac_addr here = testbed_mac("here"), there = testbed_mac("proxy");
+
+	weft_metadata_put(&tb->dp, memory_open(), &here, &there);
 }
 
 static void attach_new(struct port *p, const struct plan_port *plan, void *arg)

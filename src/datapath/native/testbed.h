@@ -49,6 +49,8 @@ void testbed_forwarding(struct testbed *tb, const char *id, const char *floating
 void testbed_forwarding_del(struct testbed *tb, const char *id, const char *floating);
 void testbed_del(struct testbed *tb, enum plan_kind kind, const char *id, const char *network);
 void testbed_commit(struct testbed *tb);
+// The metadata proxy: a port named "metadata", what is sent there goes from testbed_mac("here") to testbed_mac("proxy").
+void testbed_metadata(struct testbed *tb);
 
 struct mac_addr testbed_mac(const char *port);
 
