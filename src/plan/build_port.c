@@ -144,16 +144,13 @@ static void port_rule_sets(const struct object *o, struct plan_port *p)
 static int port_option(const json_t *v, struct plan_dhcp_option *out, struct err *err)
 {
 	const char *name = attr_text(v, "opt_name"), *value = attr_text(v, "opt_value");
+	uint8_t family;
 
 	*out = (struct plan_dhcp_option) {0};
 	if (value[0] == '\0')
 		return 0;
-	if (json_integer_value(json_object_get(v, "ip_version")) == 6)
-		return weft_fail(err, -ENOTSUP,
-				 "DHCP option %s: DHCPv6 is not answered in this version; it is "
-				 "left out",
-				 name);
-	return weft_dhcp_option_encode(name, value, out, err);
+	family = json_integer_value(json_object_get(v, "ip_version")) == 6 ? 6 : 4;
+	return weft_dhcp_option_encode(family, name, value, out, err);
 }
 
 static void port_options(const struct object *o, struct plan_port *p)

@@ -6,7 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum form { FORM_GUESS, FORM_TEXT, FORM_IPS, FORM_U8, FORM_U16, FORM_U32, FORM_NAMES, FORM_ROUTES };
+enum form {
+	FORM_GUESS,
+	FORM_TEXT,
+	FORM_IPS,
+	FORM_U8,
+	FORM_U16,
+	FORM_U32,
+	FORM_NAMES,
+	FORM_ROUTES,
+	FORM_NTP6,   // addresses, each in a suboption (RFC 5908)
+	FORM_PARAMS, // texts, each with its length (RFC 5970)
+};
 
 static const struct known {
 	const char *name;
@@ -77,10 +88,25 @@ static const struct known {
 	{"wpad", 252, FORM_TEXT},
 };
 
-static const struct known *find_known(const char *name, uint8_t code)
+static const struct known known_options6[] = {
+	{"sip-server-domain", 21, FORM_NAMES}, {"sip-server", 22, FORM_IPS},
+	{"dns-server", 23, FORM_IPS},	       {"domain-search", 24, FORM_NAMES},
+	{"nis-server", 27, FORM_IPS},	       {"nis+-server", 28, FORM_IPS},
+	{"nis-domain", 29, FORM_NAMES},	       {"nis+-domain", 30, FORM_NAMES},
+	{"sntp-server", 31, FORM_IPS},	       {"information-refresh-time", 32, FORM_U32},
+	{"posix-timezone", 41, FORM_TEXT},     {"tzdb-timezone", 42, FORM_TEXT},
+	{"ntp-server", 56, FORM_NTP6},	       {"bootfile-url", 59, FORM_TEXT},
+	{"bootfile-param", 60, FORM_PARAMS},
+};
+
+static const struct known *find_known(uint8_t family, const char *name, uint8_t code)
 {
-	for (size_t i = 0; i < sizeof(known_options) / sizeof(*known_options); i++) {
-		const struct known *k = &known_options[i];
+	const struct known *all = family == 4 ? known_options : known_options6;
+	size_t n = family == 4 ? sizeof(known_options) / sizeof(*all)
+			       : sizeof(known_options6) / sizeof(*all);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct known *k = &all[i];
 
 		if (name == NULL ? k->code == code : strcasecmp(k->name, name) == 0)
 			return k;
@@ -124,7 +150,8 @@ static bool put_ip(struct plan_dhcp_option *o, const char *text)
 {
 	struct ip_addr ip;
 
-	return weft_ip_parse(text, &ip) == 0 && ip.family == 4 && put(o, ip.b, 4);
+	return weft_ip_parse(text, &ip) == 0 && ip.family == o->family &&
+	       put(o, ip.b, ip.family == 4 ? 4 : 16);
 }
 
 // RFC 1035 labels without compression, as RFC 3397 asks of every receiver.
@@ -154,6 +181,34 @@ static bool put_route(struct plan_dhcp_option *o, const char *dst, const char *v
 	return put(o, &p.len, 1) && put(o, p.ip.b, (p.len + 7) / 8) && put_ip(o, via);
 }
 
+static bool put_ntp6(struct plan_dhcp_option *o, const char *text)
+{
+	static const uint8_t server_address[] = {0, 1, 0, 16};
+
+	return put(o, server_address, sizeof(server_address)) && put_ip(o, text);
+}
+
+static bool put_param(struct plan_dhcp_option *o, const char *text)
+{
+	return put_number(o, strlen(text), 2) && put(o, text, strlen(text));
+}
+
+static bool put_item(struct plan_dhcp_option *o, enum form form, const char *item, char **rest)
+{
+	switch (form) {
+	case FORM_IPS:
+		return put_ip(o, item);
+	case FORM_NAMES:
+		return put_name(o, item);
+	case FORM_NTP6:
+		return put_ntp6(o, item);
+	case FORM_PARAMS:
+		return put_param(o, item);
+	default:
+		return put_route(o, item, strtok_r(NULL, ", ", rest));
+	}
+}
+
 static bool put_list(struct plan_dhcp_option *o, enum form form, const char *value)
 {
 	char buf[512], *save = NULL;
@@ -162,13 +217,9 @@ static bool put_list(struct plan_dhcp_option *o, enum form form, const char *val
 		return false;
 	strcpy(buf, value);
 	for (char *item = strtok_r(buf, ", ", &save); item != NULL;
-	     item = strtok_r(NULL, ", ", &save)) {
-		bool ok = form == FORM_IPS     ? put_ip(o, item)
-			  : form == FORM_NAMES ? put_name(o, item)
-					       : put_route(o, item, strtok_r(NULL, ", ", &save));
-		if (!ok)
+	     item = strtok_r(NULL, ", ", &save))
+		if (!put_item(o, form, item, &save))
 			return false;
-	}
 	return o->len > 0;
 }
 
@@ -233,6 +284,8 @@ static bool put_form(struct plan_dhcp_option *o, enum form form, const char *val
 	case FORM_IPS:
 	case FORM_NAMES:
 	case FORM_ROUTES:
+	case FORM_NTP6:
+	case FORM_PARAMS:
 		return put_list(o, form, value);
 	case FORM_U8:
 		return parse_number(value, UINT8_MAX, &v) && put_number(o, v, 1);
@@ -244,11 +297,15 @@ static bool put_form(struct plan_dhcp_option *o, enum form form, const char *val
 	return false;
 }
 
-static const char *form_text(enum form form)
+static const char *form_text(enum form form, uint8_t family)
 {
 	switch (form) {
 	case FORM_IPS:
-		return "IPv4 addresses separated by commas";
+	case FORM_NTP6:
+		return family == 4 ? "IPv4 addresses separated by commas"
+				   : "IPv6 addresses separated by commas";
+	case FORM_PARAMS:
+		return "texts separated by commas";
 	case FORM_NAMES:
 		return "domain names separated by commas";
 	case FORM_ROUTES:
@@ -264,10 +321,10 @@ static const char *form_text(enum form form)
 	}
 }
 
-int weft_dhcp_option_encode(const char *name, const char *value, struct plan_dhcp_option *out,
-			    struct err *err)
+int weft_dhcp_option_encode(uint8_t family, const char *name, const char *value,
+			    struct plan_dhcp_option *out, struct err *err)
 {
-	struct plan_dhcp_option o = {.family = 4};
+	struct plan_dhcp_option o = {.family = family};
 	const struct known *k;
 	enum form form;
 	char plain[64];
@@ -275,6 +332,8 @@ int weft_dhcp_option_encode(const char *name, const char *value, struct plan_dhc
 
 	if (strncmp(name, "option:", 7) == 0)
 		name += 7;
+	else if (family == 6 && strncmp(name, "option6:", 8) == 0)
+		name += 8;
 	if (strlen(name) >= sizeof(plain))
 		return weft_fail(err, -EINVAL, "DHCP option %.64s…: the name is too long", name);
 	strcpy(plain, name);
@@ -282,10 +341,10 @@ int weft_dhcp_option_encode(const char *name, const char *value, struct plan_dhc
 		*c = *c == '_' ? '-' : *c;
 
 	if (parse_number(plain, 254, &number) && number > 0) {
-		k = find_known(NULL, number);
+		k = find_known(family, NULL, number);
 		o.code = number;
 	} else {
-		k = find_known(plain, 0);
+		k = find_known(family, plain, 0);
 		if (k == NULL)
 			return weft_fail(err, -EINVAL,
 					 "DHCP option %s: neither a known name nor a number from "
@@ -297,7 +356,7 @@ int weft_dhcp_option_encode(const char *name, const char *value, struct plan_dhc
 	if (!put_form(&o, form, value))
 		return weft_fail(err, -EINVAL,
 				 "DHCP option %s: \"%.200s\" is not %s; it is left out", name,
-				 value, form_text(form));
+				 value, form_text(form, family));
 	*out = o;
 	return 0;
 }

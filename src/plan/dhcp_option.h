@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// DHCPv4 options by name: a port's extra_dhcp_opts into wire format (RFC 2132, 3397, 3442).
+// DHCP options by name: a port's extra_dhcp_opts into wire format (RFC 2132, 3397, 3442; DHCPv6: RFC 3646, 5908, 5970).
 //
 // Names are those of dnsmasq, which is what Neutron's users write ("mtu", "bootfile-name"), with "interface-mtu"
-// and '_' for '-' as other drivers allow; "26", "option:26" and "option:mtu" are the same option. An option that has no
+// and '_' for '-' as other drivers allow; "26", "option:26" and "option:mtu" are the same option, and so are "23", "option6:23" and
+// "option6:dns-server". An option that has no
 // name is given by number and its value decides the form: addresses, 0x… or aa:bb:… bytes, a number (in as few
 // bytes as it needs), else text.
 //
@@ -13,5 +14,6 @@
 #include "base/err.h"
 #include "plan/plan.h"
 
-int weft_dhcp_option_encode(const char *name, const char *value, struct plan_dhcp_option *out,
-			    struct err *err);
+// family: 4 or 6, which are two sets of names and numbers.
+int weft_dhcp_option_encode(uint8_t family, const char *name, const char *value,
+			    struct plan_dhcp_option *out, struct err *err);

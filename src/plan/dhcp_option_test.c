@@ -12,7 +12,7 @@ static void expect(const char *name, const char *value, uint8_t code, const void
 	struct plan_dhcp_option o;
 	struct err err = {0};
 
-	if (weft_dhcp_option_encode(name, value, &o, &err) != 0)
+	if (weft_dhcp_option_encode(4, name, value, &o, &err) != 0)
 		fail_msg("%s", err.msg);
 	assert_int_equal(o.family, 4);
 	assert_int_equal(o.code, code);
@@ -25,7 +25,7 @@ static void refuse(const char *name, const char *value)
 	struct plan_dhcp_option o;
 	struct err err = {0};
 
-	assert_int_equal(weft_dhcp_option_encode(name, value, &o, &err), -EINVAL);
+	assert_int_equal(weft_dhcp_option_encode(4, name, value, &o, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, name));
 }
 
@@ -76,6 +76,40 @@ static void a_number_without_a_name_takes_its_form_from_the_value(void **state)
 	expect("224", "some text", 224, "some text", 9);
 }
 
+static void expect6(const char *name, const char *value, uint8_t code, const void *bytes,
+		    size_t len)
+{
+	struct plan_dhcp_option o;
+	struct err err = {0};
+
+	if (weft_dhcp_option_encode(6, name, value, &o, &err) != 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(o.family, 6);
+	assert_int_equal(o.code, code);
+	assert_int_equal(o.len, len);
+	assert_memory_equal(o.value, bytes, len);
+}
+
+static void dhcpv6_has_names_and_numbers_of_its_own(void **state)
+{
+	struct plan_dhcp_option o;
+	struct err err = {0};
+
+	(void)state;
+	expect6("dns-server", "2001:db8::1", 23, "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+	expect6("option6:dns-server", "::1,::2", 23,
+		"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 32);
+	expect6("domain_search", "a.example,b", 24, "\1a\7example\0\1b\0", 14);
+	expect6("ntp-server", "::3", 56, "\0\1\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\3", 20);
+	expect6("bootfile-url", "tftp://[::1]/x", 59, "tftp://[::1]/x", 14);
+	expect6("bootfile-param", "root,quiet", 60, "\0\4root\0\5quiet", 13);
+	expect6("information-refresh-time", "600", 32, "\0\0\2\x58", 4);
+	expect6("200", "::1", 200, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+	assert_int_equal(weft_dhcp_option_encode(6, "mtu", "1400", &o, &err), -EINVAL);
+	assert_int_equal(weft_dhcp_option_encode(6, "dns-server", "10.0.0.1", &o, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "IPv6"));
+}
+
 static void nonsense_is_refused_with_its_name(void **state)
 {
 	char text[300];
@@ -101,6 +135,7 @@ int main(void)
 		cmocka_unit_test(search_domains_are_labels),
 		cmocka_unit_test(classless_routes_carry_only_significant_bytes),
 		cmocka_unit_test(a_number_without_a_name_takes_its_form_from_the_value),
+		cmocka_unit_test(dhcpv6_has_names_and_numbers_of_its_own),
 		cmocka_unit_test(nonsense_is_refused_with_its_name),
 	};
 

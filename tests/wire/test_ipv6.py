@@ -418,6 +418,16 @@ def test_a_changed_address_ends_the_old_lease_when_it_is_renewed(lab):
     assert status(elsewhere[DHCP6OptIA_NA].ianaopts) == 4
 
 
+def test_extra_dhcp_options_are_sent_and_override(lab):
+    net = network(lab, "dhcpv6-stateful")
+    a = lab.vm(net, [], extra_dhcp_opts=[{"opt_name": "dns-server", "opt_value": "2001:db8::99", "ip_version": 6},
+                                         {"opt_name": "bootfile-url", "opt_value": "tftp://[2001:db8::1]/x", "ip_version": 6},
+                                         {"opt_name": "bootfile-name", "opt_value": "four", "ip_version": 4}])
+    advert = ask(a, DHCP6_Solicit(trid=1), ia(), timeout=5)
+    assert advert[DHCP6OptDNSServers].dnsservers == ["2001:db8::99"]
+    assert b"tftp://[2001:db8::1]/x" in bytes(advert) and b"four" not in bytes(advert)
+
+
 def test_what_is_not_for_the_server_or_malformed_gets_no_answer(lab):
     net = network(lab, "dhcpv6-stateful")
     a, b = lab.vm(net, []), lab.vm(net, [])
