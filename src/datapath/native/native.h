@@ -343,8 +343,17 @@ struct native {
 // Every drop ends here: counted, sampled, freed. in_port may be NATIVE_NO_PORT.
 void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop reason);
 // Hand a packet to a port's queue; sent at the end of the burst or when the queue is full.
-void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port);
 void weft_send_flush(struct worker *w);
+static inline void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port)
+{
+	struct tx_queue *q = &w->tx[out_port];
+
+	if (q->n == 0)
+		w->dirty[w->n_dirty++] = out_port;
+	q->pkts[q->n++] = m;
+	if (q->n == NATIVE_BURST)
+		weft_send_flush(w);
+}
 // Control thread: what the node says by itself (announcements, advertisements). Lost when the port is detached or full.
 void weft_send_now(struct native *dp, struct rte_mbuf *m, uint16_t out_port);
 

@@ -13,27 +13,6 @@
 
 #define MAX_FRAGMENTS 64
 
-void weft_ttl_decrease(uint8_t *frame, uint8_t family, uint8_t hops)
-{
-	uint8_t *ip = frame + RTE_ETHER_HDR_LEN;
-	uint16_t before, after, csum;
-	uint32_t sum;
-
-	if (family == 6) {
-		ip[7] = (uint8_t)(ip[7] - hops);
-		return;
-	}
-	memcpy(&before, ip + 8, 2);
-	ip[8] = (uint8_t)(ip[8] - hops);
-	memcpy(&after, ip + 8, 2);
-	memcpy(&csum, ip + 10, 2);
-	sum = (uint32_t)(uint16_t)~csum + (uint16_t)~before + after;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	csum = (uint16_t)~sum;
-	memcpy(ip + 10, &csum, 2);
-}
-
 // Fragments are cut from a packet whose transport checksum is complete.
 static bool finish_checksum(struct rte_mbuf *m)
 {

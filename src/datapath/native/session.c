@@ -224,9 +224,14 @@ void weft_session_get_bulk(const struct session_table *t, const struct flow_key 
 		out[i] = bucket_guess(f, bucket_second(f, hashes[i]), word_tag(hashes[i]));
 	}
 
-	for (uint16_t i = 0; i < n; i++)
-		if (out[i] != NULL && unlikely(!session_has_key(out[i], &keys[i])))
+	for (uint16_t i = 0; i < n; i++) {
+		if (out[i] == NULL)
+			continue;
+		if (unlikely(!session_has_key(out[i], &keys[i])))
 			out[i] = weft_session_get(t, &keys[i], hashes[i]);
+		else if (out[i]->flags & SESSION_NAT) // it leaves as the peer's key
+			rte_prefetch0(weft_session_peer(out[i]));
+	}
 }
 
 // Every change of state goes through here, so a change is seen once and the counts stay right.

@@ -9,16 +9,36 @@
 // Ownership  takes the mbuf
 #pragma once
 
+#include <rte_branch_prediction.h>
 #include <rte_ether.h>
+#include <string.h>
 
 #include "datapath/native/judge.h"
+#include "datapath/native/nat.h"
 #include "datapath/native/native.h"
+#include "datapath/native/route.h"
 
 void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
 
 // Send a packet of a live session on its way: MACs, addresses, TTL, counters, out. Shared with the fast path. l4: offset of the
 // transport header, 0 = a later fragment.
-void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s, uint16_t l4);
+static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s,
+				      uint16_t l4)
+{
+	uint64_t bytes = ((uint64_t)s->bytes_high << 32 | s->bytes_low) + rte_pktmbuf_pkt_len(m);
+	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
+
+	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
+	if (hops > 0)
+		weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), s->key.family, hops);
+	if (unlikely(s->flags & SESSION_NAT))
+		weft_nat_carry(m, s, l4);
+	s->packets++;
+	s->bytes_low = (uint32_t)bytes;
+	s->bytes_high = (uint16_t)(bytes >> 32);
+	s->seen_ms = w->now_ms;
+	weft_send(w, m, s->out_port);
+}
 
 // A routed session carries a packet only if its TTL and length allow it; a router must answer otherwise.
 static inline bool weft_session_fits(const struct worker *w, const struct rte_mbuf *m,

@@ -159,24 +159,6 @@ struct session *weft_slow_find(const struct worker *w, const struct packet *p)
 	return weft_session_get(w->sessions, &p->key, weft_flow_hash(&p->key));
 }
 
-void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s, uint16_t l4)
-{
-	uint32_t len = rte_pktmbuf_pkt_len(m);
-	uint64_t bytes = ((uint64_t)s->bytes_high << 32 | s->bytes_low) + len;
-	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
-
-	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
-	if (hops > 0)
-		weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), s->key.family, hops);
-	if (s->flags & SESSION_NAT)
-		weft_nat_carry(m, s, l4);
-	s->packets++;
-	s->bytes_low = (uint32_t)bytes;
-	s->bytes_high = (uint16_t)(bytes >> 32);
-	s->seen_ms = w->now_ms;
-	weft_send(w, m, s->out_port);
-}
-
 // Routers outside the node may send from another MAC than the one that is sent to, and take each other's place (VRRP).
 static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 {

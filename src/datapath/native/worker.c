@@ -94,17 +94,6 @@ static void flush(struct worker *w, uint16_t out_port)
 	q->n = 0;
 }
 
-void weft_send(struct worker *w, struct rte_mbuf *m, uint16_t out_port)
-{
-	struct tx_queue *q = &w->tx[out_port];
-
-	if (q->n == 0)
-		w->dirty[w->n_dirty++] = out_port;
-	q->pkts[q->n++] = m;
-	if (q->n == NATIVE_BURST)
-		weft_send_flush(w);
-}
-
 void weft_send_flush(struct worker *w)
 {
 	for (uint16_t i = 0; i < w->n_dirty; i++)
