@@ -21,7 +21,10 @@
 #include <rte_mbuf.h>
 
 #include "base/log.h"
+#include "datapath/native/native.h"
 
+// A DPDK port's rings, for each worker: 1,024 packets to be received and as many to be sent.
+#define BUFFERS_PER_RING   2048
 // A worker has at most one burst of 64 packets in its hands; the largest (64 KB of TCP) is a chain of 33
 // buffers. The rest is for its cache, for fragments that wait and for the NICs' rings.
 #define BUFFERS_PER_WORKER 8192
@@ -41,11 +44,37 @@
 static bool started;
 static FILE *log_stream;
 static char log_last[512]; // what EAL said last: the cause, when it fails
+static bool listening;	   // lines are not logged: the first is kept
+static char heard[512];
+
+static bool is_dpdk(const struct datapath_physical *p)
+{
+	return !datapath_is_interface(p->device);
+}
+
+// On a bus that EAL has to look at, for what is listed only; virtual devices are made later.
+static bool is_on_a_bus(const struct datapath_physical *p)
+{
+	const char *colon = strchr(p->device, ':'), *comma = strchr(p->device, ',');
+
+	return is_dpdk(p) && colon != NULL && (comma == NULL || colon < comma);
+}
+
+static uint32_t dpdk_devices(const struct datapath_config *config)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < config->n_physical; i++)
+		n += is_dpdk(&config->physical[i]);
+	return n;
+}
 
 static uint32_t buffers(const struct datapath_config *config)
 {
+	uint32_t per_worker = BUFFERS_PER_WORKER + dpdk_devices(config) * BUFFERS_PER_RING;
+
 	// One less than a power of two suits the ring behind the pool best.
-	return rte_align32pow2(BUFFERS_SHARED + BUFFERS_PER_WORKER * (uint32_t)config->workers) - 1;
+	return rte_align32pow2(BUFFERS_SHARED + per_worker * (uint32_t)config->workers) - 1;
 }
 
 static size_t heap_mb(const struct datapath_config *config)
@@ -65,6 +94,11 @@ static ssize_t log_write(void *cookie, const char *text, size_t len)
 		return (ssize_t)len;
 	snprintf(log_last, sizeof(log_last), "%.*s", (int)RTE_MIN(end, sizeof(log_last) - 1), text);
 
+	if (listening) {
+		if (heard[0] == '\0')
+			snprintf(heard, sizeof(heard), "%s", log_last);
+		return (ssize_t)len;
+	}
 	// It wants pages of every size. What there is was looked at before (choose_memory).
 	if (strstr(log_last, "hugepages reported on node") != NULL)
 		return (ssize_t)len;
@@ -171,15 +205,16 @@ static void runtime_dir_end(struct runtime_dir *d)
 }
 
 // EAL would bind this thread to one core, for good; and it wants to be told one that exists.
-static int eal_init(size_t mb, bool huge)
+static int eal_init(const struct datapath_config *config, size_t mb, bool huge)
 {
-	char line[256], *argv[16], *rest = line;
+	static char allow[] = "-a", no_pci[] = "--no-pci";
+	char line[256], *argv[16 + 2 * NATIVE_MAX_TRUNKS], *rest = line;
 	cpu_set_t affinity;
 	bool restore = pthread_getaffinity_np(pthread_self(), sizeof(affinity), &affinity) == 0;
 	int cpu = sched_getcpu(), argc = 0;
 
 	int len = snprintf(line, sizeof(line),
-			   "weftd --lcores=0@%d --no-pci --no-telemetry --log-level=warning "
+			   "weftd --lcores=0@%d --no-telemetry --log-level=warning "
 			   "--file-prefix=" PREFIX,
 			   cpu < 0 ? 0 : cpu);
 	if (huge)
@@ -187,8 +222,17 @@ static int eal_init(size_t mb, bool huge)
 	else
 		snprintf(line + len, sizeof(line) - (size_t)len, " --no-huge --no-shconf -m %zu",
 			 mb + HEAP_VHOST_MB);
-	while (argc < 15 && (argv[argc] = strsep(&rest, " ")) != NULL)
+	while (argc < 12 && (argv[argc] = strsep(&rest, " ")) != NULL)
 		argc++;
+	int words = argc;
+	for (size_t i = 0; i < config->n_physical && i < NATIVE_MAX_TRUNKS; i++) {
+		if (!is_on_a_bus(&config->physical[i]))
+			continue;
+		argv[argc++] = allow;
+		argv[argc++] = (char *)(uintptr_t)config->physical[i].device;
+	}
+	if (argc == words)
+		argv[argc++] = no_pci;
 	argv[argc] = NULL;
 
 	int ret = rte_eal_init(argc, argv);
@@ -215,7 +259,7 @@ int weft_eal_start(const struct datapath_config *config, bool *huge, struct err 
 
 	started = true;
 	log_last[0] = '\0';
-	ret = eal_init(heap_mb(config), use_huge);
+	ret = eal_init(config, heap_mb(config), use_huge);
 	int code = rte_errno;
 	runtime_dir_end(&dir);
 	if (ret < 0)
@@ -232,6 +276,18 @@ void weft_eal_stop(void)
 	if (log_stream != NULL)
 		fclose(log_stream);
 	log_stream = NULL;
+}
+
+void weft_eal_listen(bool on)
+{
+	listening = on;
+	if (on)
+		heard[0] = '\0';
+}
+
+const char *weft_eal_heard(void)
+{
+	return heard;
 }
 
 // As rte_pktmbuf_pool_create(), but without huge pages that would keep each buffer within a page of its own, for devices

@@ -20,6 +20,10 @@ int weft_eal_start(const struct datapath_config *config, bool *huge, struct err 
 // After everything that lives in DPDK's memory is freed.
 void weft_eal_stop(void);
 
+// Between on and off what DPDK says is not logged; the first line of it, "" if there was none, is a failure's cause.
+void weft_eal_listen(bool on);
+const char *weft_eal_heard(void);
+
 // The packet buffers, 2 KB of data each plus headroom; how many follows the number of workers. Freed with rte_mempool_free().
 // -ENOTSUP: DPDK's mempool driver is not installed.
 int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out, struct err *err);

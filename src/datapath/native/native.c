@@ -86,13 +86,13 @@ static void stop(struct datapath *datapath)
 	weft_announcer_free(dp->announcer);
 	if (dp->vs != NULL)
 		weft_vstore_reclaim(dp->vs);
-	weft_trunks_free(dp);
 	if (dp->tables != NULL)
 		weft_tables_free(dp->tables);
 	if (dp->vs != NULL)
 		weft_vstore_free(dp->vs);
 	if (dp->sessions != NULL)
 		weft_sessions_free(dp->sessions);
+	weft_trunks_free(dp);
 	free(dp->qsbr);
 	weft_tap_finish();
 	rte_mempool_free(dp->pool);

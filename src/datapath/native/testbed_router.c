@@ -19,7 +19,7 @@ void testbed_provider(struct testbed *tb, const char *id, uint32_t mtu, uint32_t
 	struct plan_network *n = must(calloc(1, sizeof(*n)));
 
 	if (weft_trunk_find(&tb->dp, "physical") == NULL)
-		must_be(weft_trunk_add(&tb->dp, "physical", "memory", NULL) == 0);
+		must_be(weft_trunk_add(&tb->dp, "physical", "net_memory", NULL) == 0);
 	set_id(n->id, id);
 	n->mtu = mtu;
 	strcpy(n->physical, "physical");

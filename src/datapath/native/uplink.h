@@ -32,12 +32,14 @@ struct trunk {
 	_Atomic uint16_t last_unknown;	      // VLAN id of the latest
 
 	// Control thread.
-	uint16_t worker; // that polls it; every_worker: all do, each its own queue
+	bool is_interface; // else a DPDK device
+	uint16_t worker;   // that polls it; every_worker: all do, each its own queue
 	bool every_worker;
-	int ifindex;	   // of a kernel interface, while attached
-	uint32_t mtu;	   // that it was opened with, or given since
+	int ifindex;	   // of the kernel interface, if there is one, while attached
+	uint32_t mtu;	   // that it was last asked to have
 	char reason[256];  // why it is not attached; "" when it is
 	char warning[256]; // attached, but: the MTU
+	bool closing;	   // the device that it had is in use for a moment still
 	uint64_t next_ms;  // of the next attempt
 };
 

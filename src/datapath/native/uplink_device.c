@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "datapath/native/ethdev_io.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/tap_host.h"
 #include "datapath/native/worker.h"
@@ -38,6 +39,8 @@ int weft_trunk_add(struct native *dp, const char *name, const char *device, stru
 	}
 	strcpy(t->name, name);
 	strcpy(t->device, device);
+	t->is_interface = datapath_is_interface(device);
+	t->every_worker = !t->is_interface;
 	strcpy(t->reason, "it has not been opened yet");
 	for (size_t i = 0; i < RTE_DIM(t->port); i++)
 		atomic_init(&t->port[i], NATIVE_NO_PORT);
@@ -154,6 +157,20 @@ static struct visit look_at(struct native *dp, struct trunk *t)
 
 // ---- The device ------------------------------------------------------------------------------------
 
+struct closing {
+	struct trunk *trunk;
+	struct port_io *io;
+};
+
+static void device_closed(void *object)
+{
+	struct closing *c = object;
+
+	c->io->ops->close(c->io);
+	c->trunk->closing = false;
+	free(c);
+}
+
 // Sets what is polled anew, whoever polls it.
 static void workers_changed(struct native *dp)
 {
@@ -165,6 +182,7 @@ static void close_device(struct native *dp, struct trunk *t, const char *why)
 {
 	struct visit v = {.dp = dp, .trunk = t};
 	struct port_io *io = atomic_exchange_explicit(&t->io, NULL, memory_order_acq_rel);
+	struct closing *c;
 
 	snprintf(t->reason, sizeof(t->reason), "%s", why);
 	t->next_ms = 0;
@@ -174,47 +192,102 @@ static void close_device(struct native *dp, struct trunk *t, const char *why)
 	weft_log_warning("physical network %s: device %s: %s", t->name, t->device, why);
 	workers_changed(dp);
 	weft_tables_each_uplink(dp->tables, visit_detach, &v);
-	weft_vstore_retire(dp->vs, io, io_close);
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		abort();
+	*c = (struct closing) {t, io};
+	t->closing = true;
+	weft_vstore_retire(dp->vs, c, device_closed);
 }
 
-// The networks' packets must fit. Tags do not count: neither for the kernel nor for DPDK's drivers.
-static void fit_mtu(struct trunk *t, uint32_t mtu)
+static void warn(struct trunk *t, const char *what)
 {
-	struct tap_host host = {.ifname = t->device};
+	if (strncmp(t->warning, what, sizeof(t->warning) - 1) != 0)
+		weft_log_warning("physical network %s: %s", t->name, what);
+	snprintf(t->warning, sizeof(t->warning), "%.*s", (int)sizeof(t->warning) - 1, what);
+}
+
+// The interface of the trunk: the device itself, or the one that a virtual DPDK device works on. False: none.
+static bool interface_of(const struct trunk *t, char name[IFNAMSIZ])
+{
+	if (!t->is_interface)
+		return weft_ethdev_interface(t->device, name);
+	snprintf(name, IFNAMSIZ, "%.*s", IFNAMSIZ - 1, t->device);
+	return true;
+}
+
+// The networks' packets must fit. Tags do not count: neither for the kernel nor for DPDK's drivers. An interface that refuses still
+// carries smaller ones.
+static void fit_interface(struct trunk *t, const char *name, uint32_t mtu)
+{
+	struct tap_host host = {.ifname = name};
 	struct err err;
 
-	if (mtu <= t->mtu)
-		return;
 	t->warning[0] = '\0';
-	if (weft_tap_host_up(&host, mtu, &err) != 0) {
-		weft_log_warning("physical network %s: %s", t->name, err.msg);
-		snprintf(t->warning, sizeof(t->warning), "%.*s", (int)sizeof(t->warning) - 1,
-			 err.msg);
-	}
+	if (weft_tap_host_up(&host, mtu, &err) != 0)
+		warn(t, err.msg);
 	t->mtu = mtu;
 }
 
 static int open_interface(struct native *dp, struct trunk *t, uint32_t mtu, struct port_io **io,
 			  struct err *err)
 {
-	int ifindex = (int)if_nametoindex(t->device);
 	int ret = weft_tap_open_trunk(t->device, mtu, dp->pool, io, err);
+
+	if (ret == 0)
+		fit_interface(t, t->device, mtu);
+	return ret;
+}
+
+// An interface below DPDK is taken from the host like any other. Missing, it is not even tried: DPDK would complain at length.
+static int prepare_below(struct trunk *t, const char *name, uint32_t mtu, struct err *err)
+{
+	struct tap_host host;
+	int ret = weft_tap_host_init(&host, name, err);
 
 	if (ret != 0)
 		return ret;
-	t->ifindex = ifindex;
-	t->mtu = 0;
-	// If it refuses that, smaller packets still pass.
-	fit_mtu(t, mtu);
+	ret = weft_tap_host_isolate(&host, err);
+	weft_tap_host_fini(&host);
+	if (ret == 0)
+		fit_interface(t, name, mtu);
+	return ret;
+}
+
+static int open_dpdk(struct native *dp, struct trunk *t, uint32_t wanted, struct port_io **io,
+		     struct err *err)
+{
+	char name[IFNAMSIZ], text[128];
+	uint32_t mtu = wanted;
+	int ret = 0;
+
+	t->warning[0] = '\0';
+	if (interface_of(t, name))
+		ret = prepare_below(t, name, wanted, err);
+	if (ret == 0)
+		ret = weft_ethdev_open(t->device, dp->n_workers, &mtu, dp->pool, io, err);
+	if (ret != 0)
+		return ret;
+	if (mtu < wanted) {
+		snprintf(text, sizeof(text), "the device takes an MTU of %u, not the networks' %u",
+			 mtu, wanted);
+		warn(t, text);
+	}
+	t->mtu = wanted;
 	return 0;
 }
 
 static void open_device(struct native *dp, struct trunk *t)
 {
 	struct visit v = look_at(dp, t);
+	uint32_t mtu = RTE_MAX(v.mtu, (uint32_t)MTU_DEFAULT);
+	char name[IFNAMSIZ];
+	// Should it be replaced meanwhile, we are told, and the index differs.
+	int ifindex = interface_of(t, name) ? (int)if_nametoindex(name) : 0;
 	struct err err = {0};
 	struct port_io *io;
-	int ret = open_interface(dp, t, RTE_MAX(v.mtu, (uint32_t)MTU_DEFAULT), &io, &err);
+	int ret = t->is_interface ? open_interface(dp, t, mtu, &io, &err)
+				  : open_dpdk(dp, t, mtu, &io, &err);
 
 	t->next_ms = weft_now_ms() + RETRY_MS;
 	if (ret != 0) {
@@ -224,10 +297,22 @@ static void open_device(struct native *dp, struct trunk *t)
 		return;
 	}
 	t->reason[0] = '\0';
+	t->ifindex = ifindex;
 	atomic_store_explicit(&t->io, io, memory_order_release);
 	workers_changed(dp);
 	weft_tables_each_uplink(dp->tables, visit_attach, &v);
 	weft_log_info("physical network %s: device %s is attached", t->name, t->device);
+}
+
+// A DPDK port takes another MTU only while it is stopped, and it is stopped only when nobody uses it any more.
+static void fit_device(struct native *dp, struct trunk *t, uint32_t mtu)
+{
+	if (mtu <= t->mtu)
+		return;
+	if (t->is_interface)
+		fit_interface(t, t->device, mtu);
+	else
+		close_device(dp, t, "it is opened anew with a larger MTU");
 }
 
 void weft_trunks_tick(struct native *dp)
@@ -237,22 +322,25 @@ void weft_trunks_tick(struct native *dp)
 	for (uint16_t i = 0; i < dp->n_trunks; i++) {
 		struct trunk *t = dp->trunks[i];
 
-		if (atomic_load(&t->io) == NULL && now >= t->next_ms)
+		if (atomic_load(&t->io) == NULL && now >= t->next_ms && !t->closing)
 			open_device(dp, t);
 	}
 }
 
 void weft_trunks_interface_changed(struct native *dp, const char *ifname)
 {
+	int ifindex = (int)if_nametoindex(ifname);
+
 	for (uint16_t i = 0; i < dp->n_trunks; i++) {
 		struct trunk *t = dp->trunks[i];
-		int ifindex = (int)if_nametoindex(ifname);
+		char name[IFNAMSIZ];
 
-		if (strcmp(t->device, ifname) != 0)
+		if (!interface_of(t, name) || strcmp(name, ifname) != 0)
 			continue;
 		if (atomic_load(&t->io) != NULL && t->ifindex != ifindex)
 			close_device(dp, t, "the interface went away");
-		if (atomic_load(&t->io) == NULL)
+		// What DPDK had there must be closed first: the next tick's business.
+		if (atomic_load(&t->io) == NULL && !t->closing)
 			open_device(dp, t);
 	}
 }
@@ -267,23 +355,30 @@ void weft_trunks_sync(struct native *dp)
 			if (atomic_load_explicit(&t->port[k], memory_order_relaxed) != v.port[k])
 				atomic_store_explicit(&t->port[k], v.port[k], memory_order_release);
 		if (atomic_load(&t->io) != NULL)
-			fit_mtu(t, v.mtu);
+			fit_device(dp, t, v.mtu);
 		weft_tables_each_uplink(dp->tables, visit_attach, &v);
 	}
 }
 
-bool weft_trunk_has_carrier(const struct trunk *t)
+static bool is_running(const char *name)
 {
 	struct ifreq ifr = {0};
-	int fd;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool on;
 
-	if (atomic_load(&t->io) == NULL)
-		return false;
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", t->device);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	on = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING) != 0;
 	if (fd >= 0)
 		close(fd);
 	return on;
+}
+
+bool weft_trunk_has_carrier(const struct trunk *t)
+{
+	const struct port_io *io = atomic_load(&t->io);
+	char name[IFNAMSIZ];
+
+	if (io == NULL)
+		return false;
+	return interface_of(t, name) ? is_running(name) : weft_ethdev_has_link(io);
 }

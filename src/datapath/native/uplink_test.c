@@ -361,6 +361,7 @@ static struct testbed *on_a_trunk(void)
 		old->ops->close(old);
 	}
 	wire = (struct wire) {.io = {&wire_ops, true}};
+	tb->dp.trunks[0]->mtu = 9000;
 	atomic_store(&tb->dp.trunks[0]->io, &wire.io);
 	weft_trunks_sync(&tb->dp);
 	return tb;
