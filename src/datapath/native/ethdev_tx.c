@@ -18,11 +18,11 @@ static bool is_shared(const struct rte_mbuf *m)
 	return !RTE_MBUF_DIRECT(m) || rte_mbuf_refcnt_read(m) > 1;
 }
 
-// A checksum's place is written, by us or by the driver: that must not be in a packet that others send, too.
+// Checksums and (by some drivers) tags are written into the packet: that must not be one that others send, too.
 static bool needs_work(const struct ethdev_io *e, const struct rte_mbuf *m)
 {
 	return (m->ol_flags & e->cannot) != 0 || (e->one_segment && m->nb_segs > 1) ||
-	       ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0 && is_shared(m));
+	       ((m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_VLAN)) != 0 && is_shared(m));
 }
 
 // Packets that the device can take as they are. Returns how many it took, the first ones; those that its driver finds
