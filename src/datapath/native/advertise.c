@@ -94,12 +94,12 @@ static struct campaign *add(struct advertiser *a, enum kind kind, uint32_t due_m
 	return c;
 }
 
-static void take_out(struct advertiser *a, struct campaign *c)
+static void take_out(struct advertiser *a, size_t at)
 {
-	struct campaign *last = a->heap[--a->n];
+	struct campaign *c = a->heap[at], *last = a->heap[--a->n];
 
-	if (last != c) {
-		last->at = c->at;
+	if (at < a->n) {
+		place(a, last, at);
 		settle(a, last);
 	}
 	free(c->gone);
@@ -233,33 +233,50 @@ static void come_again(struct advertiser *a, struct campaign *c, uint32_t now_ms
 	settle(a, c);
 }
 
-static void run_periodic(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t now_ms,
+// Each of these tells whether the campaign is over.
+
+static bool run_periodic(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t now_ms,
 			 uint32_t *budget)
 {
 	if (!go_on(a, c, epoch, budget))
-		return;
+		return false;
 	if (c->left > 0)
 		c->left--;
 	come_again(a, c, now_ms,
 		   c->left > 0 ? between(QUICK_MIN_MS, QUICK_MAX_MS)
 			       : between(INTERVAL_MIN_MS, INTERVAL_MAX_MS));
+	return false;
 }
 
-static void run_final(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t now_ms,
+static bool run_final(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t now_ms,
 		      uint32_t *budget)
 {
 	const struct adverts *now = weft_vmap_get(a->dp->adverts, &c->network, epoch);
 
-	if (!is_gone(&c->gone->ra, now)) { // it came back
-		take_out(a, c);
-		return;
-	}
+	if (!is_gone(&c->gone->ra, now)) // it came back
+		return true;
 	if (!go_on(a, c, epoch, budget))
-		return;
+		return false;
 	if (--c->left == 0)
-		take_out(a, c);
-	else
-		come_again(a, c, now_ms, BETWEEN_MS);
+		return true;
+	come_again(a, c, now_ms, BETWEEN_MS);
+	return false;
+}
+
+static bool run(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t now_ms,
+		uint32_t *budget)
+{
+	switch (c->kind) {
+	case CAMPAIGN_PERIODIC:
+		return run_periodic(a, c, epoch, now_ms, budget);
+	case CAMPAIGN_FINAL:
+		return run_final(a, c, epoch, now_ms, budget);
+	case CAMPAIGN_GREETING:
+		break;
+	}
+	tell(a, c, c->port, epoch);
+	--*budget;
+	return true;
 }
 
 void weft_advertiser_tick(struct advertiser *a, uint32_t now_ms)
@@ -267,23 +284,9 @@ void weft_advertiser_tick(struct advertiser *a, uint32_t now_ms)
 	uint64_t epoch = weft_vstore_epoch(a->dp->vs);
 	uint32_t budget = FRAMES_PER_TICK;
 
-	while (budget > 0 && a->n > 0 && (int32_t)(a->heap[0]->due_ms - now_ms) <= 0) {
-		struct campaign *c = a->heap[0];
-
-		switch (c->kind) {
-		case CAMPAIGN_PERIODIC:
-			run_periodic(a, c, epoch, now_ms, &budget);
-			break;
-		case CAMPAIGN_FINAL:
-			run_final(a, c, epoch, now_ms, &budget);
-			break;
-		case CAMPAIGN_GREETING:
-			tell(a, c, c->port, epoch);
-			take_out(a, c);
-			budget--;
-			break;
-		}
-	}
+	while (budget > 0 && a->n > 0 && (int32_t)(a->heap[0]->due_ms - now_ms) <= 0)
+		if (run(a, a->heap[0], epoch, now_ms, &budget))
+			take_out(a, 0);
 }
 
 // ---- Campaigns -------------------------------------------------------------------------------------
@@ -301,7 +304,7 @@ struct advertiser *weft_advertiser_new(struct native *dp)
 void weft_advertiser_free(struct advertiser *a)
 {
 	while (a->n > 0)
-		take_out(a, a->heap[a->n - 1]);
+		take_out(a, a->n - 1);
 	free(a->heap);
 	free(a);
 }
@@ -334,7 +337,7 @@ void weft_advertise_again(struct advertiser *a, struct campaign *c)
 
 void weft_advertise_stop(struct advertiser *a, struct campaign *c)
 {
-	take_out(a, c);
+	take_out(a, c->at);
 }
 
 void weft_advertise_withdraw(struct advertiser *a, uint32_t network, const struct advert *gone)
