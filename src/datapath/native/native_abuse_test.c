@@ -219,6 +219,22 @@ static void broadcast_reaches_all_with_few_buffers_left(void **state)
 	testbed_free(tb);
 }
 
+static void nobody_sends_as_a_group(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	struct frame f;
+
+	(void)state;
+	testbed_port(tb, "free", "n1", "10.0.0.3", NULL);
+	testbed_commit(tb);
+	f = testbed_frame("free", "server", "10.0.0.3", "10.0.0.2", UDP(1, 2, 8));
+	assert_true(pass(tb, "free", "server", f));
+	f.b[6] |= 1;
+	assert_false(pass(tb, "free", "server", f));
+	assert_int_equal(testbed_drop(tb), DROP_SPOOF_MAC);
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +246,7 @@ int main(void)
 		cmocka_unit_test(deleted_port_takes_its_sessions_along),
 		cmocka_unit_test(new_port_does_not_inherit_a_full_share),
 		cmocka_unit_test(broadcast_reaches_all_with_few_buffers_left),
+		cmocka_unit_test(nobody_sends_as_a_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,6 +194,9 @@ enum stage_result weft_stage_spoof(struct judge *j)
 {
 	enum drop why;
 
+	// Nobody is a group (IEEE 802.3, 3.2.3); an answer to it would go to everybody.
+	if ((j->eth[6] & 1) != 0)
+		return judge_drop(j, DROP_SPOOF_MAC);
 	if (native_is_uplink(j->in)) {
 		if (is_ours(j))
 			return judge_drop(j, DROP_UPLINK_LOOP);
