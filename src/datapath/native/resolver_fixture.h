@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the resolver's tests begin with: a router between n1 ("a", "b") and the external network "ext", where "up" stands for the rest of
-// the world and "local" is a port of this node.
+// What the resolver's tests begin with: a router between n1 ("a", "b") and the external network "ext", where "local" is a port of this
+// node and "ext" stands for the rest of the world. Behind 203.0.113.254 and 2001:db8::fe is the internet.
 #pragma once
 
 #include <setjmp.h>
@@ -25,11 +25,20 @@ static const struct mac_addr other_mac = {{0x52, 0x54, 0, 0, 0, 2}};
 static inline void external_router(struct testbed *tb, const char *id, const char *name,
 				   const char *ip)
 {
+	const char *last = strrchr(ip, '.') + 1;
 	char interfaces[128];
 
-	snprintf(interfaces, sizeof(interfaces), "ext|%s|%s/24,2001:db8::%s/64", name, ip,
-		 strrchr(ip, '.') + 1);
+	snprintf(interfaces, sizeof(interfaces), "!ext|%s|%s/24,2001:db8::%s/64", name, ip, last);
 	testbed_router(tb, id, true, interfaces, "");
+}
+
+// The router of n1: IPv4 leaves with its own address.
+static inline void north_router(struct testbed *tb)
+{
+	testbed_router_snat(tb, "r",
+			    "n1|r1|10.0.1.254/24,fd01::fe/64 "
+			    "!ext|rx|203.0.113.1/24,2001:db8::1/64",
+			    "0.0.0.0/0|203.0.113.254 ::/0|2001:db8::fe", "203.0.113.1");
 }
 
 static inline struct testbed *north(void)
@@ -37,13 +46,12 @@ static inline struct testbed *north(void)
 	struct testbed *tb = testbed_new(1024);
 
 	testbed_network(tb, "n1", 1500);
-	testbed_network(tb, "ext", 1500);
+	testbed_provider(tb, "ext", 1500, 0);
 	testbed_rule_set(tb, "all", true, "egress 4 any\negress 6 any\ningress 4 any\n");
-	testbed_port(tb, "a", "n1", "10.0.1.1", "all");
+	testbed_port(tb, "a", "n1", "10.0.1.1 fd01::1", "all");
 	testbed_port(tb, "b", "n1", "10.0.1.2", "all");
-	testbed_port(tb, "up", "ext", "", NULL);
 	testbed_port(tb, "local", "ext", "203.0.113.9", "all");
-	external_router(tb, "r", "rx", "203.0.113.1");
+	north_router(tb);
 	testbed_commit(tb);
 	return tb;
 }
@@ -56,7 +64,7 @@ static inline const struct port_policy *policy(struct testbed *tb, const char *p
 
 static inline uint32_t ext(struct testbed *tb)
 {
-	return policy(tb, "up")->network_index;
+	return policy(tb, "ext")->network_index;
 }
 
 static inline struct ip_addr ip_of(const char *text)
@@ -146,17 +154,18 @@ static inline void says_arp(struct testbed *tb, const char *port, const struct m
 
 static inline void answer_arp(struct testbed *tb, const struct mac_addr *mac, const char *ip)
 {
-	says_arp(tb, "up", mac, 2, ip, "203.0.113.1");
+	says_arp(tb, "ext", mac, 2, ip, "203.0.113.1");
 }
 
-// The questions that "up" was given.
+// The questions that "ext" was given.
 static inline uint32_t questions(struct testbed *tb, struct frame *last)
 {
 	struct frame f;
 	uint32_t n = 0;
 
-	while (testbed_receive(tb, "up", &f)) {
-		bool arp = f.b[12] == 0x08 && f.b[13] == 0x06 && f.b[21] == 1;
+	while (testbed_receive(tb, "ext", &f)) {
+		bool arp = f.b[12] == 0x08 && f.b[13] == 0x06 && f.b[21] == 1 &&
+			   memcmp(f.b + 28, f.b + 38, 4) != 0; // no announcement
 		bool nd = f.b[12] == 0x86 && f.b[54] == 135;
 
 		if (!arp && !nd)

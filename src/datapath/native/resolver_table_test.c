@@ -281,7 +281,7 @@ static void side_hears(struct side *s, uint32_t host, uint32_t place, const char
 	struct rte_mbuf *m = buffer(s->tb, &f);
 	struct packet p;
 
-	weft_packet_parse(f.b, f.len, f.len, policy(s->tb, "up")->index, &p);
+	weft_packet_parse(f.b, f.len, f.len, policy(s->tb, "ext")->index, &p);
 	weft_resolver_heard(s->w, m, &p);
 	rte_pktmbuf_free(m);
 }

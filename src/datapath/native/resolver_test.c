@@ -6,7 +6,7 @@ static void quiet(struct testbed *tb)
 {
 	struct frame f;
 
-	while (testbed_receive(tb, "up", &f) || testbed_receive(tb, "local", &f))
+	while (testbed_receive(tb, "ext", &f) || testbed_receive(tb, "local", &f))
 		continue;
 }
 
@@ -51,7 +51,7 @@ static void ipv6_asks_the_solicited_node_group(void **state)
 	assert_int_equal(q.b[21], 255);
 	// The answer, solicited and to the router.
 	f.len = weft_neighbour_announcement(f.b, ANNOUNCE_REPLY, &target, &gateway_mac);
-	testbed_send(tb, "up", &f);
+	testbed_send(tb, "ext", &f);
 	assert_int_equal(state_of(tb, "2001:db8::ab:cdef", &mac), NEXT_HOP_KNOWN);
 	assert_memory_equal(mac.b, gateway_mac.b, 6);
 	testbed_free(tb);
@@ -135,7 +135,7 @@ static void nobody_fills_the_table_from_outside(void **state)
 
 	(void)state;
 	answer_arp(tb, &gateway_mac, "203.0.113.254");
-	says_arp(tb, "up", &gateway_mac, 1, "203.0.113.254", "203.0.113.254");
+	says_arp(tb, "ext", &gateway_mac, 1, "203.0.113.254", "203.0.113.254");
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_UNKNOWN);
 	assert_int_equal(stats(tb).known, 0);
 	testbed_free(tb);
@@ -153,7 +153,7 @@ static void answer_to_a_router_is_consumed_and_an_announcement_is_passed_on(void
 	answer_arp(tb, &gateway_mac, "203.0.113.254");
 	assert_int_equal(tb->w->drops[DROP_SERVICE_DONE], 1);
 	assert_false(testbed_receive(tb, "local", &f));
-	says_arp(tb, "up", &gateway_mac, 1, "203.0.113.254", "203.0.113.254");
+	says_arp(tb, "ext", &gateway_mac, 1, "203.0.113.254", "203.0.113.254");
 	assert_true(testbed_receive(tb, "local", &f));
 	testbed_free(tb);
 }
@@ -181,7 +181,7 @@ static uint32_t gen_of(struct testbed *tb, const char *port)
 static void known_next_hop_is_asked_by_unicast_and_kept_by_its_answer(void **state)
 {
 	struct testbed *tb = with_gateway();
-	uint32_t gen = gen_of(tb, "up");
+	uint32_t gen = gen_of(tb, "ext");
 	struct mac_addr mac;
 	struct frame q;
 
@@ -196,7 +196,7 @@ static void known_next_hop_is_asked_by_unicast_and_kept_by_its_answer(void **sta
 	testbed_pass_time(tb, 5000);
 	assert_int_equal(questions(tb, NULL), 0);
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_KNOWN);
-	assert_int_equal(gen_of(tb, "up"), gen);
+	assert_int_equal(gen_of(tb, "ext"), gen);
 	testbed_free(tb);
 }
 
@@ -206,7 +206,7 @@ static void next_hop_that_is_heard_of_need_not_be_asked(void **state)
 
 	(void)state;
 	testbed_pass_time(tb, 20000);
-	says_arp(tb, "up", &gateway_mac, 1, "203.0.113.254", "203.0.113.1");
+	says_arp(tb, "ext", &gateway_mac, 1, "203.0.113.254", "203.0.113.1");
 	quiet(tb);
 	testbed_pass_time(tb, 20000);
 	assert_int_equal(questions(tb, NULL), 0);
@@ -216,7 +216,7 @@ static void next_hop_that_is_heard_of_need_not_be_asked(void **state)
 static void known_next_hop_that_is_silent_fails_and_its_sessions_are_judged_again(void **state)
 {
 	struct testbed *tb = with_gateway();
-	uint32_t gen = gen_of(tb, "up"), version = weft_resolver_version(tb->dp.resolver);
+	uint32_t gen = gen_of(tb, "ext"), version = weft_resolver_version(tb->dp.resolver);
 	struct mac_addr mac;
 	struct frame q;
 
@@ -229,10 +229,10 @@ static void known_next_hop_that_is_silent_fails_and_its_sessions_are_judged_agai
 	assert_memory_equal(q.b, "\xff\xff\xff\xff\xff\xff", 6);
 	// While it is asked it is still used.
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_KNOWN);
-	assert_int_equal(gen_of(tb, "up"), gen);
+	assert_int_equal(gen_of(tb, "ext"), gen);
 	testbed_pass_time(tb, 1000);
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_FAILED);
-	assert_true(gen_of(tb, "up") != gen);
+	assert_true(gen_of(tb, "ext") != gen);
 	assert_true(weft_resolver_version(tb->dp.resolver) != version);
 	testbed_free(tb);
 }
@@ -242,16 +242,16 @@ static void known_next_hop_that_is_silent_fails_and_its_sessions_are_judged_agai
 static void announcement_moves_a_known_next_hop_at_once(void **state)
 {
 	struct testbed *tb = with_gateway();
-	uint32_t gen = gen_of(tb, "up"), version = weft_resolver_version(tb->dp.resolver);
+	uint32_t gen = gen_of(tb, "ext"), version = weft_resolver_version(tb->dp.resolver);
 	struct mac_addr mac;
 	struct frame q;
 
 	(void)state;
 	testbed_pass_time(tb, 2000);
-	says_arp(tb, "up", &other_mac, 1, "203.0.113.254", "203.0.113.254");
+	says_arp(tb, "ext", &other_mac, 1, "203.0.113.254", "203.0.113.254");
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_KNOWN);
 	assert_memory_equal(mac.b, other_mac.b, 6);
-	assert_true(gen_of(tb, "up") != gen);
+	assert_true(gen_of(tb, "ext") != gen);
 	assert_true(weft_resolver_version(tb->dp.resolver) != version);
 	assert_int_equal(stats(tb).moves, 1);
 	quiet(tb);
@@ -264,14 +264,14 @@ static void announcement_moves_a_known_next_hop_at_once(void **state)
 static void hosts_that_quarrel_do_not_move_it_with_each_packet(void **state)
 {
 	struct testbed *tb = with_gateway();
-	uint32_t gen = gen_of(tb, "up");
+	uint32_t gen = gen_of(tb, "ext");
 	struct mac_addr mac;
 
 	(void)state;
 	for (int i = 0; i < 50; i++)
-		says_arp(tb, "up", i % 2 == 0 ? &other_mac : &gateway_mac, 2, "203.0.113.254",
+		says_arp(tb, "ext", i % 2 == 0 ? &other_mac : &gateway_mac, 2, "203.0.113.254",
 			 "203.0.113.254");
-	assert_int_equal(gen_of(tb, "up"), gen);
+	assert_int_equal(gen_of(tb, "ext"), gen);
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_KNOWN);
 	assert_memory_equal(mac.b, gateway_mac.b, 6);
 	testbed_free(tb);
@@ -303,12 +303,12 @@ static void advertisement_without_override_only_makes_us_ask(void **state)
 	(void)state;
 	hold(tb, "2001:db8::fe");
 	f.len = weft_neighbour_announcement(f.b, ANNOUNCE_REPLY, &gateway, &gateway_mac);
-	testbed_send(tb, "up", &f);
+	testbed_send(tb, "ext", &f);
 	quiet(tb);
 	testbed_pass_time(tb, 2000);
 	f.len = weft_neighbour_announcement(f.b, ANNOUNCE_REPLY, &gateway, &other_mac);
 	set_na_flags(&f, 0);
-	testbed_send(tb, "up", &f);
+	testbed_send(tb, "ext", &f);
 	assert_int_equal(state_of(tb, "2001:db8::fe", &mac), NEXT_HOP_KNOWN);
 	assert_memory_equal(mac.b, gateway_mac.b, 6);
 	quiet(tb);
@@ -316,7 +316,7 @@ static void advertisement_without_override_only_makes_us_ask(void **state)
 	assert_int_equal(questions(tb, &q), 1);
 	assert_memory_equal(q.b, gateway_mac.b, 6);
 	set_na_flags(&f, 0x20);
-	testbed_send(tb, "up", &f);
+	testbed_send(tb, "ext", &f);
 	assert_int_equal(state_of(tb, "2001:db8::fe", &mac), NEXT_HOP_KNOWN);
 	assert_memory_equal(mac.b, other_mac.b, 6);
 	testbed_free(tb);
@@ -334,15 +334,15 @@ static void advertisement_that_is_damaged_or_from_afar_is_not_believed(void **st
 	good.len = weft_neighbour_announcement(good.b, ANNOUNCE_REPLY, &gateway, &gateway_mac);
 	f = good;
 	f.b[81] ^= 1; // checksum
-	testbed_send(tb, "up", &f);
+	testbed_send(tb, "ext", &f);
 	f = good;
 	f.b[21] = 254; // crossed a router
-	testbed_send(tb, "up", &f);
+	testbed_send(tb, "ext", &f);
 	f = good;
 	set_na_flags(&f, 0x60); // "solicited", to a group
-	testbed_send(tb, "up", &f);
+	testbed_send(tb, "ext", &f);
 	assert_int_equal(state_of(tb, "2001:db8::fe", &mac), NEXT_HOP_UNKNOWN);
-	testbed_send(tb, "up", &good);
+	testbed_send(tb, "ext", &good);
 	assert_int_equal(state_of(tb, "2001:db8::fe", &mac), NEXT_HOP_KNOWN);
 	testbed_free(tb);
 }
@@ -398,10 +398,9 @@ static void claim_for_an_address_of_the_plan_is_a_conflict_and_not_believed(void
 	uint64_t n = 0;
 
 	(void)state;
-	((struct port_policy *)(uintptr_t)policy(tb, "up"))->role = PORT_UPLINK;
 	for (int i = 0; i < 3; i++)
-		says_arp(tb, "up", &other_mac, 1, "203.0.113.1", "203.0.113.1");
-	says_arp(tb, "up", &own, 1, "203.0.113.1", "203.0.113.1"); // our own, come back
+		says_arp(tb, "ext", &other_mac, 1, "203.0.113.1", "203.0.113.1");
+	says_arp(tb, "ext", &own, 1, "203.0.113.1", "203.0.113.1"); // our own, come back
 	assert_int_equal(stats(tb).conflicts, 3);
 	testbed_pass_time(tb, 100);
 	weft_resolver_each_conflict(tb->dp.resolver, count_conflicts, &n);
