@@ -176,6 +176,19 @@ static void an_open_address_needs_tokens_and_tls(void **state)
 	weft_config_fini(&c);
 }
 
+static void a_metadata_server_needs_an_address_that_can_be_asked(void **state)
+{
+	struct config c = read_config("[metadata]\nurl = http://127.0.0.1:8775\ntimeout = 5\n");
+
+	(void)state;
+	assert_string_equal(weft_config_metadata(&c).url, "http://127.0.0.1:8775");
+	assert_int_equal(weft_config_metadata(&c).timeout_s, 5);
+	weft_config_fini(&c);
+	refuse("[metadata]\nurl = 127.0.0.1:8775\n", "t:2: ", "http://HOST");
+	refuse("[metadata]\nurl = ftp://127.0.0.1/\n", "t:2: ", "http://HOST");
+	refuse("[metadata]\nshared_secret_file = secret\n", "t:2: ", "absolute");
+}
+
 static void a_binary_file_is_refused(void **state)
 {
 	struct config c;
@@ -220,6 +233,7 @@ int main(void)
 		cmocka_unit_test(physical_networks_are_lines_of_name_and_device),
 		cmocka_unit_test(physical_networks_that_cannot_be_are_refused),
 		cmocka_unit_test(an_open_address_needs_tokens_and_tls),
+		cmocka_unit_test(a_metadata_server_needs_an_address_that_can_be_asked),
 		cmocka_unit_test(a_binary_file_is_refused),
 		cmocka_unit_test(a_missing_file_is_named),
 		cmocka_unit_test(the_manual_page_has_every_section),

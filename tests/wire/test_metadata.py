@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import forget
-from lab import Lab
+from lab import BUILD, Lab
 from metadata_server import BIG, PORT, MetadataServer
 
 ADDRESS = "169.254.169.254"
@@ -340,3 +340,21 @@ def test_the_trace_shows_the_way(lab):
     vm = isolated(lab)
     out = lab.weft("trace", vm.id, f"tcp > {ADDRESS}:80 syn")
     assert "metadata" in out and "forward" in out
+
+
+def test_without_the_right_to_make_a_namespace_the_rest_works(datapath):
+    lab = Lab(datapath, CONFIG)
+    try:
+        lab.stop()
+        log = open(f"{lab.dir}/weftd.log", "ab")
+        lab.log = log
+        lab.daemon = lab.node.popen("setpriv", "--bounding-set=-sys_admin", f"{BUILD}/weftd", "-c", f"{lab.dir}/weftd.conf",
+                                    stdout=log, stderr=log)
+        lab.weft("wait-ready", "--timeout", "30")
+        shown = lab.api.weft("metadata")
+        assert shown["configured"] is True and shown["running"] is False and "CAP_SYS_ADMIN" in shown["reason"]
+        assert "CAP_SYS_ADMIN" in lab.log_text()
+        code, _, _, took = curl(isolated(lab))
+        assert code == 7 and took < 1
+    finally:
+        lab.close()

@@ -8,15 +8,12 @@
 //          one, the 8 above count how often the index was used. So the next port that has the index has another source, and what
 //          is still on its way from the one before is never taken for its.
 //
-// Threads    control, but for what says otherwise
+// Threads    control
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "datapath/native/native.h"
-
-struct judge;
 
 #define METADATA_PORT_ID "metadata"
 
@@ -29,6 +26,3 @@ void weft_metadata_put(struct native *dp, struct port_io *io, const struct mac_a
 
 // The source of the n-th port that has the index.
 rte_be32_t weft_metadata_source(uint16_t index, uint32_t n);
-
-// Does a port of the judged packet's network own 169.254.169.254, by the plan? Any reader of the policy.
-bool weft_metadata_is_owned(const struct judge *j);

@@ -230,8 +230,12 @@ static void a_port_that_has_the_address_keeps_it(void **state)
 	testbed_send(tb, "a", &f);
 	assert_nothing(tb, METADATA_PORT_ID);
 	assert_true(testbed_receive(tb, "c", &got));
-	// On its own network only.
+	// On its own network only, and not what goes to a router.
 	at_proxy(tb, "b", ask("b", 1, SYN));
+	testbed_router(tb, "r", true, "n1|r1|10.0.0.254/24", "");
+	testbed_commit(tb);
+	f = testbed_frame("a", "r1", "10.0.0.1", ADDRESS, TCP(2, 80, SYN));
+	at_proxy(tb, "a", f);
 	testbed_free(tb);
 }
 

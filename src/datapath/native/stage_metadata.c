@@ -2,7 +2,8 @@
 // Metadata: TCP to 169.254.169.254 port 80 leaves its network here, for the node's metadata proxy.
 //
 // It does so whatever the destination MAC: a host on a routed network sends it to its gateway, one on an isolated network
-// to whoever answered its ARP, which was us. A port that owns the address (a metadata service of a tenant's own) keeps it.
+// to whoever answered its ARP, which was us. A port that owns the address (a metadata service of a tenant's own) keeps what is sent
+// to its own MAC.
 //
 // Tenants' addresses overlap, so the proxy sees each port under a source of its own (metadata_port.h); what it answers comes back
 // by the session. Nothing else comes from there.
@@ -12,7 +13,6 @@
 
 #include <string.h>
 
-#include "datapath/native/metadata_port.h"
 #include "datapath/native/services.h"
 
 #define PROTO_TCP 6
@@ -35,7 +35,7 @@ static bool is_error(const struct judge *j, uint16_t proxy)
 	return j->pkt->icmp_error && proxy != NATIVE_NO_PORT && j->related_to == proxy;
 }
 
-bool weft_metadata_is_owned(const struct judge *j)
+static bool is_owned(const struct judge *j)
 {
 	struct neighbour_key key = {
 		.network = j->network_index, .family = 4, .ip = {169, 254, 169, 254}};
@@ -76,7 +76,7 @@ enum stage_result weft_stage_metadata(struct judge *j)
 	if (j->in->role == PORT_METADATA)
 		return judge_drop(j, DROP_NAT_NO_STATE);
 	if (j->in->role != PORT_VM || !(asks_metadata(j) || is_error(j, proxy)) ||
-	    weft_metadata_is_owned(j))
+	    (is_owned(j) && !leads_to_us(j)))
 		return STAGE_NEXT;
 	if (proxy == NATIVE_NO_PORT)
 		return refuse(j);
