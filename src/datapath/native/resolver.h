@@ -4,7 +4,8 @@
 //
 // A table of fixed size that all workers share without a lock: an entry's key is written once, before the entry is published;
 // its MAC and state are one 64-bit word. The worker whose packet needs an unknown next hop asks (ARP, RFC 826; ND, RFC 4861)
-// and keeps the packet, a few for each next hop, and goes on with it when somebody's worker has heard the answer.
+// and keeps the packet, a few for each next hop and more for one that a route leads to, and goes on with it when somebody's worker
+// has heard the answer.
 // A question is repeated three times, a second apart; then the packets are dropped and their senders told that the host is
 // unreachable, and for some seconds nobody asks again. A known next hop is asked again every 30 seconds (by unicast first), and a
 // MAC that changed makes the sessions of the network's uplink stale. While it does not answer the last known MAC is used, until it has

@@ -139,11 +139,12 @@ static bool wait_for(struct worker *w, struct hop *h, struct rte_mbuf *m, const 
 {
 	struct resolver *r = w->dp->resolver;
 	struct resolver_worker *rw = &r->workers[w->id];
+	uint32_t most = is_destination(j) ? NEXT_HOP_PACKETS : ROUTE_PACKETS;
 	uint16_t in_port = j->in->index;
 
 	if (!has_place(rw, in_port))
 		return false;
-	if (atomic_fetch_add_explicit(&h->held, 1, memory_order_acq_rel) >= NEXT_HOP_PACKETS) {
+	if (atomic_fetch_add_explicit(&h->held, 1, memory_order_acq_rel) >= most) {
 		atomic_fetch_sub_explicit(&h->held, 1, memory_order_release);
 		return false;
 	}

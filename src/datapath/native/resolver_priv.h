@@ -14,7 +14,8 @@
 #define NEXT_HOPS	 4096
 #define NEXT_HOP_CHAINS	 4096 // power of two
 #define NEXT_HOP_TRIES	 3
-#define NEXT_HOP_PACKETS 3 // wait for one next hop
+#define NEXT_HOP_PACKETS 3  // wait for one next hop
+#define ROUTE_PACKETS	 64 // for one that a route leads to: everybody's first packets do
 
 #define RETRY_MS   1000
 #define FAILED_MS  3000

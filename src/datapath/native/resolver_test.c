@@ -101,16 +101,34 @@ static void answer_that_comes_late_is_taken(void **state)
 	testbed_free(tb);
 }
 
+static void more_packets_wait_for_the_next_hop_of_a_route(void **state)
+{
+	struct testbed *tb = north();
+
+	(void)state;
+	for (int i = 0; i < 32; i++) {
+		hold(tb, "203.0.113.254");
+		hold_for(tb, "b", &(struct ip_addr) {4, {203, 0, 113, 254}}, false);
+	}
+	assert_int_equal(testbed_drop(tb), DROP_NONE);
+	assert_int_equal(stats(tb).held, 64);
+	answer_arp(tb, &gateway_mac, "203.0.113.254");
+	assert_int_equal(arrived(tb, "b"), 32);
+	assert_int_equal(stats(tb).held, 0);
+	testbed_free(tb);
+}
+
 static void few_packets_wait_for_one_next_hop_and_few_of_one_port(void **state)
 {
 	struct testbed *tb = north();
+	struct ip_addr to = ip_of("203.0.113.254");
 	char ip[32];
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		hold(tb, "203.0.113.254");
+		hold_for(tb, "a", &to, true);
 	assert_int_equal(testbed_drop(tb), DROP_NONE);
-	hold(tb, "203.0.113.254");
+	hold_for(tb, "a", &to, true);
 	assert_int_equal(testbed_drop(tb), DROP_NEXT_HOP_WAIT);
 	for (int i = 0; i < 29; i++) {
 		snprintf(ip, sizeof(ip), "203.0.113.%d", 100 + i);
@@ -430,6 +448,7 @@ int main(void)
 		cmocka_unit_test(ipv6_asks_the_solicited_node_group),
 		cmocka_unit_test(question_is_repeated_three_times_and_then_nobody_asks_for_a_while),
 		cmocka_unit_test(answer_that_comes_late_is_taken),
+		cmocka_unit_test(more_packets_wait_for_the_next_hop_of_a_route),
 		cmocka_unit_test(few_packets_wait_for_one_next_hop_and_few_of_one_port),
 		cmocka_unit_test(nobody_fills_the_table_from_outside),
 		cmocka_unit_test(answer_to_a_router_is_consumed_and_an_announcement_is_passed_on),
