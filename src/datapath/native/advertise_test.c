@@ -7,7 +7,7 @@
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/tables.h"
 
-#define GUEST "fe80::1:1" // of every port: "-|" pairs below
+" pairs below|" pairs below
 
 static const struct l4 solicitation = {.proto = 58, .dport = 133 << 8};
 
