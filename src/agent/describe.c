@@ -70,6 +70,27 @@ const char *weft_object_name(const struct model *m, enum resource type, const ch
 	return name != NULL ? name : "";
 }
 
+#define UPLINK "uplink:"
+
+json_t *weft_port_name(const struct model *m, const char *id)
+{
+	const char *name;
+
+	if (weft_model_get(m, RES_NETWORK, id) == NULL)
+		return json_string(weft_object_name(m, RES_PORT, id));
+	name = weft_object_name(m, RES_NETWORK, id);
+	return json_sprintf(UPLINK "%s", name[0] != '\0' ? name : id);
+}
+
+int weft_find_uplink(const struct model *m, const char *what, const struct object **out,
+		     struct err *err)
+{
+	if (strncmp(what, UPLINK, strlen(UPLINK)) == 0)
+		return weft_find_object(m, RES_NETWORK, what + strlen(UPLINK), out, err);
+	*out = weft_model_get(m, RES_NETWORK, what);
+	return *out != NULL ? 0 : weft_fail(err, -ENOENT, "%.100s is no network's id", what);
+}
+
 // Text or number, as the API may keep a protocol.
 static void add_protocol(const json_t *v, struct text *out)
 {

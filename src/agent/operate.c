@@ -196,7 +196,7 @@ static void name_port(const struct model *m, json_t *o, const char *key, const c
 	const char *id = weft_json_text(o, key);
 
 	if (id != NULL)
-		json_object_set_new(o, key_name, json_string(weft_object_name(m, RES_PORT, id)));
+		json_object_set_new(o, key_name, weft_port_name(m, id));
 }
 
 static int get_sessions(const struct question *q, json_t **out, struct err *err)
@@ -270,6 +270,20 @@ static int post_trace(const struct question *q, json_t **out, struct err *err)
 	return weft_operate_trace(q->op, q->body, out, err);
 }
 
+static int get_uplinks(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	json_t *v;
+	size_t i;
+	int ret = op->ops->show(op->datapath, DATAPATH_SHOW_UPLINKS, NULL, 0, out, err);
+
+	if (ret != 0)
+		return ret;
+	json_array_foreach(weft_json_array(*out, "uplinks"), i, v)
+		name_networks(op->model, weft_json_array(v, "networks"));
+	return 0;
+}
+
 static const struct route {
 	const char *method, *name;
 	enum { ALONE, MAY_NAME, MUST_NAME } rest; // "name" or "name/REST"
@@ -281,6 +295,7 @@ static const struct route {
 	{"GET", "drops", ALONE, get_drops},	      {"GET", "workers", ALONE, get_workers},
 	{"GET", "ready", ALONE, get_ready},	      {"GET", "metadata", ALONE, get_metadata},
 	{"GET", "explain", MUST_NAME, get_explain},   {"POST", "trace", ALONE, post_trace},
+	{"GET", "uplinks", ALONE, get_uplinks},
 };
 
 int weft_operate(void *arg, const char *method, const char *path, const json_t *query,
@@ -307,6 +322,6 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"routers, neighbours, sessions, drops, workers, metadata, ready, explain/PORT and trace",
+		"routers, neighbours, uplinks, sessions, drops, workers, metadata, ready, explain/PORT and trace",
 		path);
 }

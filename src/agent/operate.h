@@ -16,13 +16,15 @@
 //   GET  neighbours          {"neighbours": [{network, network_name, address, mac, state, port, heard_ms, since_ms, waiting}],
 //                            "conflicts": [{network, network_name, address, mac, times, ago_ms}]}; next hops outside this node, and
 //                            who out there says that he has an address of ours
+//   GET  uplinks             {"uplinks": [{physical_network, device, attached, carrier, reason, warning, mtu, counters, interface_counters,
+//                            unknown_vlan_packets, last_unknown_vlan, networks [{network, network_name, vlan, mtu, sessions, counters, drops}]}]}
 //   GET  sessions [?port=PORT&limit=N]   the datapath's, with in_port_name and out_port_name
 //   GET  drops [?limit=N]    reasons with counts and sentences; samples with port_name
 //   GET  workers             the datapath's
 //   GET  metadata            does the metadata service run, and what it did: metadata.h, weft_metadata_show
 //   GET  ready               {"ready": true, version, host, datapath, ports, attached, objects, start_ms}
 //   GET  explain/PORT        {"port": PORT, "policy": what is compiled, with names and rules as phrases, "neutron": {port, security_groups}}
-//   POST trace               {"port": PORT, "packet": text (packet_text.h) | "frame": hex} -> the datapath's trace,
+//   POST trace               {"port": PORT or "uplink:NETWORK" (from outside), "packet": text (packet_text.h) | "frame": hex} -> the datapath's trace,
 //                            with port_name, out_port_names and each stage's rule as a phrase (rule_text)
 //
 // Errors     -ENOENT nothing there; -EINVAL the question is wrong

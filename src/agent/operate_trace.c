@@ -13,7 +13,8 @@
 
 struct route_search {
 	const struct operate *op;
-	const struct object *port;
+	const char *network;
+	bool outside; // the sender: it knows no router of ours
 	struct ip_addr ip;
 	struct mac_addr mac;
 	bool on_link;
@@ -59,28 +60,83 @@ static int look_at_subnet(const struct object *subnet, void *arg)
 static bool resolve(void *arg, const struct ip_addr *ip, struct mac_addr *out)
 {
 	struct route_search *s = arg;
-	const char *network = weft_json_text(s->port->attr, "network_id");
 	bool found;
 
 	s->ip = *ip;
 	s->on_link = weft_ip_is_link_local(ip);
 	s->gateway = (struct ip_addr) {0};
-	weft_model_each_ref(s->op->model, REF_NETWORK_SUBNETS, network, look_at_subnet, s);
-	if (!s->on_link && s->gateway.family != 0)
+	weft_model_each_ref(s->op->model, REF_NETWORK_SUBNETS, s->network, look_at_subnet, s);
+	if (!s->on_link && s->gateway.family != 0 && !s->outside)
 		s->ip = s->gateway;
-	found = weft_model_each_ref(s->op->model, REF_NETWORK_PORTS, network, match_neighbour, s);
+	found = weft_model_each_ref(s->op->model, REF_NETWORK_PORTS, s->network, match_neighbour,
+				    s);
 	*out = s->mac;
 	return found;
 }
 
-static int make_frame(const struct operate *op, const struct plan_port *plan, const json_t *body,
+// Who sends: a port of this node, or a made-up host outside on a network.
+struct sender {
+	const char *id;		      // the datapath's
+	const struct plan_port *plan; // NULL: outside
+	const char *network;
+};
+
+static int find_sender(const struct operate *op, const json_t *body, struct sender *out,
+		       struct err *err)
+{
+	const struct object *o;
+	struct err none;
+	const char *what;
+	int ret = weft_json_need_text(body, "port", &what, err);
+
+	if (ret != 0)
+		return ret;
+	if (weft_find_uplink(op->model, what, &o, &none) == 0) {
+		*out = (struct sender) {.id = o->id, .network = o->id};
+		return 0;
+	}
+	ret = weft_find_object(op->model, RES_PORT, what, &o, err);
+	if (ret != 0)
+		return ret;
+	*out = (struct sender) {
+		.id = o->id,
+		.plan = weft_planner_port(op->planner, o->id),
+		.network = weft_json_text(o->attr, "network_id"),
+	};
+	if (out->plan == NULL)
+		return weft_fail(err, -ENOENT, "port %s: it is not bound to this node (%s)", o->id,
+				 op->host);
+	return 0;
+}
+
+static void describe_sender(const struct plan_port *plan, struct packet_sender *from)
+{
+	static const struct mac_addr somebody = {{0x02, 0, 0, 0, 0, 0x01}};
+
+	if (plan == NULL) { // its address must be given
+		from->mac = somebody;
+		return;
+	}
+	from->mac = plan->mac;
+	for (size_t i = plan->n_fixed; i-- > 0;) {
+		if (plan->fixed[i].ip.family == 4)
+			from->ip4 = plan->fixed[i].ip;
+		else
+			from->ip6 = plan->fixed[i].ip;
+	}
+	if (from->ip6.family == 0)
+		from->ip6 = weft_ip_link_local_of(&plan->mac);
+}
+
+static int make_frame(const struct operate *op, const struct sender *sender, const json_t *body,
 		      uint8_t *frame, size_t *len, struct err *err)
 {
 	struct route_search search = {
 		.op = op,
-		.port = weft_model_get(op->model, RES_PORT, plan->id),
+		.network = sender->network,
+		.outside = sender->plan == NULL,
 	};
-	struct packet_sender from = {.mac = plan->mac, .resolve = resolve, .arg = &search};
+	struct packet_sender from = {.resolve = resolve, .arg = &search};
 	const char *packet = weft_json_text(body, "packet");
 	const char *hex = weft_json_text(body, "frame");
 
@@ -90,27 +146,18 @@ static int make_frame(const struct operate *op, const struct plan_port *plan, co
 				 "(hexadecimal)");
 	if (hex != NULL)
 		return weft_packet_from_hex(hex, frame, len, err);
-	for (size_t i = plan->n_fixed; i-- > 0;) {
-		if (plan->fixed[i].ip.family == 4)
-			from.ip4 = plan->fixed[i].ip;
-		else
-			from.ip6 = plan->fixed[i].ip;
-	}
-	if (from.ip6.family == 0)
-		from.ip6 = weft_ip_link_local_of(&plan->mac);
+	describe_sender(sender->plan, &from);
 	return weft_packet_from_text(packet, &from, frame, len, err);
 }
 
-static void annotate(const struct operate *op, const struct object *port, json_t *trace)
+static void annotate(const struct operate *op, const struct sender *sender, json_t *trace)
 {
 	json_t *names = json_array(), *v;
 	size_t i;
 
-	json_object_set_new(trace, "port_name",
-			    json_string(weft_object_name(op->model, RES_PORT, port->id)));
+	json_object_set_new(trace, "port_name", weft_port_name(op->model, sender->id));
 	json_array_foreach(weft_json_array(trace, "out_ports"), i, v)
-		json_array_append_new(names, json_string(weft_object_name(op->model, RES_PORT,
-									  json_string_value(v))));
+		json_array_append_new(names, weft_port_name(op->model, json_string_value(v)));
 	json_object_set_new(trace, "out_port_names", names);
 	json_array_foreach(weft_json_array(trace, "stages"), i, v) {
 		const char *rule = weft_json_text(v, "rule");
@@ -128,24 +175,15 @@ static void annotate(const struct operate *op, const struct object *port, json_t
 int weft_operate_trace(const struct operate *op, const json_t *body, json_t **out, struct err *err)
 {
 	static uint8_t frame[PACKET_FRAME_MAX]; // one thread
-	const struct plan_port *plan;
-	const struct object *port;
-	const char *what;
+	struct sender sender;
 	size_t len;
-	int ret = weft_json_need_text(body, "port", &what, err);
+	int ret = find_sender(op, body, &sender, err);
 
 	if (ret == 0)
-		ret = weft_find_object(op->model, RES_PORT, what, &port, err);
-	if (ret != 0)
-		return ret;
-	plan = weft_planner_port(op->planner, port->id);
-	if (plan == NULL)
-		return weft_fail(err, -ENOENT, "port %s: it is not bound to this node (%s)",
-				 port->id, op->host);
-	ret = make_frame(op, plan, body, frame, &len, err);
+		ret = make_frame(op, &sender, body, frame, &len, err);
 	if (ret == 0)
-		ret = op->ops->trace(op->datapath, port->id, frame, len, out, err);
+		ret = op->ops->trace(op->datapath, sender.id, frame, len, out, err);
 	if (ret == 0)
-		annotate(op, port, *out);
+		annotate(op, &sender, *out);
 	return ret;
 }

@@ -49,6 +49,12 @@ const struct command weft_commands[] = {
 	 "Addresses outside this node that its routers send to: their MAC, whether it is known, asked for or failed, since when, when they were last heard of, and how many packets wait for an answer. Below, who out there claims an address that this node has.",
 	 {{0}},
 	 weft_run_show_neighbours},
+	{"show uplinks",
+	 "",
+	 "list the devices of physical networks, and the networks on them",
+	 "Whether each device is attached and has a carrier, and if not why; what it lost; frames whose VLAN no network here has, with the latest of them. Below, the networks on each.",
+	 {{0}},
+	 weft_run_show_uplinks},
 	{"show sessions",
 	 "",
 	 "list connections",
@@ -78,6 +84,7 @@ const struct command weft_commands[] = {
 	 "PORT PACKET",
 	 "say what would happen to a packet that a port sends",
 	 "Runs the datapath's own code with a recorder and prints each stage's verdict, with the id of the rule that decides. Nothing is sent or remembered. "
+	 "An uplink sends as 'uplink:NETWORK': what would happen to a packet from outside. "
 	 "PACKET is text, such as 'tcp 10.0.0.5:1234 > 10.0.0.9:22 syn', 'icmp > 10.0.0.9', 'arp who-has 10.0.0.1', or a frame in hexadecimal after 'hex:'.",
 	 {{0}},
 	 weft_run_trace},

@@ -278,6 +278,9 @@ int weft_native_show(struct native *dp, enum datapath_show what, const char *id,
 	case DATAPATH_SHOW_NEIGHBOURS:
 		*out = weft_native_neighbours_json(dp);
 		return 0;
+	case DATAPATH_SHOW_UPLINKS:
+		*out = weft_native_uplinks_json(dp);
+		return 0;
 	case DATAPATH_SHOW_SESSIONS:
 		if (id != NULL)
 			return one_port(dp, what, id, limit, out, err);
@@ -295,7 +298,6 @@ int weft_native_show(struct native *dp, enum datapath_show what, const char *id,
 		return one_port(dp, what, id, limit, out, err);
 	case DATAPATH_SHOW_FLOATING_IPS:
 	case DATAPATH_SHOW_NAT:
-	case DATAPATH_SHOW_UPLINKS:
 		break;
 	}
 	return weft_fail(err, -EINVAL, "the native datapath has no such view");
@@ -402,6 +404,7 @@ void weft_native_metrics(struct native *dp, struct text *out)
 	weft_text_add(out, "weft_session_capacity %u\n", weft_session_capacity(dp->sessions));
 	weft_native_advert_metrics(dp, out);
 	weft_native_neighbour_metrics(dp, out);
+	weft_native_uplink_metrics(dp, out);
 	worker_metrics(dp, out);
 	port_metrics(dp, out);
 }

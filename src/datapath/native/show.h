@@ -16,6 +16,9 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p,
 // Next hops and address conflicts (show_neighbours.c), with their metrics.
 json_t *weft_native_neighbours_json(struct native *dp);
 void weft_native_neighbour_metrics(struct native *dp, struct text *out);
+// Devices of physical networks and the networks on them (show_uplink.c), with their metrics.
+json_t *weft_native_uplinks_json(struct native *dp);
+void weft_native_uplink_metrics(struct native *dp, struct text *out);
 // What an interface of a router advertises to hosts, null = nothing (show_adverts.c), and how often.
 json_t *weft_native_advert_json(struct native *dp, const struct plan_interface *p);
 void weft_native_advert_metrics(struct native *dp, struct text *out);

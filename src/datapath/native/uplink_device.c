@@ -189,7 +189,7 @@ static void close_device(struct native *dp, struct trunk *t, const char *why)
 	t->ifindex = 0;
 	if (io == NULL)
 		return;
-	weft_log_warning("physical network %s: device %s: %s", t->name, t->device, why);
+	weft_log_warning("physical network %s: %s", t->name, why);
 	workers_changed(dp);
 	weft_tables_each_uplink(dp->tables, visit_detach, &v);
 	c = calloc(1, sizeof(*c));
@@ -312,7 +312,7 @@ static void fit_device(struct native *dp, struct trunk *t, uint32_t mtu)
 	if (t->is_interface)
 		fit_interface(t, t->device, mtu);
 	else
-		close_device(dp, t, "it is opened anew with a larger MTU");
+		close_device(dp, t, "the device is opened anew with a larger MTU");
 }
 
 void weft_trunks_tick(struct native *dp)
@@ -330,7 +330,9 @@ void weft_trunks_tick(struct native *dp)
 void weft_trunks_interface_changed(struct native *dp, const char *ifname)
 {
 	int ifindex = (int)if_nametoindex(ifname);
+	char why[64];
 
+	snprintf(why, sizeof(why), "interface %.15s went away", ifname);
 	for (uint16_t i = 0; i < dp->n_trunks; i++) {
 		struct trunk *t = dp->trunks[i];
 		char name[IFNAMSIZ];
@@ -338,7 +340,7 @@ void weft_trunks_interface_changed(struct native *dp, const char *ifname)
 		if (!interface_of(t, name) || strcmp(name, ifname) != 0)
 			continue;
 		if (atomic_load(&t->io) != NULL && t->ifindex != ifindex)
-			close_device(dp, t, "the interface went away");
+			close_device(dp, t, why);
 		// What DPDK had there must be closed first: the next tick's business.
 		if (atomic_load(&t->io) == NULL && !t->closing)
 			open_device(dp, t);
