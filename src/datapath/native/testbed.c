@@ -43,7 +43,11 @@ static uint16_t memory_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n
 		if (m->tail - m->head == QUEUE)
 			return i;
 		f->len = RTE_MIN(rte_pktmbuf_pkt_len(pkts[i]), sizeof(f->b));
-		memcpy(f->b, rte_pktmbuf_mtod(pkts[i], void *), f->len);
+		// A fragment has its header and its data in two segments.
+		const void *whole = rte_pktmbuf_read(pkts[i], 0, (uint32_t)f->len, f->b);
+
+		if (whole != f->b)
+			memcpy(f->b, whole, f->len);
 		m->tail++;
 		rte_pktmbuf_free(pkts[i]);
 	}
