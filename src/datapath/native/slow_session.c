@@ -258,12 +258,14 @@ static enum drop find_reply(struct worker *w, struct judge *j, uint32_t *n, stru
 	if (j->pick_port) {
 		found = weft_slow_find_port(w->sessions, j, n);
 		w->stats.nat_tries += *n - first;
-		weft_flow_reverse(&j->now, j->out->index, reply);
-		return found ? DROP_NONE : DROP_NAT_EXHAUSTED;
+		if (!found) // perhaps whoever has the first choice has no use for it any more
+			weft_nat_candidate(&j->pkt->key, 0, &j->now.sport);
 	}
 	weft_flow_reverse(&j->now, j->out->index, reply);
 	taken = weft_session_get(w->sessions, reply, weft_flow_hash(reply));
-	return taken == NULL || gives_way(w, taken) ? DROP_NONE : DROP_SESSION_CLASH;
+	if (taken == NULL || gives_way(w, taken))
+		return DROP_NONE;
+	return j->pick_port ? DROP_NAT_EXHAUSTED : DROP_SESSION_CLASH;
 }
 
 static void compose(const struct judge *j, const struct flow_key *reply, bool untracked,
