@@ -163,6 +163,70 @@ static void other_gateway_address_or_none_cuts(void **state)
 	testbed_free(tb);
 }
 
+static void host_that_takes_another_router_takes_its_address(void **state)
+{
+	struct testbed *tb = one_router();
+
+	(void)state;
+	testbed_router_snat(tb, "q", "n1|q1|10.0.1.253/24 !ext|qx|203.0.113.6/24",
+			    "0.0.0.0/0|203.0.113.9", "203.0.113.6");
+	testbed_commit(tb);
+	established_to_web(tb, TCP(1000, 80, SYN));
+	assert_true(becomes(tb, "a", summed("a", "q1", "10.0.1.1", WEB, TCP(1000, 80, ACK)), "x",
+			    summed("qx", "x", "203.0.113.6", WEB, TCP(1000, 80, ACK)), 1));
+	testbed_free(tb);
+}
+
+// A floating IP belongs to who has the fixed IP on its network: a port without port security may be that one, but only there.
+static void who_uses_the_fixed_ip_is_cut_with_the_floating_ip(void **state)
+{
+	struct testbed *tb = one_router();
+	struct l4 syn = TCP(1000, 80, SYN);
+
+	(void)state;
+	testbed_network(tb, "n3", 1500);
+	testbed_port(tb, "u", "n1", "10.0.1.77", NULL);
+	testbed_port(tb, "v", "n3", "10.0.3.1", NULL);
+	testbed_router_snat(tb, "r",
+			    "n1|r1|10.0.1.254/24 n3|r3|10.0.3.254/24 !ext|rx|" GATEWAY "/24",
+			    "0.0.0.0/0|203.0.113.9", GATEWAY);
+	floating_a(tb);
+	assert_true(becomes(tb, "v", summed("v", "r3", "10.0.1.1", WEB, syn), "x",
+			    summed("rx", "x", GATEWAY, WEB, syn), 1));
+	assert_true(becomes(tb, "u", summed("u", "r1", "10.0.1.1", WEB, syn), "x",
+			    summed("f", "x", FLOATING, WEB, syn), 1));
+	testbed_del(tb, PLAN_FLOATING, "f", NULL);
+	testbed_commit(tb);
+	syn.sport = 1001; // of v's
+	assert_true(becomes(tb, "u", summed("u", "r1", "10.0.1.1", WEB_2, syn), "x",
+			    summed("rx", "x", GATEWAY, WEB_2, syn), 1));
+	testbed_send(tb, "u",
+		     (struct frame[]) {summed("u", "r1", "10.0.1.1", WEB, TCP(1000, 80, ACK))});
+	assert_int_equal(tb->w->stats.revoked, 1);
+	testbed_free(tb);
+}
+
+// An address that pairs let several ports have: its own port is on no node.
+static void floating_ip_of_a_shared_address_is_cut_at_its_present_owner(void **state)
+{
+	struct testbed *tb = one_router();
+	struct l4 l4 = TCP(1000, 80, SYN);
+
+	(void)state;
+	testbed_port_with(tb, "b", "n1", "10.0.1.2", "web", "-|10.0.1.100/32", true);
+	testbed_floating(tb, "f", "r", "ext", FLOATING, "10.0.1.100", "elsewhere");
+	testbed_commit(tb);
+	assert_true(becomes(tb, "b", summed("b", "r1", "10.0.1.100", WEB, l4), "x",
+			    summed("f", "x", FLOATING, WEB, l4), 1));
+	testbed_del(tb, PLAN_FLOATING, "f", NULL);
+	testbed_commit(tb);
+	l4.tcp_flags = ACK;
+	assert_true(becomes(tb, "b", summed("b", "r1", "10.0.1.100", WEB, l4), "x",
+			    summed("rx", "x", GATEWAY, WEB, l4), 1));
+	assert_int_equal(tb->w->stats.revoked, 1);
+	testbed_free(tb);
+}
+
 // ---- Next hops outside -----------------------------------------------------------------------------
 
 // The same with an uplink: who is outside is asked for. "gw" is its router.
@@ -312,6 +376,28 @@ static void flow_outlives_the_loss_of_its_next_hop(void **state)
 	testbed_free(tb);
 }
 
+// Who takes over outside is answered.
+static void answers_follow_the_mac_that_asks(void **state)
+{
+	struct testbed *tb = with_uplink();
+
+	(void)state;
+	testbed_floating(tb, "f", "r", "up", FLOATING, "10.0.1.1", "a");
+	testbed_commit(tb);
+	for (int i = 0; i < 3; i++) {
+		const char *gw = i == 0 ? "gw" : "gw-2";
+		uint8_t flags = i == 0 ? SYN : ACK;
+
+		assert_true(becomes(tb, "up", summed(gw, "f", WEB, FLOATING, TCP(9, 80, flags)),
+				    "a", summed("r1", "a", WEB, "10.0.1.1", TCP(9, 80, flags)), 1));
+		drain(tb, "up");
+		assert_true(becomes(tb, "a", to_web(TCP(80, 9, flags | ACK)), "up",
+				    summed("f", gw, FLOATING, WEB, TCP(80, 9, flags | ACK)), 1));
+	}
+	assert_int_equal(tb->w->stats.sessions_added, 1);
+	testbed_free(tb);
+}
+
 // An uplink stands for the whole world.
 static void uplink_has_no_share_of_the_table(void **state)
 {
@@ -353,11 +439,15 @@ int main(void)
 			connection_of_the_routers_address_ends_when_its_host_gets_a_floating_ip),
 		cmocka_unit_test(removed_forwarding_cuts_its_flows),
 		cmocka_unit_test(other_gateway_address_or_none_cuts),
+		cmocka_unit_test(host_that_takes_another_router_takes_its_address),
+		cmocka_unit_test(who_uses_the_fixed_ip_is_cut_with_the_floating_ip),
+		cmocka_unit_test(floating_ip_of_a_shared_address_is_cut_at_its_present_owner),
 		cmocka_unit_test(first_packet_waits_for_the_next_hop_and_goes_translated),
 		cmocka_unit_test(next_hop_that_never_answers_is_told),
 		cmocka_unit_test(answers_may_come_from_another_mac_than_the_next_hops),
 		cmocka_unit_test(next_hop_with_a_new_mac_keeps_the_flow_and_its_port),
 		cmocka_unit_test(flow_outlives_the_loss_of_its_next_hop),
+		cmocka_unit_test(answers_follow_the_mac_that_asks),
 		cmocka_unit_test(uplink_has_no_share_of_the_table),
 	};
 
