@@ -7,7 +7,7 @@
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/tables.h"
 
-" pairs below|" pairs below
+#define GUEST "fe80::1:1" // of port "a", by an allowed pair
 
 static const struct l4 solicitation = {.proto = 58, .dport = 133 << 8};
 
