@@ -83,10 +83,17 @@ class Tenant:
         self.ip, self.ip6 = outer(self.router), outer(self.router, 6)
         internet.route(self.net["v6"]["cidr"], self.ip6)
 
-    def vm(self, groups=None, **attrs):
-        vm = self.lab.vm(self.net, groups, **attrs)
-        vm.default_routes()
+    def vm(self, groups=None, configure=True, **attrs):
+        vm = self.lab.vm(self.net, groups, configure=configure, **attrs)
+        if configure:
+            vm.default_routes()
         return vm
+
+    @property
+    def gateway_mac(self):
+        """Of the router, as its VMs see it."""
+        return next(p["mac_address"] for p in self.lab.api.list("port", device_id=self.router["id"])
+                    if p["network_id"] == self.net["id"])
 
 
 # ---- What a host can find out ----

@@ -233,7 +233,7 @@ class VM(Host):
     def default_routes(self):
         """Through its subnets' gateways."""
         for v, flag in (("v4", "-4"), ("v6", "-6")):
-            if v in self.net:
+            if self.ips(int(v[1])):
                 self.netns.ip(flag, "route", "add", "default", "via", self.net[v]["gateway_ip"])
 
     def dhcp(self, check=True):
