@@ -218,3 +218,23 @@ def test_a_scan_of_the_external_subnet_hurts_nobody_else(north):
                     s.sendto(b"x", (f"203.0.113.{i}", 9 + port))
     assert other.ping(n.web.ip, 56, True, 1)
     assert n.vm.drops("next-hop-wait") > 0 and other.drops("next-hop-wait") == 0
+
+
+def test_addresses_are_announced_again_when_the_uplink_is_back(north):
+    """A switch whose carrier was lost may have forgotten everything, or be another one."""
+    def said(ip):
+        return lambda p: announcement(ip, p.src, 1)(p)
+
+    n = north()
+    fip = n.floating(n.vm)["floating_ip_address"]
+    assert n.gateway.ping(fip)
+    time.sleep(3)  # the announcements of the association are over
+    with n.gateway.sniff() as got:
+        assert got(said(n.own), 1) is None
+        n.out.switch.ip("link", "set", "node", "down")
+        n.lab.wait(lambda: "NO-CARRIER" in n.lab.node.ip("link", "show", n.out.interface), what="the carrier gone")
+        time.sleep(1)  # and noticed
+        n.out.switch.ip("link", "set", "node", "up")
+        assert got(said(n.own)) is not None
+        assert got(said(fip)) is not None
+    assert n.gateway.ping(fip)

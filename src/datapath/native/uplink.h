@@ -41,6 +41,8 @@ struct trunk {
 	char warning[256]; // attached, but: the MTU
 	bool closing;	   // the device that it had is in use for a moment still
 	uint64_t next_ms;  // of the next attempt
+	bool has_carrier;  // when it was looked at last
+	uint64_t look_ms;  // for it again
 };
 
 // A trunk for each physical network of the configuration, without their devices.

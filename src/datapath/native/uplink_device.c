@@ -13,12 +13,14 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "datapath/native/announce.h"
 #include "datapath/native/ethdev_io.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/tap_host.h"
 #include "datapath/native/worker.h"
 
 #define RETRY_MS    2000
+#define CARRIER_MS  500
 #define MTU_DEFAULT 1500 // of a trunk that no network is on yet
 
 // ---- Life ------------------------------------------------------------------------------------------
@@ -90,7 +92,15 @@ static void io_close(void *object)
 	io->ops->close(io);
 }
 
-static void attach_uplink(struct port *p, struct trunk *trunk, uint16_t vlan)
+static void announce(struct native *dp, const struct port *p)
+{
+	const struct port_policy *policy = native_policy(dp, p->index, weft_vstore_epoch(dp->vs));
+
+	if (policy != NULL)
+		weft_announce_network(dp, policy->network_index);
+}
+
+static void attach_uplink(struct native *dp, struct port *p, struct trunk *trunk, uint16_t vlan)
 {
 	struct port_io *io = atomic_load(&trunk->io);
 
@@ -99,6 +109,7 @@ static void attach_uplink(struct port *p, struct trunk *trunk, uint16_t vlan)
 	p->reason[0] = '\0';
 	snprintf(p->ifname, sizeof(p->ifname), "%.60s", trunk->device);
 	atomic_store_explicit(&p->io, weft_uplink_io_new(io, vlan), memory_order_release);
+	announce(dp, p);
 }
 
 static void detach_uplink(struct native *dp, struct port *p, const char *reason)
@@ -124,7 +135,16 @@ static void visit_attach(struct port *p, struct trunk *trunk, uint16_t vlan, voi
 	struct visit *v = arg;
 
 	if (trunk == v->trunk)
-		attach_uplink(p, trunk, vlan);
+		attach_uplink(v->dp, p, trunk, vlan);
+}
+
+static void visit_announce(struct port *p, struct trunk *trunk, uint16_t vlan, void *arg)
+{
+	const struct visit *v = arg;
+
+	(void)vlan;
+	if (trunk == v->trunk)
+		announce(v->dp, p);
 }
 
 static void visit_detach(struct port *p, struct trunk *trunk, uint16_t vlan, void *arg)
@@ -315,6 +335,20 @@ static void fit_device(struct native *dp, struct trunk *t, uint32_t mtu)
 		close_device(dp, t, "the device is opened anew with a larger MTU");
 }
 
+// Behind a carrier that is back may be another switch: it is told where our addresses are.
+static void watch_carrier(struct native *dp, struct trunk *t, uint64_t now)
+{
+	struct visit v = {.dp = dp, .trunk = t};
+	bool before = t->has_carrier;
+
+	if (now < t->look_ms)
+		return;
+	t->look_ms = now + CARRIER_MS;
+	t->has_carrier = weft_trunk_has_carrier(t);
+	if (t->has_carrier && !before)
+		weft_tables_each_uplink(dp->tables, visit_announce, &v);
+}
+
 void weft_trunks_tick(struct native *dp)
 {
 	uint64_t now = weft_now_ms();
@@ -324,6 +358,7 @@ void weft_trunks_tick(struct native *dp)
 
 		if (atomic_load(&t->io) == NULL && now >= t->next_ms && !t->closing)
 			open_device(dp, t);
+		watch_carrier(dp, t, now);
 	}
 }
 
