@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_config.h>
 #include <pthread.h>
 #include <string.h>
+
+#include "datapath/native/vhost_packed.h"
 
 static struct vhost_device devices[RTE_MAX_VHOST_DEVICE];
 
@@ -72,6 +75,7 @@ static int new_connection(int vid)
 		atomic_store(&d->n_pairs, 0);
 		atomic_store(&d->interrupts, 0);
 		for (size_t i = 0; i < RTE_DIM(d->on); i++) {
+			d->begun[i] = false;
 			atomic_store_explicit(&d->on[i], false, memory_order_relaxed);
 			atomic_store_explicit(&d->quiet[i], false, memory_order_relaxed);
 		}
@@ -165,6 +169,23 @@ static void do_not_block(int vid, uint16_t ring)
 		fcntl(vring.callfd, F_SETFL, flags | O_NONBLOCK);
 }
 
+// A ring that is on for the first time may have been in use before weftd was started.
+static void begin(struct vhost_device *d, uint16_t ring)
+{
+	struct rte_vhost_vring vring;
+	uint64_t features = 0;
+	uint16_t base, used;
+
+	if (d->begun[ring] || rte_vhost_get_negotiated_features(d->vid, &features) < 0 ||
+	    (features >> VIRTIO_F_RING_PACKED & 1) == 0 ||
+	    rte_vhost_get_vhost_vring(d->vid, ring, &vring) < 0 ||
+	    rte_vhost_get_vring_base(d->vid, ring, &base, &used) < 0)
+		return;
+	d->begun[ring] = true;
+	base = weft_vhost_packed_base(vring.desc_packed, vring.size, base);
+	rte_vhost_set_vring_base(d->vid, ring, base, base);
+}
+
 // Called with librte_vhost's locks on the rings held, so none of ours may be taken: a worker that holds one of ours may wait for them.
 static int vring_state_changed(int vid, uint16_t ring, int enable)
 {
@@ -173,8 +194,10 @@ static int vring_state_changed(int vid, uint16_t ring, int enable)
 
 	if (d == NULL || ring >= RTE_DIM(d->on))
 		return -1;
-	if (enable)
+	if (enable) {
 		do_not_block(vid, ring);
+		begin(d, ring);
+	}
 	atomic_store(&d->quiet[ring], false);
 	atomic_store(&d->on[ring], enable != 0);
 	if (pairs > atomic_load(&d->n_pairs))

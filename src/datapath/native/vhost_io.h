@@ -46,6 +46,7 @@ struct vhost_device { // by librte_vhost's number, in a table of its own
 	_Atomic uint16_t n_pairs;      // one more than the highest that was ever on
 	_Atomic uint64_t interrupts;
 	_Atomic bool on[2 * VHOST_PAIRS_MAX];	 // the driver uses this ring
+	bool begun[2 * VHOST_PAIRS_MAX];	 // it was on before, on this connection
 	_Atomic bool quiet[2 * VHOST_PAIRS_MAX]; // it was told not to kick
 };
 
