@@ -62,6 +62,18 @@ int weft_host_directory(const char *key, const char *path, struct err *err)
 	return 0;
 }
 
+int weft_host_share(const char *path, gid_t group, enum host_share how, struct err *err)
+{
+	mode_t add = how == HOST_SHARE_WRITE ? S_IWGRP | S_IXGRP : S_IXGRP;
+	struct stat st;
+
+	if (stat(path, &st) < 0 || (st.st_gid != group && chown(path, (uid_t)-1, group) < 0) ||
+	    ((st.st_mode & add) != add && chmod(path, (st.st_mode & 07777) | add) < 0))
+		return weft_fail(err, -errno, "%s cannot be opened to the group %u: %s", path,
+				 (unsigned int)group, strerror(errno));
+	return 0;
+}
+
 // A killed weftd takes a while to be gone: the kernel closes its interfaces one by one, and keeps the API's address as long.
 static bool is_ending(int pid)
 {

@@ -5,6 +5,8 @@
 // Threads    one (the control thread, at start and stop)
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/err.h"
 
 // CAP_NET_ADMIN and CAP_NET_RAW are effective.
@@ -12,6 +14,10 @@ int weft_host_check_rights(struct err *err);
 
 // Make the directory, and those above it, if missing; it must be writable. `key` is the configuration's, for messages.
 int weft_host_directory(const char *key, const char *path, struct err *err);
+
+// Let a group enter a directory, and if it may write make files in it.
+enum host_share { HOST_SHARE_ENTER, HOST_SHARE_WRITE };
+int weft_host_share(const char *path, gid_t group, enum host_share how, struct err *err);
 
 // One weftd a state directory: a lock that ends with the process. Waits for a predecessor that was killed and is about
 // to be gone. *fd is to be closed at the end.

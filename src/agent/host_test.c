@@ -62,6 +62,28 @@ static void a_directory_that_cannot_be_says_which_and_why(void **state)
 	assert_non_null(strstr(err.msg, "run_dir = "));
 }
 
+static void a_directory_is_opened_to_a_group_and_no_further(void **state)
+{
+	char path[128];
+	struct stat st;
+	struct err err = {0};
+	gid_t group = getuid() == 0 ? 12345 : getgid();
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/shared", root);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(weft_host_share(path, group, HOST_SHARE_ENTER, &err), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_gid, group);
+	assert_int_equal(st.st_mode & 07777, 0710);
+	assert_int_equal(weft_host_share(path, group, HOST_SHARE_WRITE, &err), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0730);
+	rmdir(path);
+	assert_int_equal(weft_host_share(path, group, HOST_SHARE_ENTER, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, path));
+}
+
 static void a_state_directory_has_one_weftd(void **state)
 {
 	char holder[32];
@@ -102,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_missing_directory_is_made_with_those_above),
 		cmocka_unit_test(a_directory_that_cannot_be_says_which_and_why),
+		cmocka_unit_test(a_directory_is_opened_to_a_group_and_no_further),
 		cmocka_unit_test(a_state_directory_has_one_weftd),
 		cmocka_unit_test(the_service_manager_is_told),
 	};

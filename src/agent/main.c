@@ -50,10 +50,16 @@ struct daemon {
 static int start_host(struct daemon *d, struct err *err)
 {
 	int ret = weft_host_check_rights(err);
+	gid_t group;
 
 	d->lock_fd = -1;
 	if (ret == 0)
 		ret = weft_host_directory("run_dir", d->config.run_dir, err);
+	weft_config_group(d->config.vhostuser_group, &group);
+	if (ret == 0 && group != (gid_t)-1)
+		ret = weft_host_share(
+			d->config.run_dir, group,
+			d->config.vhostuser_mode == 0 ? HOST_SHARE_ENTER : HOST_SHARE_WRITE, err);
 	if (ret == 0)
 		ret = weft_host_directory("state_dir", d->config.state_dir, err);
 	if (ret == 0)
