@@ -199,7 +199,37 @@ static void name_port(const struct model *m, json_t *o, const char *key, const c
 		json_object_set_new(o, key_name, weft_port_name(m, id));
 }
 
-static int get_sessions(const struct question *q, json_t **out, struct err *err)
+static void name_of(const struct model *m, enum resource type, json_t *o, const char *key,
+		    const char *key_name)
+{
+	const char *id = weft_json_text(o, key);
+
+	if (id != NULL)
+		json_object_set_new(o, key_name, json_string(weft_object_name(m, type, id)));
+}
+
+static int get_floatingips(const struct question *q, json_t **out, struct err *err)
+{
+	const struct operate *op = q->op;
+	json_t *v, *forwarding;
+	size_t i, k;
+	int ret = op->ops->show(op->datapath, DATAPATH_SHOW_FLOATING_IPS, NULL, 0, out, err);
+
+	if (ret != 0)
+		return ret;
+	name_networks(op->model, weft_json_array(*out, "floatingips"));
+	json_array_foreach(weft_json_array(*out, "floatingips"), i, v) {
+		name_of(op->model, RES_ROUTER, v, "router", "router_name");
+		name_port(op->model, v, "port", "port_name");
+		json_array_foreach(weft_json_array(v, "forwardings"), k, forwarding)
+			name_port(op->model, forwarding, "port", "port_name");
+	}
+	return 0;
+}
+
+// Connections, or those of them that are translated.
+static int get_flows(const struct question *q, enum datapath_show show, json_t **out,
+		     struct err *err)
 {
 	const struct operate *op = q->op;
 	const char *what = weft_json_text(q->query, "port");
@@ -211,8 +241,8 @@ static int get_sessions(const struct question *q, json_t **out, struct err *err)
 	if (ret == 0 && what != NULL)
 		ret = find_port(op, what, &port, err);
 	if (ret == 0)
-		ret = op->ops->show(op->datapath, DATAPATH_SHOW_SESSIONS,
-				    port == NULL ? NULL : port->id, limit, out, err);
+		ret = op->ops->show(op->datapath, show, port == NULL ? NULL : port->id, limit, out,
+				    err);
 	if (ret != 0)
 		return ret;
 	json_array_foreach(weft_json_array(*out, "sessions"), i, v) {
@@ -220,6 +250,16 @@ static int get_sessions(const struct question *q, json_t **out, struct err *err)
 		name_port(op->model, v, "out_port", "out_port_name");
 	}
 	return 0;
+}
+
+static int get_sessions(const struct question *q, json_t **out, struct err *err)
+{
+	return get_flows(q, DATAPATH_SHOW_SESSIONS, out, err);
+}
+
+static int get_nat(const struct question *q, json_t **out, struct err *err)
+{
+	return get_flows(q, DATAPATH_SHOW_NAT, out, err);
 }
 
 static int get_drops(const struct question *q, json_t **out, struct err *err)
@@ -289,12 +329,20 @@ static const struct route {
 	enum { ALONE, MAY_NAME, MUST_NAME } rest; // "name" or "name/REST"
 	int (*answer)(const struct question *q, json_t **out, struct err *err);
 } routes[] = {
-	{"GET", "ports", MAY_NAME, get_ports},	      {"GET", "networks", ALONE, get_networks},
-	{"GET", "groups", ALONE, get_groups},	      {"GET", "routers", ALONE, get_routers},
-	{"GET", "neighbours", ALONE, get_neighbours}, {"GET", "sessions", ALONE, get_sessions},
-	{"GET", "drops", ALONE, get_drops},	      {"GET", "workers", ALONE, get_workers},
-	{"GET", "ready", ALONE, get_ready},	      {"GET", "metadata", ALONE, get_metadata},
-	{"GET", "explain", MUST_NAME, get_explain},   {"POST", "trace", ALONE, post_trace},
+	{"GET", "ports", MAY_NAME, get_ports},
+	{"GET", "networks", ALONE, get_networks},
+	{"GET", "groups", ALONE, get_groups},
+	{"GET", "routers", ALONE, get_routers},
+	{"GET", "floatingips", ALONE, get_floatingips},
+	{"GET", "nat", ALONE, get_nat},
+	{"GET", "neighbours", ALONE, get_neighbours},
+	{"GET", "sessions", ALONE, get_sessions},
+	{"GET", "drops", ALONE, get_drops},
+	{"GET", "workers", ALONE, get_workers},
+	{"GET", "ready", ALONE, get_ready},
+	{"GET", "metadata", ALONE, get_metadata},
+	{"GET", "explain", MUST_NAME, get_explain},
+	{"POST", "trace", ALONE, post_trace},
 	{"GET", "uplinks", ALONE, get_uplinks},
 };
 
@@ -322,6 +370,6 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"routers, neighbours, uplinks, sessions, drops, workers, metadata, ready, explain/PORT and trace",
+		"routers, floatingips, nat, neighbours, uplinks, sessions, drops, workers, metadata, ready, explain/PORT and trace",
 		path);
 }

@@ -9,6 +9,8 @@ int weft_run_show_port(const struct invocation *in, struct err *err);
 int weft_run_show_networks(const struct invocation *in, struct err *err);
 int weft_run_show_groups(const struct invocation *in, struct err *err);
 int weft_run_show_routers(const struct invocation *in, struct err *err);
+int weft_run_show_floatingips(const struct invocation *in, struct err *err);
+int weft_run_show_nat(const struct invocation *in, struct err *err);
 int weft_run_show_neighbours(const struct invocation *in, struct err *err);
 int weft_run_show_uplinks(const struct invocation *in, struct err *err);
 int weft_run_show_sessions(const struct invocation *in, struct err *err);

@@ -96,6 +96,7 @@ int weft_run_show_routers(const struct invocation *in, struct err *err)
 	static const struct column interfaces[] = {{"NETWORK", "network_name", 0},
 						   {"MAC", "mac", 0},
 						   {"ADDRESSES", "addresses", 0},
+						   {"EXTERNAL", "external", 0},
 						   {"ADVERTISES", "advertises.prefixes", 0}};
 	static const struct column routes[] = {{"DESTINATION", "destination", 0},
 					       {"NEXT HOP", "nexthop", 0}};
@@ -111,6 +112,9 @@ int weft_run_show_routers(const struct invocation *in, struct err *err)
 		weft_text_add(&t, "router %s %s%s\n", json_string_value(json_object_get(r, "id")),
 			      name == NULL ? "" : name,
 			      json_is_true(json_object_get(r, "admin_up")) ? "" : " (down)");
+		if (json_is_string(json_object_get(r, "snat")))
+			weft_text_add(&t, "source NAT to %s\n",
+				      json_string_value(json_object_get(r, "snat")));
 		weft_table(&t, json_object_get(r, "interfaces"), interfaces, COUNT(interfaces));
 		if (json_array_size(json_object_get(r, "routes")) > 0)
 			weft_table(&t, json_object_get(r, "routes"), routes, COUNT(routes));

@@ -77,14 +77,14 @@ static json_t *interface_json(struct native *dp, const struct plan_interface *p)
 	for (size_t i = 0; i < p->n_addrs; i++)
 		json_array_append_new(addresses,
 				      json_string(weft_prefix_text(&p->addrs[i], prefix)));
-	return json_pack("{s:s,s:s,s:s,s:o,s:o}", "port", p->port_id, "network", p->network_id,
-			 "mac", weft_mac_text(&p->mac, mac), "addresses", addresses, "advertises",
-			 weft_native_advert_json(dp, p));
+	return json_pack("{s:s,s:s,s:s,s:b,s:o,s:o}", "port", p->port_id, "network", p->network_id,
+			 "mac", weft_mac_text(&p->mac, mac), "external", p->external, "addresses",
+			 addresses, "advertises", weft_native_advert_json(dp, p));
 }
 
 static void add_router(const struct plan_router *r, void *arg)
 {
-	char dst[WEFT_NET_STRLEN], via[WEFT_IP_STRLEN];
+	char dst[WEFT_NET_STRLEN], via[WEFT_IP_STRLEN], snat[WEFT_IP_STRLEN];
 	json_t *interfaces = json_array(), *routes = json_array();
 	void **a = arg;
 
@@ -95,9 +95,10 @@ static void add_router(const struct plan_router *r, void *arg)
 				      json_pack("{s:s,s:s}", "destination",
 						weft_prefix_text(&r->routes[i].dst, dst), "nexthop",
 						weft_ip_text(&r->routes[i].via, via)));
-	json_array_append_new(a[1],
-			      json_pack("{s:s,s:b,s:o,s:o}", "id", r->id, "admin_up", r->admin_up,
-					"interfaces", interfaces, "routes", routes));
+	json_array_append_new(
+		a[1], json_pack("{s:s,s:b,s:s?,s:o,s:o}", "id", r->id, "admin_up", r->admin_up,
+				"snat", r->snat.family == 0 ? NULL : weft_ip_text(&r->snat, snat),
+				"interfaces", interfaces, "routes", routes));
 }
 
 static json_t *routers(struct native *dp)
@@ -210,6 +211,7 @@ static json_t *worker_json(const struct worker *w)
 	SET("revoked", s->revoked);
 	SET("related", s->related);
 	SET("sessions_added", s->sessions_added);
+	SET("translated", s->translated);
 	SET("sessions_expired", s->sessions_expired);
 #undef SET
 	json_object_set_new(
@@ -250,6 +252,8 @@ static int one_port(struct native *dp, enum datapath_show what, const char *id, 
 		return weft_fail(err, -ENOENT, "port %s: not on this node", id);
 	if (what == DATAPATH_SHOW_SESSIONS)
 		*out = weft_native_sessions_json(dp, p, limit);
+	else if (what == DATAPATH_SHOW_NAT)
+		*out = weft_native_nat_json(dp, p, limit);
 	else if (what == DATAPATH_SHOW_POLICY)
 		*out = weft_native_policy_json(dp, weft_tables_plan(dp->tables, id));
 	else
@@ -297,7 +301,13 @@ int weft_native_show(struct native *dp, enum datapath_show what, const char *id,
 			return weft_fail(err, -EINVAL, "which port? give its id");
 		return one_port(dp, what, id, limit, out, err);
 	case DATAPATH_SHOW_FLOATING_IPS:
+		*out = weft_native_floatings_json(dp);
+		return 0;
 	case DATAPATH_SHOW_NAT:
+		if (id != NULL)
+			return one_port(dp, what, id, limit, out, err);
+		*out = weft_native_nat_json(dp, NULL, limit);
+		return 0;
 		break;
 	}
 	return weft_fail(err, -EINVAL, "the native datapath has no such view");
@@ -404,6 +414,7 @@ void weft_native_metrics(struct native *dp, struct text *out)
 	weft_text_add(out, "weft_session_capacity %u\n", weft_session_capacity(dp->sessions));
 	weft_native_advert_metrics(dp, out);
 	weft_native_neighbour_metrics(dp, out);
+	weft_native_nat_metrics(dp, out);
 	weft_native_uplink_metrics(dp, out);
 	worker_metrics(dp, out);
 	port_metrics(dp, out);

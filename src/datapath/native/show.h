@@ -22,6 +22,11 @@ void weft_native_uplink_metrics(struct native *dp, struct text *out);
 // What an interface of a router advertises to hosts, null = nothing (show_adverts.c), and how often.
 json_t *weft_native_advert_json(struct native *dp, const struct plan_interface *p);
 void weft_native_advert_metrics(struct native *dp, struct text *out);
+// Floating IPs with their forwardings; translated sessions, how many each address has, and what was refused (show_nat.c), with their
+// metrics.
+json_t *weft_native_floatings_json(struct native *dp);
+json_t *weft_native_nat_json(struct native *dp, const struct port *only, size_t limit);
+void weft_native_nat_metrics(struct native *dp, struct text *out);
 // What is compiled for a port (weft explain).
 json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
