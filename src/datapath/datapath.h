@@ -73,8 +73,8 @@ struct datapath_config {
 // The way to the node's metadata proxy: an interface in a network namespace of its own, and a TCP stack behind it that has
 // 169.254.169.254.
 struct datapath_metadata {
-	int netns;	    // the namespace's descriptor
-	const char *ifname; // in it
+	int netns;	       // the namespace's descriptor
+	const char *ifname;    // in it
 	struct mac_addr here;  // Ethernet address of this interface
 	struct mac_addr there; // of what is behind it
 };
