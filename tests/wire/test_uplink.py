@@ -306,3 +306,20 @@ def test_trace_tells_what_happens_to_a_packet_from_outside(lab, world):
     answer = lab.api.trace(w.a.id, "udp > 203.0.113.200:53 dmac=" + w.host.mac)
     assert (answer["verdict"], answer["out_port_names"]) == ("forward", [uplink])
     assert "=> drop: ingress-rules" in lab.weft("trace", uplink, f"tcp 203.0.113.200:5555 > {w.a.ip}:81")
+
+
+@pytest.mark.parametrize("device", ["eth1", "net_af_packet0,iface=eth1"], ids=["interface", "dpdk"])
+def test_two_workers_share_a_device(datapath, device):
+    lab = Lab(datapath, "[datapath]\nworkers = 2\n", {"physnet1": device, "physnet2": "eth2"})
+    try:
+        worlds = [World(lab, None), World(lab, 101)]
+        for w in worlds:
+            if device != "eth1":
+                offloads(w.host, "off")
+            expect_all(probes(w))
+        carried(worlds[1], MB)
+        net = lab.provider(vlan=7, physical="physnet2")
+        vm, host = lab.vm(net), lab.outside("physnet2").host("203.0.113.200/24", vlan=7)
+        assert vm.ping(host)
+    finally:
+        lab.close()
