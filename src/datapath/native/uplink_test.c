@@ -277,6 +277,24 @@ static void networks_without_a_configured_physical_network_have_none(void **stat
 	testbed_free(tb);
 }
 
+static void outside_has_more_than_one_ports_share_of_sessions(void **state)
+{
+	struct testbed *tb = on_a_provider_network("ingress 4 udp\n");
+	uint16_t uplink = weft_tables_port(tb->dp.tables, "n1")->index;
+
+	(void)state;
+	for (uint16_t i = 1; i <= 700; i++) {
+		assert_true(pass(tb, "n1", "server",
+				 from_outside("server", "10.0.0.2", UDP(i, 53, 8))));
+		assert_true(pass(tb, "server", "n1",
+				 testbed_frame("server", "outside", "10.0.0.2", "10.0.0.200",
+					       UDP(53, i, 8))));
+	}
+	assert_int_equal(weft_session_port_count(tb->dp.sessions, uplink),
+			 700); // of 1,024; a share is 512
+	testbed_free(tb);
+}
+
 // ---- Trunks ----------------------------------------------------------------------------------------
 
 static struct wire { // a trunk's device that is memory
@@ -338,6 +356,18 @@ static struct rte_mbuf *wire_put(struct testbed *tb, const struct frame *f, int 
 	return m;
 }
 
+// Where an uplink's frames go is the trunk's business here, not the testbed's.
+static void off_the_testbed(struct testbed *tb, const char *network)
+{
+	struct port *p = weft_tables_port(tb->dp.tables, network);
+	struct port_io *io = atomic_load(&p->io);
+
+	if (io != NULL && strcmp(io->ops->name, "memory") == 0) {
+		atomic_store(&p->io, NULL);
+		io->ops->close(io);
+	}
+}
+
 // Networks flat (untagged), v101 and v102 on one trunk, each with a port that has it in its name and takes anything.
 static struct testbed *on_a_trunk(void)
 {
@@ -353,13 +383,8 @@ static struct testbed *on_a_trunk(void)
 		testbed_port(tb, nets[i].port, nets[i].network, "10.0.0.1", "any");
 	}
 	testbed_commit(tb);
-	// Where the trunk's frames go to is the trunk's business here, not the testbed's.
-	for (size_t i = 0; i < 3; i++) {
-		struct port *p = weft_tables_port(tb->dp.tables, nets[i].network);
-		struct port_io *old = atomic_exchange(&p->io, NULL);
-
-		old->ops->close(old);
-	}
+	for (size_t i = 0; i < 3; i++)
+		off_the_testbed(tb, nets[i].network);
 	wire = (struct wire) {.io = {&wire_ops, true}};
 	tb->dp.trunks[0]->mtu = 9000;
 	atomic_store(&tb->dp.trunks[0]->io, &wire.io);
@@ -494,6 +519,13 @@ static void network_that_changes_its_vlan_moves_along(void **state)
 	assert_int_equal(tb->dp.trunks[0]->unknown[0], 1);
 	assert_true(testbed_receive(tb, "p-101", &got));
 	assert_false(testbed_receive(tb, "p-101", &got));
+	f = testbed_frame("p-101", "outside", "10.0.0.1", "10.0.0.200", UDP(1, 2, 8));
+	wire_close(&wire.io);
+	off_the_testbed(tb, "v101");
+	weft_trunks_sync(&tb->dp);
+	testbed_send(tb, "p-101", &f);
+	assert_int_equal(wire.n_out, 1);
+	assert_int_equal(wire.out[0]->vlan_tci, 201);
 	trunk_stop(tb);
 }
 
@@ -512,6 +544,7 @@ int main(void)
 		cmocka_unit_test(dhcp_of_the_plan_stays_here),
 		cmocka_unit_test(deleted_network_takes_its_uplink_along),
 		cmocka_unit_test(networks_without_a_configured_physical_network_have_none),
+		cmocka_unit_test(outside_has_more_than_one_ports_share_of_sessions),
 		cmocka_unit_test(bursts_are_dealt_out_by_their_tags_in_order),
 		cmocka_unit_test(offloads_lose_the_tag_that_was_in_the_frame),
 		cmocka_unit_test(what_is_sent_carries_its_networks_tag_beside_it),
