@@ -145,6 +145,7 @@ def test_a_connection_goes_on_when_the_gateway_comes_back(north):
         time.sleep(1.1)
         n.vanish()
         n.out.send(gratuitous(GATEWAY, "02:00:5e:99:00:99"))  # nobody's: so it need not be waited for that it fails
+        n.lab.wait(lambda: n.neighbour()["mac"] == "02:00:5e:99:00:99", what="the false MAC")
         n.wait_state("failed")
         client.send(b"lost?")
         time.sleep(0.3)
