@@ -30,8 +30,6 @@
 #define BUFFERS_PER_WORKER 8192
 #define BUFFERS_SHARED	   8192
 #define BUFFERS_CACHED	   RTE_MEMPOOL_CACHE_MAX_SIZE
-// librte_vhost fills in a checksum where a guest says; it checks the place, but not that both bytes are inside.
-#define BUFFER_PAD	   8
 // What a buffer takes in memory, at most.
 #define BUFFER_SIZE	   (RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf) + 128)
 // For everything else that is allocated from DPDK's heap. Costs nothing until it is touched.
@@ -296,10 +294,8 @@ int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out
 {
 	unsigned int flags = rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
 	struct rte_mempool *pool = rte_mempool_create_empty(
-		"weft", buffers(config),
-		RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf) + BUFFER_PAD, BUFFERS_CACHED,
-		sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
-	struct rte_pktmbuf_pool_private room = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE};
+		"weft", buffers(config), RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf),
+		BUFFERS_CACHED, sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
 	int ret;
 
 	if (pool == NULL)
@@ -312,7 +308,7 @@ int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out
 			err, -ENOTSUP,
 			"DPDK has no memory pool driver \"ring\": install librte-mempool-ring23");
 	}
-	rte_pktmbuf_pool_init(pool, &room);
+	rte_pktmbuf_pool_init(pool, NULL);
 	ret = rte_mempool_populate_default(pool);
 	if (ret < 0) {
 		rte_mempool_free(pool);

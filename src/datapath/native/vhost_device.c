@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <pthread.h>
 #include <string.h>
@@ -53,6 +54,145 @@ static struct vhost_device *device_of(int vid)
 	return vid >= 0 && vid < RTE_MAX_VHOST_DEVICE ? &devices[vid] : NULL;
 }
 
+// ---- Rings -----------------------------------------------------------------------------------------
+
+// Interrupts are written to this descriptor by workers, who must not wait.
+static void do_not_block(int fd)
+{
+	int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_NONBLOCK) == 0)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+// Where to go on. A packed ring that is on for the first time may have been in use before weftd was started.
+static uint16_t base_of(struct vhost_device *d, uint16_t ring, uint64_t features,
+			const struct rte_vhost_vring *v)
+{
+	uint16_t base = 0, used;
+
+	rte_vhost_get_vring_base(d->vid, ring, &base, &used);
+	if (!d->begun[ring] && (features >> VIRTIO_F_RING_PACKED & 1) != 0 &&
+	    v->desc_packed != NULL)
+		base = weft_vhost_packed_base(v->desc_packed, v->size, base);
+	return base;
+}
+
+static void turn_on(struct vhost_io *v, struct vhost_device *d, uint16_t ring)
+{
+	struct rte_vhost_vring vring;
+	uint64_t features = 0;
+
+	if (rte_vhost_get_vhost_vring(d->vid, ring, &vring) < 0 ||
+	    rte_vhost_get_negotiated_features(d->vid, &features) < 0 ||
+	    weft_vring_memory(d->vid, &d->memory) < 0)
+		return;
+	do_not_block(vring.callfd);
+	rte_spinlock_lock(vhost_lock(v, ring));
+	if (weft_vring_begin(&d->rings[ring], d->vid, ring, features, &d->memory,
+			     vhost_counters(v, ring), base_of(d, ring, features, &vring)))
+		d->begun[ring] = true;
+	rte_spinlock_unlock(vhost_lock(v, ring));
+}
+
+// librte_vhost is told how far it came, for whoever goes on.
+static void turn_off(struct vhost_io *v, struct vhost_device *d, uint16_t ring, bool pause)
+{
+	struct vring_state *r = &d->rings[ring];
+	bool was_on;
+
+	rte_spinlock_lock(vhost_lock(v, ring));
+	was_on = r->on;
+	r->on = false;
+	r->paused = pause && (was_on || r->paused);
+	rte_spinlock_unlock(vhost_lock(v, ring));
+	if (was_on)
+		rte_vhost_set_vring_base(d->vid, ring, weft_vring_base(r), weft_vring_base(r));
+}
+
+static void pause_all(struct vhost_io *v, struct vhost_device *d)
+{
+	for (uint16_t i = 0; i < 2 * atomic_load(&d->n_pairs); i++)
+		turn_off(v, d, i, true);
+}
+
+static void resume_all(struct vhost_io *v, struct vhost_device *d)
+{
+	for (uint16_t i = 0; i < 2 * atomic_load(&d->n_pairs); i++)
+		if (d->rings[i].paused)
+			turn_on(v, d, i);
+}
+
+// Called with librte_vhost's locks on the rings held.
+static int vring_state_changed(int vid, uint16_t ring, int enable)
+{
+	struct vhost_device *d = device_of(vid);
+	struct vhost_io *v = d == NULL ? NULL : atomic_load(&d->io);
+	uint16_t pairs = (uint16_t)(ring / 2 + 1);
+
+	if (v == NULL || ring >= RTE_DIM(d->rings))
+		return -1;
+	if (enable)
+		turn_on(v, d, ring);
+	else
+		turn_off(v, d, ring, false);
+	if (pairs > atomic_load(&d->n_pairs))
+		atomic_store(&d->n_pairs, pairs);
+	return 0;
+}
+
+// These change the memory under rings that are in use (QEMU's docs/interop/vhost-user.rst); the message begins with its number.
+static bool changes_memory(const void *message)
+{
+	enum { SET_MEM_TABLE = 5, SET_LOG_BASE = 6 };
+	uint32_t request;
+
+	memcpy(&request, message, sizeof(request));
+	return request == SET_MEM_TABLE || request == SET_LOG_BASE;
+}
+
+static enum rte_vhost_msg_result before_message(int vid, void *message)
+{
+	struct vhost_device *d = device_of(vid);
+	struct vhost_io *v = d == NULL ? NULL : atomic_load(&d->io);
+
+	if (v != NULL && changes_memory(message))
+		pause_all(v, d);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+// Not called if the message failed: then the rings stay off, as there may be no memory.
+static enum rte_vhost_msg_result after_message(int vid, void *message)
+{
+	struct vhost_device *d = device_of(vid);
+	struct vhost_io *v = d == NULL ? NULL : atomic_load(&d->io);
+
+	if (v != NULL && changes_memory(message))
+		resume_all(v, d);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops message_hooks = {
+	.pre_msg_handle = before_message,
+	.post_msg_handle = after_message,
+};
+
+// A migration begins or ends.
+static int features_changed(int vid, uint64_t features)
+{
+	struct vhost_device *d = device_of(vid);
+	struct vhost_io *v = d == NULL ? NULL : atomic_load(&d->io);
+
+	if (v == NULL)
+		return -1;
+	for (uint16_t i = 0; i < 2 * atomic_load(&d->n_pairs); i++) {
+		rte_spinlock_lock(vhost_lock(v, i));
+		d->rings[i].logged = features >> VHOST_F_LOG_ALL & 1;
+		rte_spinlock_unlock(vhost_lock(v, i));
+	}
+	return 0;
+}
+
 // ---- Connections -----------------------------------------------------------------------------------
 
 static int new_connection(int vid)
@@ -67,18 +207,11 @@ static int new_connection(int vid)
 	pthread_mutex_lock(&mutex);
 	for (v = ports; v != NULL && strcmp(v->path, path) != 0; v = v->next_io)
 		;
-	if (v != NULL && v->connections < VHOST_CONNECTIONS_MAX) {
+	if (v != NULL && v->connections < VHOST_CONNECTIONS_MAX &&
+	    rte_vhost_extern_callback_register(vid, &message_hooks, NULL) == 0) {
 		v->connections++;
+		memset(d, 0, sizeof(*d));
 		d->vid = vid;
-		d->features = 0;
-		d->mtu = 0;
-		atomic_store(&d->n_pairs, 0);
-		atomic_store(&d->interrupts, 0);
-		for (size_t i = 0; i < RTE_DIM(d->on); i++) {
-			d->begun[i] = false;
-			atomic_store_explicit(&d->on[i], false, memory_order_relaxed);
-			atomic_store_explicit(&d->quiet[i], false, memory_order_relaxed);
-		}
 		atomic_store(&d->io, v);
 		ret = 0;
 	}
@@ -102,20 +235,6 @@ static void destroy_connection(int vid)
 
 // ---- Devices ---------------------------------------------------------------------------------------
 
-static void pass_through(rte_spinlock_t *lock)
-{
-	rte_spinlock_lock(lock);
-	rte_spinlock_unlock(lock);
-}
-
-// Every packet that was under way is done, and the next sees what the port has now.
-static void pass_through_all(struct vhost_io *v)
-{
-	pass_through(&v->rx_lock);
-	for (size_t i = 0; i < VHOST_LANES; i++)
-		pass_through(&v->lanes[i].lock);
-}
-
 static void tell(struct vhost_io *v, bool up)
 {
 	atomic_store_explicit(&v->io.up, up, memory_order_release);
@@ -131,6 +250,7 @@ static int new_device(int vid)
 		return -1;
 	if (rte_vhost_get_mtu(vid, &d->mtu) < 0)
 		d->mtu = 0;
+	resume_all(v, d);
 	atomic_fetch_add(&v->devices, 1);
 	atomic_store_explicit(&v->dev, d, memory_order_release);
 	tell(v, true);
@@ -144,7 +264,7 @@ static void leave(struct vhost_io *v, struct vhost_device *d)
 	// A newer device may have taken its place; somebody may be inside with this one still.
 	if (atomic_compare_exchange_strong(&v->dev, &mine, NULL))
 		tell(v, false);
-	pass_through_all(v);
+	pause_all(v, d);
 }
 
 static void destroy_device(int vid)
@@ -156,68 +276,11 @@ static void destroy_device(int vid)
 		leave(v, d);
 }
 
-// Interrupts are written to this descriptor by workers, who must not wait.
-static void do_not_block(int vid, uint16_t ring)
-{
-	struct rte_vhost_vring vring;
-	int flags;
-
-	if (rte_vhost_get_vhost_vring(vid, ring, &vring) < 0 || vring.callfd < 0)
-		return;
-	flags = fcntl(vring.callfd, F_GETFL);
-	if (flags >= 0 && (flags & O_NONBLOCK) == 0)
-		fcntl(vring.callfd, F_SETFL, flags | O_NONBLOCK);
-}
-
-// A ring that is on for the first time may have been in use before weftd was started.
-static void begin(struct vhost_device *d, uint16_t ring)
-{
-	struct rte_vhost_vring vring;
-	uint64_t features = 0;
-	uint16_t base, used;
-
-	if (d->begun[ring] || rte_vhost_get_negotiated_features(d->vid, &features) < 0 ||
-	    (features >> VIRTIO_F_RING_PACKED & 1) == 0 ||
-	    rte_vhost_get_vhost_vring(d->vid, ring, &vring) < 0 ||
-	    rte_vhost_get_vring_base(d->vid, ring, &base, &used) < 0)
-		return;
-	d->begun[ring] = true;
-	base = weft_vhost_packed_base(vring.desc_packed, vring.size, base);
-	rte_vhost_set_vring_base(d->vid, ring, base, base);
-}
-
-// Called with librte_vhost's locks on the rings held, so none of ours may be taken: a worker that holds one of ours may wait for them.
-static int vring_state_changed(int vid, uint16_t ring, int enable)
-{
-	struct vhost_device *d = device_of(vid);
-	uint16_t pairs = (uint16_t)(ring / 2 + 1);
-
-	if (d == NULL || ring >= RTE_DIM(d->on))
-		return -1;
-	if (enable) {
-		do_not_block(vid, ring);
-		begin(d, ring);
-	}
-	atomic_store(&d->quiet[ring], false);
-	atomic_store(&d->on[ring], enable != 0);
-	if (pairs > atomic_load(&d->n_pairs))
-		atomic_store(&d->n_pairs, pairs);
-	return 0;
-}
-
-static void guest_notified(int vid)
-{
-	struct vhost_device *d = device_of(vid);
-
-	if (d != NULL)
-		atomic_fetch_add_explicit(&d->interrupts, 1, memory_order_relaxed);
-}
-
 const struct rte_vhost_device_ops weft_vhost_callbacks = {
 	.new_device = new_device,
 	.destroy_device = destroy_device,
 	.vring_state_changed = vring_state_changed,
 	.new_connection = new_connection,
 	.destroy_connection = destroy_connection,
-	.guest_notified = guest_notified,
+	.features_changed = features_changed,
 };

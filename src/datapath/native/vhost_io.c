@@ -56,17 +56,18 @@ static void vhost_leave(struct port_io *io)
 	v->path[0] = '\0';
 }
 
-// Who touches the counters holds the same locks.
 static void vhost_stats(const struct port_io *io, struct port_io_stats *out)
 {
 	const struct vhost_io *v = (const struct vhost_io *)io;
 
-	*out = (struct port_io_stats) {.rx_malformed =
-					       __atomic_load_n(&v->malformed, __ATOMIC_RELAXED)};
+	*out = (struct port_io_stats) {
+		.rx_malformed = __atomic_load_n(&v->rx_counters.malformed, __ATOMIC_RELAXED),
+	};
 	for (size_t i = 0; i < VHOST_LANES; i++) {
 		const struct vhost_lane *l = &v->lanes[i];
 
-		out->tx_refused += __atomic_load_n(&l->refused, __ATOMIC_RELAXED);
+		out->rx_malformed += __atomic_load_n(&l->counters.malformed, __ATOMIC_RELAXED);
+		out->tx_refused += __atomic_load_n(&l->counters.refused, __ATOMIC_RELAXED);
 		out->tx_segmented += __atomic_load_n(&l->segmented, __ATOMIC_RELAXED);
 		out->tx_filled += __atomic_load_n(&l->filled, __ATOMIC_RELAXED);
 	}
@@ -75,19 +76,23 @@ static void vhost_stats(const struct port_io *io, struct port_io_stats *out)
 static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 {
 	struct vhost_io *v = (struct vhost_io *)io;
-	struct vhost_device *d;
+	struct vhost_device *d = atomic_load(&v->dev); // its memory is there whatever happens to it
 
-	*out = (struct port_io_guest) {.server = v->server, .devices = v->devices};
-	rte_spinlock_lock(&v->rx_lock);
-	d = atomic_load(&v->dev);
-	if (d != NULL) {
-		for (uint16_t i = 0; i < atomic_load(&d->n_pairs); i++)
-			out->pairs += atomic_load(&d->on[2 * i]) && atomic_load(&d->on[2 * i + 1]);
-		out->features = d->features;
-		out->mtu = d->mtu;
-		out->interrupts = atomic_load(&d->interrupts);
-	}
-	rte_spinlock_unlock(&v->rx_lock);
+	*out = (struct port_io_guest) {
+		.server = v->server,
+		.devices = v->devices,
+		.interrupts = __atomic_load_n(&v->rx_counters.interrupts, __ATOMIC_RELAXED),
+	};
+	for (size_t i = 0; i < VHOST_LANES; i++)
+		out->interrupts +=
+			__atomic_load_n(&v->lanes[i].counters.interrupts, __ATOMIC_RELAXED);
+	if (d == NULL)
+		return;
+	for (uint16_t i = 0; i < atomic_load(&d->n_pairs); i++)
+		out->pairs += __atomic_load_n(&d->rings[2 * i].on, __ATOMIC_RELAXED) &&
+			      __atomic_load_n(&d->rings[2 * i + 1].on, __ATOMIC_RELAXED);
+	out->features = d->features;
+	out->mtu = d->mtu;
 }
 
 static const struct port_io_ops vhost_ops = {
@@ -147,13 +152,11 @@ static int start(struct vhost_io *v, gid_t group, struct err *err)
 
 static int open_socket(struct vhost_io *v, gid_t group, struct err *err)
 {
-	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
 	int ret = v->server ? remove_stale(v->path, err) : 0;
 
 	if (ret < 0)
 		return ret;
-	if (rte_vhost_driver_register(v->path, v->server ? flags : flags | RTE_VHOST_USER_CLIENT) <
-	    0)
+	if (rte_vhost_driver_register(v->path, v->server ? 0 : RTE_VHOST_USER_CLIENT) < 0)
 		return weft_fail(err, -ENOSPC, "socket %s: librte_vhost cannot make it", v->path);
 	watched += watches(v);
 	weft_vhost_expect(v);
@@ -191,9 +194,7 @@ int weft_vhost_open(const char *path, bool server, gid_t group, struct rte_mempo
 				 "already",
 				 path);
 	strcpy(v->path, path);
-	// Rings are the VM's: what is wrong with them is counted, not logged by workers.
-	rte_log_set_level_pattern("lib.vhost.data", RTE_LOG_EMERG);
-	rte_log_set_level_pattern("lib.vhost.config", RTE_LOG_ERR);
+	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_ERR);
 	ret = open_socket(v, group, err);
 	if (ret < 0)
 		return ret;

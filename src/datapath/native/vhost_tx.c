@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vhost I/O, to the VM: what its driver did not negotiate is done here before librte_vhost copies.
-//
-// librte_vhost takes the transmit flags of port_io.h, but it would write a pseudo-header sum of its own into the packet: without the
-// length for a packet to be segmented, and wrong behind IPv6 extension headers. It leaves a packet alone whose first buffer does not have the
-// headers; so a packet with flags goes behind an empty buffer that has only the flags.
+// Vhost I/O, to the VM: what its driver did not negotiate is done here.
 #include "datapath/native/vhost_io.h"
 
 #include <netinet/in.h>
@@ -20,62 +16,21 @@
 #define NO_PAIR	      UINT16_MAX
 #define SEGMENT_FLAGS (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
 
-// What one call of librte_vhost is to take.
 struct run {
 	uint16_t n;
-	struct rte_mbuf *pkts[VHOST_BURST];  // ours, to be freed
-	struct rte_mbuf *heads[VHOST_BURST]; // what librte_vhost is given
-	struct rte_mbuf leads[VHOST_BURST];  // empty, before those with flags
+	struct rte_mbuf *pkts[VRING_BURST];
 };
 
 struct target {
 	struct vhost_io *v;
 	struct vhost_device *d;
 	struct vhost_lane *lane;
-	uint16_t ring;
+	struct vring_state *ring;
 };
 
 static void add(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED); // the lane's lock is held
-}
-
-static void push(struct run *r, struct rte_mbuf *m)
-{
-	struct rte_mbuf *lead = &r->leads[r->n];
-
-	r->pkts[r->n] = m;
-	r->heads[r->n] = m;
-	if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0) {
-		lead->ol_flags = m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | SEGMENT_FLAGS |
-						RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
-		lead->tx_offload = m->tx_offload;
-		lead->buf_addr = m->buf_addr;
-		lead->data_off = m->data_off;
-		lead->data_len = 0;
-		lead->pkt_len = m->pkt_len;
-		lead->nb_segs = m->nb_segs + 1;
-		lead->next = m;
-		r->heads[r->n] = lead;
-	}
-	r->n++;
-}
-
-// How many of the run are done with. A packet that no ring of this guest holds must not keep the others from going: one is
-// passed over, but two in a row mean that the ring is full.
-static uint16_t enqueue(const struct target *t, struct run *r)
-{
-	uint16_t done = rte_vhost_enqueue_burst(t->d->vid, t->ring, r->heads, r->n);
-
-	while (unlikely(done + 1 < r->n)) {
-		uint16_t more = rte_vhost_enqueue_burst(t->d->vid, t->ring, r->heads + done + 1,
-							r->n - done - 1);
-		if (more == 0)
-			break;
-		add(&t->lane->refused, 1);
-		done += more + 1;
-	}
-	return done;
 }
 
 // A packet that others have too is not written to.
@@ -98,7 +53,7 @@ static struct rte_mbuf *own(struct rte_mbuf *m, struct rte_mempool *pool)
 static bool takes_segments(const struct vhost_device *d, const struct rte_mbuf *m)
 {
 	if (m->ol_flags & RTE_MBUF_F_TX_UDP_SEG)
-		return false; // librte_vhost would make it a request to fragment
+		return false; // no driver is offered it
 	return VHOST_HAS(d, m->ol_flags & RTE_MBUF_F_TX_IPV4 ? VIRTIO_NET_F_GUEST_TSO4
 							     : VIRTIO_NET_F_GUEST_TSO6);
 }
@@ -116,7 +71,7 @@ static bool prepare(const struct target *t, struct run *r, struct rte_mbuf *m)
 		add(&t->lane->filled, 1);
 		m = mine;
 	}
-	push(r, m);
+	r->pkts[r->n++] = m;
 	return true;
 }
 
@@ -130,7 +85,7 @@ static bool send_segments(const struct target *t, struct rte_mbuf *m)
 	r.n = 0;
 	weft_segment_begin(&s, m);
 	while (!full && !weft_segment_done(&s)) {
-		while (r.n < VHOST_BURST && !weft_segment_done(&s)) {
+		while (r.n < VRING_BURST && !weft_segment_done(&s)) {
 			struct rte_mbuf *piece = weft_segment_next(&s, t->v->pool);
 
 			if (piece == NULL || !prepare(t, &r, piece)) {
@@ -139,7 +94,7 @@ static bool send_segments(const struct target *t, struct rte_mbuf *m)
 				break;
 			}
 		}
-		uint16_t sent = r.n > 0 ? enqueue(t, &r) : 0;
+		uint16_t sent = r.n > 0 ? weft_vring_push(t->ring, r.pkts, r.n) : 0;
 		any = any || sent > 0;
 		full = full || sent < r.n;
 		rte_pktmbuf_free_bulk(r.pkts, r.n);
@@ -149,7 +104,7 @@ static bool send_segments(const struct target *t, struct rte_mbuf *m)
 		return false;
 	add(&t->lane->segmented, 1);
 	if (full)
-		add(&t->lane->refused, 1); // its end is missing
+		add(&t->lane->counters.refused, 1); // its end is missing
 	rte_pktmbuf_free(m);
 	return true;
 }
@@ -164,7 +119,7 @@ static uint16_t send_all(const struct target *t, struct rte_mbuf **pkts, uint16_
 		uint16_t end = done, sent;
 
 		r.n = 0;
-		while (end < n && r.n < VHOST_BURST) {
+		while (end < n && r.n < VRING_BURST) {
 			struct rte_mbuf *m = pkts[end];
 
 			if ((m->ol_flags & SEGMENT_FLAGS) != 0 && !takes_segments(t->d, m))
@@ -174,13 +129,13 @@ static uint16_t send_all(const struct target *t, struct rte_mbuf **pkts, uint16_
 			pkts[end] = r.pkts[r.n - 1];
 			end++;
 		}
-		sent = r.n > 0 ? enqueue(t, &r) : 0;
+		sent = r.n > 0 ? weft_vring_push(t->ring, r.pkts, r.n) : 0;
 		rte_pktmbuf_free_bulk(r.pkts, sent);
 		done += sent;
 		if (sent < r.n)
 			return done;
 		if (done < n &&
-		    r.n < VHOST_BURST) { // it stopped at one that must be cut, or for want of a buffer
+		    r.n < VRING_BURST) { // it stopped at one that must be cut, or for want of a buffer
 			if ((pkts[done]->ol_flags & SEGMENT_FLAGS) == 0 ||
 			    !send_segments(t, pkts[done]))
 				return done;
@@ -195,14 +150,15 @@ static uint16_t send_to(struct vhost_io *v, uint16_t pair, struct rte_mbuf **pkt
 	struct target t = {
 		.v = v,
 		.lane = &v->lanes[pair & (VHOST_LANES - 1)],
-		.ring = (uint16_t)(2 * pair),
 	};
 	uint16_t done = 0;
 
 	rte_spinlock_lock(&t.lane->lock);
 	t.d = atomic_load_explicit(&v->dev, memory_order_acquire);
-	if (likely(t.d != NULL))
+	if (likely(t.d != NULL)) {
+		t.ring = &t.d->rings[2 * pair];
 		done = send_all(&t, pkts, n);
+	}
 	rte_spinlock_unlock(&t.lane->lock);
 	return done;
 }
@@ -257,7 +213,7 @@ static uint16_t pairs_in_use(const struct vhost_device *d, uint16_t pairs[VHOST_
 	uint16_t n = 0, all = atomic_load_explicit(&d->n_pairs, memory_order_relaxed);
 
 	for (uint16_t i = 0; i < all; i++)
-		if (atomic_load_explicit(&d->on[2 * i], memory_order_relaxed))
+		if (__atomic_load_n(&d->rings[2 * i].on, __ATOMIC_RELAXED))
 			pairs[n++] = i;
 	return n;
 }
@@ -266,8 +222,8 @@ static uint16_t pairs_in_use(const struct vhost_device *d, uint16_t pairs[VHOST_
 static uint16_t spread(struct vhost_io *v, const uint16_t *pairs, uint16_t n_pairs,
 		       struct rte_mbuf **pkts, uint16_t n)
 {
-	struct rte_mbuf *left[VHOST_BURST], *part[VHOST_BURST];
-	uint16_t pair[VHOST_BURST], done = 0, n_left = 0;
+	struct rte_mbuf *left[VRING_BURST], *part[VRING_BURST];
+	uint16_t pair[VRING_BURST], done = 0, n_left = 0;
 
 	for (uint16_t i = 0; i < n; i++)
 		pair[i] = pairs[flow_hash(pkts[i]) % n_pairs];
@@ -311,7 +267,7 @@ uint16_t weft_vhost_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
 	uint16_t done = 0;
 
 	while (done < n) {
-		uint16_t part = RTE_MIN(n - done, VHOST_BURST);
+		uint16_t part = RTE_MIN(n - done, VRING_BURST);
 		uint16_t sent = send_burst(v, pkts + done, part);
 
 		done += sent;

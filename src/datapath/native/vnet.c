@@ -310,29 +310,6 @@ int weft_vnet_in(const struct virtio_net_hdr *v, struct rte_mbuf *m)
 	return ret;
 }
 
-int weft_vnet_claim(struct rte_mbuf *m, bool checksum, uint16_t segment)
-{
-	struct headers h;
-
-	if (m->pkt_len < sizeof(struct rte_ether_hdr))
-		return -EINVAL;
-	find_headers(m, &h);
-	if (h.proto == IPPROTO_SCTP && segment == 0 &&
-	    at(m, (uint32_t)h.l2 + h.l3, sizeof(struct rte_sctp_hdr)) != NULL) {
-		fill_sctp(m, (uint32_t)h.l2 + h.l3);
-		return 0;
-	}
-	if (h.l4 == 0 || (segment != 0 && h.proto != IPPROTO_TCP))
-		return -EINVAL;
-	if (checksum || segment != 0)
-		set_lengths(m, &h);
-	if (segment != 0) {
-		weft_vnet_put_pseudo_sum(m);
-		set_segments(m, RTE_MBUF_F_TX_TCP_SEG, segment);
-	}
-	return 0;
-}
-
 void weft_vnet_fill(struct rte_mbuf *m)
 {
 	bool tcp = (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM;

@@ -21,10 +21,6 @@
 // packet, ...) is filled in. -EINVAL: the header says what cannot be.
 int weft_vnet_in(const struct virtio_net_hdr *h, struct rte_mbuf *m);
 
-// The same for who knows only what librte_vhost tells of the header: that the checksum is to be filled in, and how long the segments of
-// TCP are to be (0: not segmented). A pseudo-header sum that stands in a packet to be segmented is made anew.
-int weft_vnet_claim(struct rte_mbuf *m, bool checksum, uint16_t segment);
-
 // The header that asks the receiver for what the flags ask for.
 void weft_vnet_out(const struct rte_mbuf *m, struct virtio_net_hdr *h);
 

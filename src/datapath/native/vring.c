@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/native/vring_priv.h"
+
+#include <errno.h>
+#include <linux/vhost_types.h>
+#include <linux/virtio_config.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+#include <rte_atomic.h>
+#include <rte_branch_prediction.h>
+#include <rte_common.h>
+
+#define READ(field)	   __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define HAS(features, bit) (((features) >> (bit)&1) != 0)
+#define WRAP		   (1u << 15)
+
+// ---- Memory ----------------------------------------------------------------------------------------
+
+int weft_vring_memory(int vid, struct vring_memory *out)
+{
+	struct rte_vhost_memory *m = NULL;
+
+	if (rte_vhost_get_mem_table(vid, &m) < 0 || m == NULL)
+		return -ENXIO;
+	out->n = m->nregions;
+	for (uint32_t i = 0; i < m->nregions && i < VRING_REGIONS; i++)
+		out->at[i] = (struct vring_region) {
+			.guest = m->regions[i].guest_phys_addr,
+			.size = m->regions[i].size,
+			.host = (uint8_t *)(uintptr_t)m->regions[i].host_user_addr,
+		};
+	free(m);
+	return out->n <= VRING_REGIONS ? 0 : -E2BIG;
+}
+
+static bool is_inside(const struct vring_memory *m, const void *p, size_t len)
+{
+	for (uint32_t i = 0; i < m->n; i++) {
+		uint64_t offset = (uint64_t)((const uint8_t *)p - m->at[i].host);
+
+		if (p != NULL && offset <= m->at[i].size && len <= m->at[i].size - offset)
+			return true;
+	}
+	return false;
+}
+
+// One address range may lie in several regions.
+static bool add_pieces(const struct vring_memory *m, uint64_t guest, uint32_t len,
+		       struct vring_pieces *p)
+{
+	p->len += len;
+	while (len > 0) {
+		uint32_t part = 0;
+
+		if (unlikely(p->n == VRING_PIECES))
+			return false;
+		for (uint32_t i = 0; i < m->n; i++) {
+			uint64_t offset = guest - m->at[i].guest;
+
+			if (offset >= m->at[i].size)
+				continue;
+			part = (uint32_t)RTE_MIN((uint64_t)len, m->at[i].size - offset);
+			p->at[p->n++] = (struct vring_piece) {m->at[i].host + offset, guest, part};
+			break;
+		}
+		if (unlikely(part == 0))
+			return false;
+		guest += part;
+		len -= part;
+	}
+	return true;
+}
+
+// ---- Begin and end ---------------------------------------------------------------------------------
+
+static bool lies_in_memory(const struct vring_state *r)
+{
+	size_t n = r->size, event = r->event_idx ? sizeof(uint16_t) : 0;
+
+	if (r->packed)
+		return is_inside(r->memory, r->slots, n * sizeof(*r->slots)) &&
+		       is_inside(r->memory, r->driver, sizeof(*r->driver)) &&
+		       is_inside(r->memory, r->device, sizeof(*r->device));
+	return (n & (n - 1)) == 0 && is_inside(r->memory, r->desc, n * sizeof(*r->desc)) &&
+	       is_inside(r->memory, r->avail, sizeof(*r->avail) + n * sizeof(uint16_t) + event) &&
+	       is_inside(r->memory, r->used,
+			 sizeof(*r->used) + n * sizeof(struct vring_used_elem) + event);
+}
+
+// We poll: the driver need not say when there is something. With an event index it hardly does, as long as nobody asks.
+static void hush(struct vring_state *r)
+{
+	if (r->packed)
+		__atomic_store_n(&r->device->flags, VRING_PACKED_EVENT_FLAG_DISABLE,
+				 __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&r->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+}
+
+bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t features,
+		      const struct vring_memory *memory, struct vring_counters *counters,
+		      uint16_t base)
+{
+	struct rte_vhost_vring v;
+
+	r->on = false;
+	if (rte_vhost_get_vhost_vring(vid, index, &v) < 0 || v.size == 0)
+		return false;
+	*r = (struct vring_state) {
+		.packed = HAS(features, VIRTIO_F_RING_PACKED),
+		.event_idx = HAS(features, VIRTIO_RING_F_EVENT_IDX),
+		.mergeable = HAS(features, VIRTIO_NET_F_MRG_RXBUF),
+		.ecn = HAS(features, VIRTIO_NET_F_GUEST_ECN),
+		.logged = HAS(features, VHOST_F_LOG_ALL),
+		.header_len = 10,
+		.index = index,
+		.size = v.size,
+		.next = base,
+		.vid = vid,
+		.call = v.callfd,
+		.memory = memory,
+		.desc = v.desc,
+		.avail = v.avail,
+		.used = v.used,
+		.counters = counters,
+	};
+	if (r->packed || r->mergeable || HAS(features, VIRTIO_F_VERSION_1))
+		r->header_len = 12;
+	if (r->packed) {
+		r->slots = v.desc_packed;
+		r->driver = v.driver_event;
+		r->device = v.device_event;
+		r->wrap = base & WRAP;
+		r->next = base & (WRAP - 1);
+		if (r->next >= r->size)
+			return false;
+	}
+	if (!lies_in_memory(r))
+		return false;
+	hush(r);
+	if (r->call >= 0)
+		eventfd_write(r->call, 1);
+	r->on = true;
+	return true;
+}
+
+uint16_t weft_vring_base(const struct vring_state *r)
+{
+	return r->packed ? (uint16_t)(r->next | (r->wrap ? WRAP : 0)) : r->next;
+}
+
+static void broken(struct vring_state *r)
+{
+	r->on = false;
+	vring_count(&r->counters->malformed);
+}
+
+// ---- Chains ----------------------------------------------------------------------------------------
+
+bool weft_vring_has(const struct vring_state *r, uint16_t ahead)
+{
+	uint32_t at = (uint32_t)r->next + ahead;
+	bool wrap = r->wrap;
+
+	if (ahead >= r->size)
+		return false;
+	if (at >= r->size) {
+		at -= r->size;
+		wrap = !wrap;
+	}
+	uint16_t flags = __atomic_load_n(&r->slots[at].flags, __ATOMIC_ACQUIRE);
+	return (flags >> VRING_PACKED_DESC_F_AVAIL & 1) == wrap &&
+	       (flags >> VRING_PACKED_DESC_F_USED & 1) != wrap;
+}
+
+uint16_t weft_vring_available(struct vring_state *r, uint16_t n)
+{
+	uint16_t there = 0;
+
+	if (r->packed) {
+		while (there < n && weft_vring_has(r, there))
+			there++;
+		return there;
+	}
+	there = (uint16_t)(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE) - r->next);
+	if (likely(there <= r->size))
+		return RTE_MIN(there, n);
+	broken(r);
+	return 0;
+}
+
+// A table of descriptors, by the guest's address; it must lie in one region, as it does unless somebody tries it on.
+static const void *find_table(const struct vring_state *r, uint64_t guest, uint32_t len)
+{
+	for (uint32_t i = 0; i < r->memory->n; i++) {
+		const struct vring_region *at = &r->memory->at[i];
+		uint64_t offset = guest - at->guest;
+
+		if (offset < at->size && len <= at->size - offset)
+			return at->host + offset;
+	}
+	return NULL;
+}
+
+static bool split_table(const struct vring_state *r, uint64_t guest, uint32_t len,
+			struct vring_pieces *p)
+{
+	const struct vring_desc *table = find_table(r, guest, len);
+	uint32_t n = len / sizeof(*table), i = 0;
+
+	if (table == NULL || n == 0 || n > r->size)
+		return false;
+	for (uint32_t steps = 0; steps < RTE_MIN(n, (uint32_t)VRING_PIECES); steps++) {
+		const struct vring_desc *d = &table[i];
+		uint16_t flags = READ(d->flags);
+
+		if ((flags & VRING_DESC_F_INDIRECT) != 0 ||
+		    !add_pieces(r->memory, READ(d->addr), READ(d->len), p))
+			return false;
+		if ((flags & VRING_DESC_F_NEXT) == 0)
+			return true;
+		i = READ(d->next);
+		if (i >= n)
+			return false;
+	}
+	return false; // in a circle
+}
+
+static bool split_chain(struct vring_state *r, uint16_t ahead, struct vring_chain *c,
+			struct vring_pieces *p)
+{
+	uint16_t mask = r->size - 1, i = READ(r->avail->ring[(uint16_t)(r->next + ahead) & mask]);
+
+	if (unlikely(i >= r->size)) {
+		broken(r);
+		return false;
+	}
+	*c = (struct vring_chain) {.id = i, .slots = 1};
+	for (uint32_t steps = 0; steps < VRING_PIECES; steps++) {
+		const struct vring_desc *d = &r->desc[i];
+		uint16_t flags = READ(d->flags);
+		uint64_t guest = READ(d->addr);
+		uint32_t len = READ(d->len);
+
+		if (flags & VRING_DESC_F_INDIRECT) {
+			c->ok = split_table(r, guest, len, p);
+			return true;
+		}
+		if (!add_pieces(r->memory, guest, len, p))
+			return true;
+		if ((flags & VRING_DESC_F_NEXT) == 0) {
+			c->ok = true;
+			return true;
+		}
+		i = READ(d->next);
+		if (i >= r->size)
+			return true;
+	}
+	return true; // in a circle, or too long
+}
+
+static bool packed_table(const struct vring_state *r, uint64_t guest, uint32_t len,
+			 struct vring_pieces *p)
+{
+	const struct vring_packed_desc *table = find_table(r, guest, len);
+	uint32_t n = len / sizeof(*table);
+
+	if (table == NULL || n == 0 || n > VRING_PIECES)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!add_pieces(r->memory, READ(table[i].addr), READ(table[i].len), p))
+			return false;
+	return true;
+}
+
+static bool packed_chain(struct vring_state *r, uint16_t ahead, struct vring_chain *c,
+			 struct vring_pieces *p)
+{
+	uint32_t at = (uint32_t)r->next + ahead;
+
+	*c = (struct vring_chain) {.ok = true};
+	for (at = at >= r->size ? at - r->size : at; c->slots < r->size;) {
+		const struct vring_packed_desc *d = &r->slots[at];
+		uint16_t flags = READ(d->flags);
+		uint64_t guest = READ(d->addr);
+		uint32_t len = READ(d->len);
+
+		c->slots++;
+		c->id = READ(d->id);
+		if (c->ok && (flags & VRING_DESC_F_INDIRECT) != 0)
+			c->ok = packed_table(r, guest, len, p);
+		else if (c->ok)
+			c->ok = add_pieces(r->memory, guest, len, p);
+		if ((flags & VRING_DESC_F_NEXT) == 0)
+			return true;
+		at = at + 1 == r->size ? 0 : at + 1;
+	}
+	broken(r); // longer than the ring
+	return false;
+}
+
+bool weft_vring_chain(struct vring_state *r, uint16_t ahead, struct vring_chain *c,
+		      struct vring_pieces *p)
+{
+	return r->packed ? packed_chain(r, ahead, c, p) : split_chain(r, ahead, c, p);
+}
+
+// ---- Giving back -----------------------------------------------------------------------------------
+
+static void split_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		struct vring_used_elem *e = &r->used->ring[r->next++ & (r->size - 1)];
+
+		e->id = chains[i].id;
+		e->len = chains[i].len;
+		if (unlikely(r->logged))
+			rte_vhost_log_used_vring(r->vid, r->index,
+						 (uint64_t)((uint8_t *)e - (uint8_t *)r->used),
+						 sizeof(*e));
+	}
+}
+
+static void packed_give_one(const struct vring_state *r, uint16_t at, bool wrap,
+			    const struct vring_chain *c)
+{
+	struct vring_packed_desc *d = &r->slots[at];
+	uint16_t flags = c->len > 0 ? VRING_DESC_F_WRITE : 0;
+
+	if (wrap)
+		flags |= 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED;
+	d->id = c->id;
+	d->len = c->len;
+	__atomic_store_n(&d->flags, flags, __ATOMIC_RELEASE);
+	if (unlikely(r->logged))
+		rte_vhost_log_used_vring(r->vid, r->index, (uint64_t)at * sizeof(*d), sizeof(*d));
+}
+
+// A packet's first buffer tells how many follow: they must be there when it is seen.
+static void packed_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n)
+{
+	uint16_t first = r->next;
+	bool first_wrap = r->wrap;
+
+	for (uint16_t i = 0; i < n; i++) {
+		if (i > 0)
+			packed_give_one(r, r->next, r->wrap, &chains[i]);
+		r->next += chains[i].slots;
+		if (r->next >= r->size) {
+			r->next -= r->size;
+			r->wrap = !r->wrap;
+		}
+	}
+	if (n > 0)
+		packed_give_one(r, first, first_wrap, &chains[0]);
+}
+
+void weft_vring_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n)
+{
+	if (r->packed)
+		packed_give(r, chains, n);
+	else
+		split_give(r, chains, n);
+}
+
+static bool is_passed(uint16_t event, uint16_t now, uint16_t before)
+{
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - before);
+}
+
+static bool split_wants(struct vring_state *r)
+{
+	if (!r->event_idx)
+		return (READ(r->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT) == 0;
+
+	uint16_t before = r->signalled, event = READ(r->avail->ring[r->size]);
+	bool known = r->signalled_valid;
+	r->signalled = r->next;
+	r->signalled_valid = true;
+	return !known || is_passed(event, r->next, before);
+}
+
+static bool packed_wants(struct vring_state *r)
+{
+	uint16_t flags = READ(r->driver->flags) & 3, event, before = r->signalled;
+	bool known = r->signalled_valid;
+
+	r->signalled = r->next;
+	r->signalled_valid = true;
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !r->event_idx)
+		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+	if (!known)
+		return true;
+	rte_smp_rmb();
+	event = READ(r->driver->off_wrap);
+	// Counted as if the lap before the present one lay below 0.
+	bool same_lap = (event >> VRING_PACKED_EVENT_F_WRAP_CTR & 1) == r->wrap;
+	uint16_t at = event & (WRAP - 1);
+	if (r->next <= before)
+		before -= r->size;
+	if (!same_lap)
+		at -= r->size;
+	return is_passed(at, r->next, before);
+}
+
+void weft_vring_publish(struct vring_state *r, uint16_t before)
+{
+	if (weft_vring_base(r) == before)
+		return;
+	if (!r->packed) {
+		__atomic_store_n(&r->used->idx, r->next, __ATOMIC_RELEASE);
+		if (unlikely(r->logged))
+			rte_vhost_log_used_vring(r->vid, r->index, offsetof(struct vring_used, idx),
+						 sizeof(r->used->idx));
+	}
+	rte_smp_mb(); // before what the driver wants to know is read
+	if ((r->packed ? packed_wants(r) : split_wants(r)) && r->call >= 0) {
+		eventfd_write(r->call, 1);
+		vring_count(&r->counters->interrupts);
+	}
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vring: one ring that is shared with a VM's driver, split or packed, from the device's end.
+//
+// Everything in it is the VM's and may change at any moment: each index, address and length is read once, checked, and used as it was read. A
+// buffer's address is the VM's physical one; it is looked up in the memory that the VM shares, piece by piece, and nothing outside
+// is ever touched. A chain that leads nowhere is given back unused and counted; a ring whose own indices are impossible is left alone
+// until its driver sets it up anew.
+//
+// A burst is taken or given as a whole: the driver sees it, and is interrupted if it wants to be, when it is complete.
+//
+// Virtio 1.1, sections 2.6 (split), 2.7 (packed), 5.1.6 (the header of a packet).
+//
+// Threads    one at a time
+// Ownership  the memory is librte_vhost's: it must be mapped as long as a ring is in use
+#pragma once
+
+#include <linux/virtio_net.h>
+#include <rte_mbuf.h>
+#include <rte_vhost.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VRING_PIECES  256 // of a chain, or of the chains for one packet
+#define VRING_REGIONS 8	  // librte_vhost's own limit
+#define VRING_BURST   32
+
+struct vring_region {
+	uint64_t guest, size;
+	uint8_t *host;
+};
+
+struct vring_memory {
+	uint32_t n;
+	struct vring_region at[VRING_REGIONS];
+};
+
+struct vring_counters {
+	uint64_t malformed;  // chains that lead nowhere, and packets that cannot be
+	uint64_t refused;    // packets that no chain can hold
+	uint64_t interrupts; // sent to the driver
+};
+
+struct vring_state { // "vring" is the standard header's
+	bool on;     // in use
+	bool paused; // it was, and will be again (vhost_device.c)
+	bool packed, event_idx, mergeable, ecn, logged;
+	bool wrap;	      // packed: the wrap counter of the lap
+	bool signalled_valid; // event index: `signalled` is known
+	uint8_t header_len;   // 10 or 12
+	uint16_t index;	      // among the device's
+	uint16_t size, next;  // the next chain's place; split: a free running index
+	uint16_t signalled;   // place at the last interrupt
+	int vid, call;	      // whom to interrupt; < 0: nobody
+	const struct vring_memory *memory;
+	union {
+		struct vring_desc *desc;
+		struct vring_packed_desc *slots;
+	};
+	union {
+		struct vring_avail *avail;
+		struct vring_packed_desc_event *driver;
+	};
+	union {
+		struct vring_used *used;
+		struct vring_packed_desc_event *device;
+	};
+	struct vring_counters *counters;
+};
+
+// The memory that a connection shares now. -errno: it shares none, or more regions than there can be.
+int weft_vring_memory(int vid, struct vring_memory *out);
+
+// Use a ring as librte_vhost has it, with these features, from `base` on (vhost_packed.h). The driver is interrupted, as it may have missed
+// something. False: the ring does not lie in the memory.
+bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t features,
+		      const struct vring_memory *memory, struct vring_counters *counters,
+		      uint16_t base);
+// Where the next one begins.
+uint16_t weft_vring_base(const struct vring_state *r);
+
+// Packets that the driver sends; with their flags set as in port_io.h. How many.
+uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct rte_mbuf **pkts,
+			uint16_t n);
+// Packets for the driver, as it can take them (flags it has not negotiated are not there any more). How many are done with, in order: the
+// rest finds no place now. One that no place can hold is done with, and counted.
+uint16_t weft_vring_push(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n);

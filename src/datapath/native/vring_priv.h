@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the two directions of a ring share.
+#pragma once
+
+#include "datapath/native/vring.h"
+
+struct vring_piece {
+	uint8_t *host;
+	uint64_t guest;
+	uint32_t len;
+};
+
+// The buffers of one chain, or of several for one packet.
+struct vring_pieces {
+	uint16_t n;
+	uint64_t len;
+	struct vring_piece at[VRING_PIECES];
+};
+
+struct vring_chain {
+	uint16_t id;	// to give it back
+	uint16_t slots; // packed: how many it takes in the ring
+	bool ok;	// its buffers are there
+	uint32_t len;	// split and packed: what was written
+};
+
+// How many chains the driver has put there, at most n; the ring is turned off when that cannot be. Packed: how many slots, which may be more.
+uint16_t weft_vring_available(struct vring_state *r, uint16_t n);
+// The chain `ahead` places (split: chains; packed: slots) behind the next one; its buffers are added to *p. False: the ring is broken.
+bool weft_vring_chain(struct vring_state *r, uint16_t ahead, struct vring_chain *c,
+		      struct vring_pieces *p);
+// Packed: is there a chain, so many slots behind the next one?
+bool weft_vring_has(const struct vring_state *r, uint16_t ahead);
+
+// Give chains back. They are the next ones; the first is shown to the driver last.
+void weft_vring_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n);
+// The burst is complete: `before` is weft_vring_base at its begin.
+void weft_vring_publish(struct vring_state *r, uint16_t before);
+
+// Others read it at the same time.
+static inline void vring_count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+// The driver's memory was written to.
+static inline void vring_log(const struct vring_state *r, uint64_t guest, uint32_t len)
+{
+	if (r->logged)
+		rte_vhost_log_write(r->vid, guest, len);
+}
