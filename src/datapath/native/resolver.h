@@ -51,7 +51,7 @@ void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, const struct judge
 // further use. The mbuf stays the caller's.
 bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struct packet *p);
 
-// Each turn of a worker: costs nothing when no packet waits.
+// Each turn of a worker, and before what must not overtake the packets that wait: costs nothing when none does.
 void weft_resolver_turn(struct worker *w);
 
 // Ten times a second: questions are repeated, next hops refreshed, entries given up and reused.

@@ -219,7 +219,7 @@ void weft_resolver_turn(struct worker *w)
 	struct resolver_worker *rw = &r->workers[w->id];
 	uint32_t changes;
 
-	if (likely(rw->n == 0))
+	if (likely(rw->n == 0) || rw->releasing)
 		return;
 	changes = atomic_load_explicit(&r->changes, memory_order_acquire);
 	if (changes == rw->seen)

@@ -101,6 +101,37 @@ static void answer_that_comes_late_is_taken(void **state)
 	testbed_free(tb);
 }
 
+// The protocol's packets that "ext" was given; ARP and ND not counted.
+static uint32_t udp_sent_out(struct testbed *tb)
+{
+	struct frame f;
+	uint32_t n = 0;
+
+	while (testbed_receive(tb, "ext", &f))
+		n += f.b[12] == 0x08 && f.b[13] == 0x00 && f.b[23] == 17;
+	return n;
+}
+
+static void fragments_do_not_overtake_the_first_that_waits(void **state)
+{
+	struct testbed *tb = north();
+	struct frame f = testbed_frame("a", "r1", "10.0.1.1", "198.51.100.7", UDP(1, 2, 1000));
+	struct frame first = testbed_fragment(&f, 7, 0, 600),
+		     last = testbed_fragment(&f, 7, 600, 408);
+	struct frame answer = arp_from(&gateway_mac, 2, "203.0.113.254", "203.0.113.1", "rx");
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+
+	(void)state;
+	testbed_send(tb, "a", &first);
+	assert_int_equal(udp_sent_out(tb), 0);
+	// The answer, and before the worker goes on with what waits, the last fragment.
+	memcpy(rte_pktmbuf_append(m, (uint16_t)answer.len), answer.b, answer.len);
+	weft_slow_packet(tb->w, m, policy(tb, "ext")->index);
+	testbed_send(tb, "a", &last);
+	assert_int_equal(udp_sent_out(tb), 2);
+	testbed_free(tb);
+}
+
 static void more_packets_wait_for_the_next_hop_of_a_route(void **state)
 {
 	struct testbed *tb = north();
@@ -448,6 +479,7 @@ int main(void)
 		cmocka_unit_test(ipv6_asks_the_solicited_node_group),
 		cmocka_unit_test(question_is_repeated_three_times_and_then_nobody_asks_for_a_while),
 		cmocka_unit_test(answer_that_comes_late_is_taken),
+		cmocka_unit_test(fragments_do_not_overtake_the_first_that_waits),
 		cmocka_unit_test(more_packets_wait_for_the_next_hop_of_a_route),
 		cmocka_unit_test(few_packets_wait_for_one_next_hop_and_few_of_one_port),
 		cmocka_unit_test(nobody_fills_the_table_from_outside),

@@ -270,6 +270,11 @@ static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p
 		weft_drop(w, m, p->key.in_port, DROP_SERVICE_DONE);
 		return;
 	}
+	// Its first fragment may still wait for a next hop that is known by now, and has no session before it goes on.
+	if (s == NULL && p->fragment == FRAGMENT_LATER) {
+		weft_resolver_turn(w);
+		s = weft_slow_find(w, p);
+	}
 	// A session says nothing of the sender's MTU: what is too long goes to the stages, which refuse it.
 	if (native_wire_len(m) > mtu + RTE_ETHER_HDR_LEN)
 		s = NULL;
