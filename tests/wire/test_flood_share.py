@@ -69,14 +69,17 @@ def server(vm, port):
         s.close()
 
 
-def asks(vm, to, source_port):
-    """A new flow to the server: is it answered?"""
+def asks(vm, to, source_port, times=1):
+    """A new flow to the server: is it answered, so many times?"""
     with contextlib.closing(vm.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
         s.settimeout(1)
         s.bind(("", source_port))
         try:
-            s.sendto(b"question", (to.ip, 9999))
-            return s.recv(100) == b"question"
+            for _ in range(times):
+                s.sendto(b"question", (to.ip, 9999))
+                if s.recv(100) != b"question":
+                    return False
+            return True
         except OSError:
             return False
 
@@ -115,7 +118,21 @@ def test_flood_of_new_flows_takes_nothing_from_other_ports(small, kind):
         f.close()
 
 
-def test_port_that_holds_its_share_with_answered_flows_is_refused_more_and_told_so(small):
+def test_port_that_asks_one_question_after_another_is_never_refused(small):
+    """What was one question and one answer makes room for the next."""
+    lab = small
+    net = lab.network()
+    group = lab.group("ingress any")
+    b, asker = (lab.vm(net, [group]) for _ in range(2))
+    kept = Flow(asker, b, 80, "tcp")
+    with server(b, 9999):
+        assert all(asks(asker, b, 20000 + i) for i in range(2 * TABLE * SHARE // 100))
+        flows(alive=[kept])
+    assert asker.drops("port-sessions") == 0
+    kept.close()
+
+
+def test_port_that_holds_its_share_with_conversations_is_refused_more_and_told_so(small):
     """Its own established flows are not sacrificed either."""
     lab = small
     net = lab.network()
@@ -124,7 +141,7 @@ def test_port_that_holds_its_share_with_answered_flows_is_refused_more_and_told_
     share = TABLE * SHARE // 100
     kept = Flow(greedy, b, 80, "tcp")
     with server(b, 9999):
-        answered = next(i for i in range(2 * share) if not asks(greedy, b, 20000 + i))
+        answered = next(i for i in range(2 * share) if not asks(greedy, b, 20000 + i, times=2))
         assert share - 10 < answered < share
         assert greedy.drops("port-sessions") > 0
         assert greedy.show()["sessions"] <= share
