@@ -21,6 +21,9 @@ void testbed_free(struct testbed *tb);
 void testbed_network(struct testbed *tb, const char *id, uint32_t mtu);
 // One on the physical network "physical": its VLAN, or 0, its untagged frames. What is outside is a port named as the network.
 void testbed_provider(struct testbed *tb, const char *id, uint32_t mtu, uint32_t vlan);
+// From now on what is outside is this device, with tags and all (uplink.h), and not ports named as the networks. It is the caller's; closed
+// with the testbed. After a change of networks: once more.
+void testbed_trunk(struct testbed *tb, struct port_io *device);
 void testbed_subnet(struct testbed *tb, const char *id, const char *network, const char *cidr,
 		    const char *gateway, bool dhcp);
 // Rules, one per line: "<ingress|egress> <4|6> <any|tcp|udp|icmp|number> [min-max|type/code] [prefix|@set]".

@@ -2,6 +2,7 @@
 // Testbed: networks, routers, floating IPs and port forwardings.
 #include <string.h>
 
+#include "datapath/native/tables.h"
 #include "datapath/native/testbed_priv.h"
 #include "datapath/native/uplink.h"
 
@@ -25,6 +26,29 @@ void testbed_provider(struct testbed *tb, const char *id, uint32_t mtu, uint32_t
 	strcpy(n->physical, "physical");
 	n->segment = vlan;
 	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NETWORK, n);
+}
+
+static void off_memory(struct port *p, struct trunk *trunk, uint16_t vlan, void *arg)
+{
+	struct port_io *io = atomic_load(&p->io);
+
+	(void)trunk;
+	(void)vlan;
+	(void)arg;
+	if (io == NULL || strcmp(io->ops->name, "memory") != 0)
+		return;
+	atomic_store(&p->io, NULL);
+	io->ops->close(io);
+}
+
+void testbed_trunk(struct testbed *tb, struct port_io *device)
+{
+	struct trunk *t = must(weft_trunk_find(&tb->dp, "physical"));
+
+	weft_tables_each_uplink(tb->dp.tables, off_memory, NULL);
+	t->mtu = UINT16_MAX; // it takes everything
+	atomic_store(&t->io, device);
+	weft_trunks_sync(&tb->dp);
 }
 
 static void parse_interface(struct testbed *tb, char *text, struct plan_interface *p)

@@ -356,18 +356,6 @@ static struct rte_mbuf *wire_put(struct testbed *tb, const struct frame *f, int 
 	return m;
 }
 
-// Where an uplink's frames go is the trunk's business here, not the testbed's.
-static void off_the_testbed(struct testbed *tb, const char *network)
-{
-	struct port *p = weft_tables_port(tb->dp.tables, network);
-	struct port_io *io = atomic_load(&p->io);
-
-	if (io != NULL && strcmp(io->ops->name, "memory") == 0) {
-		atomic_store(&p->io, NULL);
-		io->ops->close(io);
-	}
-}
-
 // Networks flat (untagged), v101 and v102 on one trunk, each with a port that has it in its name and takes anything.
 static struct testbed *on_a_trunk(void)
 {
@@ -383,25 +371,9 @@ static struct testbed *on_a_trunk(void)
 		testbed_port(tb, nets[i].port, nets[i].network, "10.0.0.1", "any");
 	}
 	testbed_commit(tb);
-	for (size_t i = 0; i < 3; i++)
-		off_the_testbed(tb, nets[i].network);
 	wire = (struct wire) {.io = {&wire_ops, true}};
-	tb->dp.trunks[0]->mtu = 9000;
-	atomic_store(&tb->dp.trunks[0]->io, &wire.io);
-	weft_trunks_sync(&tb->dp);
+	testbed_trunk(tb, &wire.io);
 	return tb;
-}
-
-static void trunk_stop(struct testbed *tb)
-{
-	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
-		struct port *p = native_port(&tb->dp, (uint16_t)i);
-		struct port_io *io = p == NULL ? NULL : atomic_exchange(&p->io, NULL);
-
-		if (io != NULL)
-			io->ops->close(io);
-	}
-	testbed_free(tb);
 }
 
 static void bursts_are_dealt_out_by_their_tags_in_order(void **state)
@@ -433,7 +405,7 @@ static void bursts_are_dealt_out_by_their_tags_in_order(void **state)
 		assert_memory_equal(got.b, sent[i].b, got.len);
 	}
 	assert_int_equal(testbed_drop(tb), DROP_NONE);
-	trunk_stop(tb);
+	testbed_free(tb);
 }
 
 static void offloads_lose_the_tag_that_was_in_the_frame(void **state)
@@ -456,7 +428,7 @@ static void offloads_lose_the_tag_that_was_in_the_frame(void **state)
 	rte_pktmbuf_free(m);
 	testbed_send(tb, "p-101", &f);
 	assert_int_equal(wire.n_out, 1);
-	trunk_stop(tb);
+	testbed_free(tb);
 }
 
 static void what_is_sent_carries_its_networks_tag_beside_it(void **state)
@@ -474,7 +446,7 @@ static void what_is_sent_carries_its_networks_tag_beside_it(void **state)
 	assert_true(wire.out[1]->ol_flags & RTE_MBUF_F_TX_VLAN);
 	assert_int_equal(wire.out[1]->vlan_tci, 102);
 	assert_int_equal(wire.out[1]->pkt_len, f.len);
-	trunk_stop(tb);
+	testbed_free(tb);
 }
 
 static void unknown_tags_are_counted_and_go_nowhere(void **state)
@@ -500,7 +472,7 @@ static void unknown_tags_are_counted_and_go_nowhere(void **state)
 	wire_put(tb, &f, 101 | TAG_ASIDE);
 	weft_trunk_poll(tb->w, t);
 	assert_int_equal(testbed_drop(tb), DROP_VLAN);
-	trunk_stop(tb);
+	testbed_free(tb);
 }
 
 static void network_that_changes_its_vlan_moves_along(void **state)
@@ -512,7 +484,7 @@ static void network_that_changes_its_vlan_moves_along(void **state)
 	(void)state;
 	testbed_provider(tb, "v101", 1500, 201);
 	testbed_commit(tb);
-	weft_trunks_sync(&tb->dp);
+	testbed_trunk(tb, &wire.io);
 	wire_put(tb, &f, 101);
 	wire_put(tb, &f, 201);
 	weft_trunk_poll(tb->w, tb->dp.trunks[0]);
@@ -521,12 +493,10 @@ static void network_that_changes_its_vlan_moves_along(void **state)
 	assert_false(testbed_receive(tb, "p-101", &got));
 	f = testbed_frame("p-101", "outside", "10.0.0.1", "10.0.0.200", UDP(1, 2, 8));
 	wire_close(&wire.io);
-	off_the_testbed(tb, "v101");
-	weft_trunks_sync(&tb->dp);
 	testbed_send(tb, "p-101", &f);
 	assert_int_equal(wire.n_out, 1);
 	assert_int_equal(wire.out[0]->vlan_tci, 201);
-	trunk_stop(tb);
+	testbed_free(tb);
 }
 
 int main(void)

@@ -19,6 +19,8 @@
 
 // Turns without a packet before the worker begins to sleep.
 #define EMPTY_BEFORE_SLEEP 256
+// Bursts taken from a trunk in one turn: it carries what is for all ports, each of which may give one.
+#define TRUNK_BURSTS	   4
 // Pairs that the session table's clock hand looks at in one turn.
 #define EXPIRE_BUDGET	   32
 // The same in a turn without packets, when there is time.
@@ -118,8 +120,14 @@ static uint32_t poll_ports(struct worker *w)
 	struct rte_mbuf *pkts[NATIVE_BURST];
 	uint32_t total = 0;
 
-	for (uint16_t i = 0; i < list->n_trunks; i++)
-		total += weft_trunk_poll(w, list->trunks[i]);
+	for (uint16_t i = 0; i < list->n_trunks; i++) {
+		uint32_t n = NATIVE_BURST;
+
+		for (int k = 0; k < TRUNK_BURSTS && n == NATIVE_BURST; k++) {
+			n = weft_trunk_poll(w, list->trunks[i]);
+			total += n;
+		}
+	}
 	for (uint16_t i = 0; i < list->n; i++) {
 		struct port *p = list->ports[i];
 		struct port_io *io = atomic_load_explicit(&p->io, memory_order_acquire);
