@@ -75,7 +75,7 @@
 	     "For a translated address, and belongs to no flow that is known.")                     \
 	DROP(NAT_PROTOCOL, "nat-protocol", "A packet of this kind cannot be translated.")           \
 	DROP(REVERSE_PATH, "reverse-path",                                                          \
-	     "From outside, with a source address that is behind the router's inside.")             \
+	     "Its source address is on the other side of the router, or this node's own.")          \
 	DROP(UPLINK_LOOP, "uplink-loop",                                                            \
 	     "The physical network sent a frame whose source MAC is this node's own.")              \
 	DROP(VLAN_UNKNOWN, "vlan-unknown",                                                          \

@@ -261,6 +261,26 @@ static void without_source_nat_and_in_ipv6_it_is_routed(void **state)
 	testbed_free(tb);
 }
 
+static void what_is_not_translated_takes_no_address_of_the_outside(void **state)
+{
+	struct testbed *tb = one_router();
+	struct l4 syn = TCP(999, 80, SYN);
+
+	(void)state;
+	testbed_port(tb, "u", "n1", "10.0.1.99", NULL);
+	router_r(tb, NULL);
+	floating_a(tb);
+	assert_int_equal(dropped(tb, "u", summed("u", "r1", FLOATING, WEB, syn)),
+			 DROP_REVERSE_PATH);
+	assert_int_equal(dropped(tb, "u", summed("u", "r1", "2001:db8::77", "2001:db8:7::1", syn)),
+			 DROP_REVERSE_PATH);
+	router_r(tb, GATEWAY);
+	testbed_commit(tb);
+	assert_true(becomes(tb, "u", summed("u", "r1", FLOATING, WEB, syn), "x",
+			    summed("rx", "x", GATEWAY, WEB, syn), 1));
+	testbed_free(tb);
+}
+
 static void forwarded_ports_and_ranges(void **state)
 {
 	struct testbed *tb = one_router();
@@ -339,6 +359,7 @@ int main(void)
 		cmocka_unit_test(nobody_outside_claims_an_address_of_the_inside),
 		cmocka_unit_test(what_would_go_back_outside_is_refused),
 		cmocka_unit_test(without_source_nat_and_in_ipv6_it_is_routed),
+		cmocka_unit_test(what_is_not_translated_takes_no_address_of_the_outside),
 		cmocka_unit_test(forwarded_ports_and_ranges),
 		cmocka_unit_test(fragments_follow_their_first_one),
 	};

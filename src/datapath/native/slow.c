@@ -72,7 +72,7 @@ static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j)
 		if (needs_session(j))
 			return false;
 	} else if (plain && !weft_slow_make(w, j, gen, &why)) {
-		if (why == DROP_NAT_EXHAUSTED) // RFC 5508, 8
+		if (j->nat_router.family != 0) // RFC 5508, REQ-8
 			j->icmp = (struct icmp_error) {3, 13, 0, j->nat_router};
 		weft_route_tell(w, m, j);
 		weft_drop(w, m, j->in->index, why);

@@ -156,12 +156,27 @@ static const struct floating *floating_of_source(const struct judge *j, const st
 	return NULL;
 }
 
-void weft_nat_leave(struct judge *j, const struct hop *h, const struct router_interface *out,
-		    struct mac_addr *mac)
+// Untranslated, an address of the external network itself would take its owner's answers.
+static bool is_of_outside(const struct judge *j, const struct hop *h)
 {
-	const struct floating *f;
+	bool v4 = j->now.family == 4;
+	struct ip_addr src = {.family = j->now.family};
+	const struct router_route *back;
+
+	memcpy(src.b, v4 ? (const void *)&j->now.src4 : j->now.src6, v4 ? 4 : 16);
+	back = weft_route_find(h->router, &src);
+	return back != NULL && back->via.family == 0 &&
+	       h->router->interfaces[back->interface].external;
+}
+
+enum stage_result weft_nat_leave(struct judge *j, const struct hop *h,
+				 const struct router_interface *out, struct mac_addr *mac)
+{
+	const struct floating *f = NULL;
 
 	*mac = out->mac;
+	if (j->now.family == 6)
+		return is_of_outside(j, h) ? judge_drop(j, DROP_REVERSE_PATH) : STAGE_NEXT;
 	if (j->binding != NULL) {
 		if (j->now.src4 != j->binding->src4)
 			new_source(j, j->binding->src4, j->binding->sport,
@@ -176,8 +191,11 @@ void weft_nat_leave(struct judge *j, const struct hop *h, const struct router_in
 				   (struct by) {"router", h->router->id});
 			j->pick_port = true;
 			j->nat_router = weft_route_own_address(h->in, 4);
+		} else if (is_of_outside(j, h)) {
+			return judge_drop(j, DROP_REVERSE_PATH);
 		}
 	}
 	if (f != NULL)
 		*mac = f->mac;
+	return STAGE_NEXT;
 }

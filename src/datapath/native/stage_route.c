@@ -192,8 +192,8 @@ static enum stage_result leave(struct judge *j, const struct hop *h,
 	if (j->wire_len > net->mtu + RTE_ETHER_HDR_LEN && (dst->family == 6 || j->dont_fragment))
 		return weft_route_refuse(j, h,
 					 (struct refusal) {DROP_TOO_BIG, 3, 4, 2, 0, net->mtu});
-	if (out->external && dst->family == 4)
-		weft_nat_leave(j, h, out, &mac);
+	if (out->external && weft_nat_leave(j, h, out, &mac) == STAGE_DONE)
+		return STAGE_DONE;
 	next = find_neighbour(j, out->network_index, &target);
 	if (next != NULL)
 		memcpy(j->eth_out, next->mac.b, 6);

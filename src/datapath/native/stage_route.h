@@ -29,8 +29,8 @@ const struct router_route *weft_route_find(const struct router *r, const struct 
 enum stage_result weft_nat_arrive(struct judge *j, const struct hop *h);
 
 // A packet that leaves by the external interface: what its source becomes there. *mac: the MAC that it leaves with.
-void weft_nat_leave(struct judge *j, const struct hop *h, const struct router_interface *out,
-		    struct mac_addr *mac);
+enum stage_result weft_nat_leave(struct judge *j, const struct hop *h,
+				 const struct router_interface *out, struct mac_addr *mac);
 
 // Is the address a floating IP on that network? NULL = not one of this node's.
 const struct floating *weft_nat_floating(const struct judge *j, uint32_t network, rte_be32_t ip);
