@@ -78,6 +78,28 @@ static void floating_ip_of_another_router_is_reached_through_both(void **state)
 	testbed_free(tb);
 }
 
+static void router_that_does_not_translate_leads_to_its_floating_ips_all_the_same(void **state)
+{
+	struct testbed *tb = one_router();
+	struct l4 syn = TCP(99, 80, SYN), reply = TCP(80, 99, SYN | ACK);
+
+	(void)state;
+	testbed_network(tb, "n2", 1500);
+	testbed_port(tb, "c", "n2", "10.0.2.1", "web");
+	testbed_router_snat(tb, "r",
+			    "n1|r1|10.0.1.254/24 n2|r2|10.0.2.254/24 !ext|rx|" GATEWAY "/24",
+			    "0.0.0.0/0|203.0.113.9", NULL);
+	floating_a(tb);
+	assert_true(becomes(tb, "c", summed("c", "r2", "10.0.2.1", FLOATING, syn), "a",
+			    summed("r1", "a", "10.0.2.1", "10.0.1.1", syn), 2));
+	assert_true(becomes(tb, "a", summed("a", "r1", "10.0.1.1", "10.0.2.1", reply), "c",
+			    summed("r2", "c", FLOATING, "10.0.2.1", reply), 2));
+	// Not from further away.
+	assert_int_equal(dropped(tb, "x", summed("x", "f", "10.0.2.1", FLOATING, TCP(98, 80, SYN))),
+			 DROP_REVERSE_PATH);
+	testbed_free(tb);
+}
+
 static void forwarded_port_is_reached_from_inside(void **state)
 {
 	struct testbed *tb = one_router();
@@ -122,6 +144,8 @@ int main(void)
 		cmocka_unit_test(host_without_one_comes_from_the_routers_address),
 		cmocka_unit_test(ones_own_floating_ip_leads_back),
 		cmocka_unit_test(floating_ip_of_another_router_is_reached_through_both),
+		cmocka_unit_test(
+			router_that_does_not_translate_leads_to_its_floating_ips_all_the_same),
 		cmocka_unit_test(forwarded_port_is_reached_from_inside),
 		cmocka_unit_test(receivers_groups_see_the_floating_ip),
 	};

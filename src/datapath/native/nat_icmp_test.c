@@ -175,6 +175,25 @@ static void error_between_two_floating_ips_is_changed_at_both_ends(void **state)
 	testbed_free(tb);
 }
 
+// The sender of a flow's replies knows the flow; a redirect would lead it to another host of the VM's network.
+static void redirects_do_not_cross_a_router(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame seen;
+
+	(void)state;
+	assert_int_not_equal(port_of(tb, "a", "10.0.1.1", WEB, UDP(5000, 53, 9)), 0);
+	seen = summed("rx", "x", GATEWAY, WEB, UDP(5000, 53, 9));
+	assert_int_equal(
+		dropped(tb, "x",
+			error_about("x", "rx", "10.0.1.254", GATEWAY, 0x0501, &seen, 1000)),
+		DROP_NOT_ROUTABLE);
+	assert_int_equal(dropped(tb, "x",
+				 error_about("x", "rx", WEB, GATEWAY, 0x0501, &seen, 1000)),
+			 DROP_NOT_ROUTABLE);
+	testbed_free(tb);
+}
+
 static void errors_about_no_known_flow_go_nowhere(void **state)
 {
 	struct testbed *tb = one_router();
@@ -292,6 +311,7 @@ int main(void)
 		cmocka_unit_test(who_speaks_from_behind_a_floating_ip_has_its_address),
 		cmocka_unit_test(forwarded_port_is_the_outer_one_again),
 		cmocka_unit_test(error_between_two_floating_ips_is_changed_at_both_ends),
+		cmocka_unit_test(redirects_do_not_cross_a_router),
 		cmocka_unit_test(errors_about_no_known_flow_go_nowhere),
 		cmocka_unit_test(last_hop_and_too_long_are_told_outside_as_it_was_sent),
 		cmocka_unit_test(what_is_too_long_inside_is_translated_and_fragmented),

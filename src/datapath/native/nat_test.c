@@ -224,6 +224,26 @@ static void nobody_outside_claims_an_address_of_the_inside(void **state)
 	testbed_free(tb);
 }
 
+static void nobody_outside_claims_an_address_that_is_translated_to_here(void **state)
+{
+	struct testbed *tb = testbed_new(1024);
+
+	(void)state;
+	testbed_network(tb, "n1", 1500);
+	testbed_provider(tb, "ext", 1500, 0);
+	testbed_rule_set(tb, "web", true, "ingress 4 tcp 80-80\n");
+	testbed_port(tb, "a", "n1", "10.0.1.1", "web");
+	router_r(tb, GATEWAY);
+	floating_a(tb);
+	assert_int_equal(dropped(tb, "ext", summed("x", "f", GATEWAY, FLOATING, TCP(9, 80, SYN))),
+			 DROP_REVERSE_PATH);
+	assert_int_equal(dropped(tb, "ext", summed("x", "f", FLOATING, FLOATING, TCP(9, 80, SYN))),
+			 DROP_REVERSE_PATH);
+	assert_true(becomes(tb, "ext", summed("x", "f", WEB, FLOATING, TCP(9, 80, SYN)), "a",
+			    summed("r1", "a", WEB, "10.0.1.1", TCP(9, 80, SYN)), 1));
+	testbed_free(tb);
+}
+
 static void what_would_go_back_outside_is_refused(void **state)
 {
 	struct testbed *tb = one_router();
@@ -357,6 +377,7 @@ int main(void)
 		cmocka_unit_test(udp_without_a_checksum_stays_so_and_none_is_made_from_a_zero),
 		cmocka_unit_test(what_nobody_asked_for_stays_outside),
 		cmocka_unit_test(nobody_outside_claims_an_address_of_the_inside),
+		cmocka_unit_test(nobody_outside_claims_an_address_that_is_translated_to_here),
 		cmocka_unit_test(what_would_go_back_outside_is_refused),
 		cmocka_unit_test(without_source_nat_and_in_ipv6_it_is_routed),
 		cmocka_unit_test(what_is_not_translated_takes_no_address_of_the_outside),

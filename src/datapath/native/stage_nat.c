@@ -104,19 +104,36 @@ static enum stage_result forward_port(struct judge *j, const struct hop *h,
 	return STAGE_NEXT;
 }
 
-// Whoever is outside may not claim an address of the inside: groups that admit each other by address would let it in.
+// Did the router at hand send it itself? Then it has come from its inside, to a floating IP.
+static bool is_hairpin(const struct judge *j, const struct hop *h)
+{
+	struct mac_key key = {.network = j->network_index};
+	const struct gateway *g;
+
+	if (j->hops == 0)
+		return false;
+	memcpy(key.mac.b, j->eth_out + 6, 6);
+	g = weft_vmap_get(j->dp->gateways, &key, j->epoch);
+	return g != NULL && weft_vslot_value(g->router, j->epoch) == h->router;
+}
+
+// Whoever is outside may not claim an address of the inside, or one that only this node translates to: groups that admit
+// each other by address would let it in.
 static bool is_reverse_path(const struct judge *j, const struct hop *h)
 {
 	bool v4 = j->now.family == 4;
 	struct ip_addr src = {.family = j->now.family};
 	const struct router_route *back;
 
+	if (is_hairpin(j, h))
+		return true;
 	memcpy(src.b, v4 ? (const void *)&j->now.src4 : j->now.src6, v4 ? 4 : 16);
 	back = weft_route_find(h->router, &src);
 	if (back != NULL && !h->router->interfaces[back->interface].external)
 		return false;
 	return !v4 || j->in->role != PORT_UPLINK ||
-	       weft_nat_floating(j, j->network_index, j->now.src4) == NULL;
+	       (j->now.src4 != h->router->snat &&
+		weft_nat_floating(j, j->network_index, j->now.src4) == NULL);
 }
 
 static enum stage_result arrive_at_floating(struct judge *j, const struct hop *h)
@@ -133,6 +150,8 @@ static enum stage_result arrive_at_floating(struct judge *j, const struct hop *h
 
 enum stage_result weft_nat_arrive(struct judge *j, const struct hop *h)
 {
+	// An error about a flow is believed whoever sends it: links outside may well have addresses that the inside has, too, and
+	// what packets are too big for them must be told.
 	if (j->binding != NULL) {
 		if (j->now.dst4 != j->binding->dst4)
 			new_destination(j, j->binding->dst4, j->binding->dport,

@@ -79,6 +79,12 @@ static bool is_routable(const struct ip_addr *ip)
 	return b[15] > 1; // neither :: nor ::1
 }
 
+// It tells a host of a better router of its own network; from further away it can only be a lie (RFC 1122, 3.2.2.2).
+static bool is_redirect(const struct packet *p)
+{
+	return p->key.proto == PROTO_ICMP && p->icmp_error && p->icmp_type == 5;
+}
+
 static void addresses(const struct flow_key *k, struct ip_addr *src, struct ip_addr *dst)
 {
 	size_t len = k->family == 4 ? 4 : 16;
@@ -224,7 +230,7 @@ static enum stage_result one_hop(struct judge *j, const struct hop *h)
 	if (is_own(h->router, &dst) && !j->rejudge)
 		return weft_route_own(j, h,
 				      h->in->external ? DROP_NAT_NO_STATE : DROP_ROUTER_ADDRESS);
-	if (!is_routable(&src) || !is_routable(&dst))
+	if (!is_routable(&src) || !is_routable(&dst) || is_redirect(j->pkt))
 		return judge_drop(j, DROP_NOT_ROUTABLE);
 	// What a translating router has inside is not reached from outside by its own address.
 	if (h->in->external && h->router->snat != 0 && dst.family == 4 && j->now.dst4 == before)
