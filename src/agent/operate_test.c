@@ -227,6 +227,53 @@ static void a_trace_sends_what_the_port_would_send(void **state)
 	bench_free(b);
 }
 
+// Where the frame that a sender makes of a text would go.
+static void goes_to(struct bench *b, const char *sender, const char *packet, const char *mac)
+{
+	char text[WEFT_MAC_STRLEN];
+	struct mac_addr to;
+	json_t *o;
+
+	if (ask(b, "POST", "trace", json_object(),
+		json_pack("{s:s, s:s}", "port", sender, "packet", packet), &o) != 0)
+		fail_msg("%s", b->err.msg);
+	memcpy(to.b, b->dp.frame, sizeof(to.b));
+	assert_string_equal(weft_mac_text(&to, text), mac);
+	json_decref(o);
+}
+
+static int remember_mac(const struct object *port, void *arg)
+{
+	*(const char **)arg = weft_json_text(port->attr, "mac_address");
+	return 1;
+}
+
+static void a_trace_knows_who_answers_for_translated_addresses_and_metadata(void **state)
+{
+	struct bench *b = bench_new();
+	const char *ext, *router, *floating, *mac = NULL;
+
+	(void)state;
+	// Nobody has the gateway's address, so the network is isolated.
+	goes_to(b, "vm1", "tcp 169.254.169.254:80", "02:77:65:66:74:01");
+	ext = add(b->c, RES_NETWORK,
+		  "{'name': 'ext', 'router:external': true, 'provider:network_type': 'flat', "
+		  "'provider:physical_network': 'physnet1'}");
+	add(b->c, RES_SUBNET, "{'network_id': '%s', 'ip_version': 4, 'cidr': '203.0.113.0/24'}",
+	    ext);
+	router = add(b->c, RES_ROUTER,
+		     "{'external_gateway_info': {'network_id': '%s', 'external_fixed_ips': "
+		     "[{'ip_address': '203.0.113.2'}]}}",
+		     ext);
+	weft_model_each_ref(b->c->model, REF_ROUTER_GATEWAY_PORTS, router, remember_mac, &mac);
+	goes_to(b, "uplink:ext", "tcp 192.0.2.7:1 > 203.0.113.2:80", mac);
+	floating = add(b->c, RES_FLOATING_IP,
+		       "{'floating_network_id': '%s', 'floating_ip_address': '203.0.113.50'}", ext);
+	weft_model_each_ref(b->c->model, REF_FLOATING_IP_PORTS, floating, remember_mac, &mac);
+	goes_to(b, "uplink:ext", "tcp 192.0.2.7:1 > 203.0.113.50:80", mac);
+	bench_free(b);
+}
+
 static void a_wrong_question_is_answered_with_what_is_right(void **state)
 {
 	struct bench *b = bench_new();
@@ -314,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_port_is_found_by_id_name_and_beginning),
 		cmocka_unit_test(a_rule_is_told_as_a_phrase),
 		cmocka_unit_test(a_trace_sends_what_the_port_would_send),
+		cmocka_unit_test(a_trace_knows_who_answers_for_translated_addresses_and_metadata),
 		cmocka_unit_test(a_wrong_question_is_answered_with_what_is_right),
 		cmocka_unit_test(a_limit_reaches_the_datapath),
 		cmocka_unit_test(the_node_is_one_agent_with_the_same_id_at_every_start),

@@ -9,6 +9,7 @@
 #include "agent/describe.h"
 #include "agent/packet_text.h"
 #include "base/json.h"
+#include "model/port.h"
 #include "plan/build.h"
 
 struct route_search {
@@ -21,6 +22,25 @@ struct route_search {
 	struct ip_addr gateway; // family 0 = none
 };
 
+// A floating IP's or a router's outer address: nobody's neighbour by itself, but whoever is on that network asks for it.
+static bool match_translated(const struct object *port, struct route_search *s)
+{
+	const json_t *fixed;
+	size_t i;
+
+	if (!weft_port_is_floating(port->attr) && !weft_port_is_gateway(port->attr))
+		return false;
+	json_array_foreach(weft_json_array(port->attr, "fixed_ips"), i, fixed) {
+		struct ip_addr ip;
+
+		if (weft_ip_parse(weft_json_text(fixed, "ip_address"), &ip) == 0 &&
+		    weft_ip_equal(&ip, &s->ip))
+			return weft_mac_parse(weft_json_text(port->attr, "mac_address"), &s->mac) ==
+			       0;
+	}
+	return false;
+}
+
 static int match_neighbour(const struct object *port, void *arg)
 {
 	struct route_search *s = arg;
@@ -28,6 +48,8 @@ static int match_neighbour(const struct object *port, void *arg)
 	size_t n;
 	int found = 0;
 
+	if (match_translated(port, s))
+		return 1;
 	if (weft_plan_build_neighbours(port, s->op->host, &list, &n, NULL) != 0)
 		return 0;
 	for (size_t i = 0; i < n && found == 0; i++) {
@@ -56,20 +78,32 @@ static int look_at_subnet(const struct object *subnet, void *arg)
 	return 0;
 }
 
-// As the VM's own stack would: a neighbour, else the gateway if the address is of no subnet of the network.
+static bool is_metadata(const struct ip_addr *ip)
+{
+	static const struct ip_addr address = {.family = 4, .b = {169, 254, 169, 254}};
+
+	return weft_ip_equal(ip, &address);
+}
+
+// As the VM's own stack would: a neighbour, else the gateway if the address is of no subnet of the network. Metadata has the
+// gateway's, too, or where that is nobody's, what the node answers.
 static bool resolve(void *arg, const struct ip_addr *ip, struct mac_addr *out)
 {
 	struct route_search *s = arg;
 	bool found;
 
 	s->ip = *ip;
-	s->on_link = weft_ip_is_link_local(ip);
+	s->on_link = weft_ip_is_link_local(ip) && !is_metadata(ip);
 	s->gateway = (struct ip_addr) {0};
 	weft_model_each_ref(s->op->model, REF_NETWORK_SUBNETS, s->network, look_at_subnet, s);
 	if (!s->on_link && s->gateway.family != 0 && !s->outside)
 		s->ip = s->gateway;
 	found = weft_model_each_ref(s->op->model, REF_NETWORK_PORTS, s->network, match_neighbour,
 				    s);
+	if (!found && is_metadata(ip) && !s->outside) {
+		s->mac = (struct mac_addr)DATAPATH_SERVICE_MAC;
+		found = true;
+	}
 	*out = s->mac;
 	return found;
 }

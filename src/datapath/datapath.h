@@ -22,6 +22,14 @@
 struct event_base;
 struct datapath;
 
+// The MAC of what the node itself answers for (DHCP, metadata), the same on all networks, never on a wire.
+#define DATAPATH_SERVICE_MAC                               \
+	{                                                  \
+		{                                          \
+			0x02, 0x77, 0x65, 0x66, 0x74, 0x01 \
+		}                                          \
+	}
+
 enum datapath_poll { DATAPATH_POLL_ADAPTIVE, DATAPATH_POLL_BUSY };
 enum datapath_hugepages {
 	DATAPATH_HUGEPAGES_AUTO,

@@ -6,10 +6,11 @@
 #include <rte_byteorder.h>
 #include <string.h>
 
+#include "datapath/datapath.h"
 #include "datapath/native/dhcp_message.h"
 #include "datapath/native/dhcp_options.h"
 
-const struct mac_addr weft_service_mac = {{0x02, 0x77, 0x65, 0x66, 0x74, 0x01}};
+const struct mac_addr weft_service_mac = DATAPATH_SERVICE_MAC;
 
 enum {
 	IP4 = 14, // offsets in the answer's frame
