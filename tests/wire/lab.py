@@ -129,10 +129,13 @@ class Lab:
         self.daemon = None
         if not isinstance(physical, dict):
             physical = {name: f"eth{i}" for i, name in enumerate(physical, 1)}
-        self.physical = {name: Outside(self, name, f"eth{i}") for i, name in enumerate(physical, 1)}
-        self._write_config(config, physical)
+        self.physical = {}
         self.api = Api(self.node.name)
+        self.log = open(f"{self.dir}/weftd.log", "ab")
         try:
+            for i, name in enumerate(physical, 1):
+                self.physical[name] = Outside(self, name, f"eth{i}")
+            self._write_config(config, physical)
             self.start()
         except BaseException:
             self.close()

@@ -42,7 +42,11 @@ class Outside:
         self.switch.sysctl("net.ipv6.conf.default.disable_ipv6", 1)  # it says nothing of its own
         self.process = self.switch.popen("/usr/bin/python3", os.path.join(os.path.dirname(__file__), "switch.py"),
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.plug()
+        try:
+            self.plug()
+        except BaseException:
+            self.close()
+            raise
 
     def plug(self):
         """The node's interface, as it would be a NIC's; not up: that is weftd's business."""
