@@ -5,6 +5,7 @@
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 
 #include <rte_atomic.h>
@@ -34,12 +35,14 @@ int weft_vring_memory(int vid, struct vring_memory *out)
 	return out->n <= VRING_REGIONS ? 0 : -E2BIG;
 }
 
-static bool is_inside(const struct vring_memory *m, const void *p, size_t len)
+static bool is_inside(const struct vring_memory *m, const void *p, size_t len, size_t alignment)
 {
+	if (p == NULL || (uintptr_t)p % alignment != 0)
+		return false;
 	for (uint32_t i = 0; i < m->n; i++) {
-		uint64_t offset = (uint64_t)((const uint8_t *)p - m->at[i].host);
+		uint64_t offset = (uint64_t)((uintptr_t)p - (uintptr_t)m->at[i].host);
 
-		if (p != NULL && offset <= m->at[i].size && len <= m->at[i].size - offset)
+		if (offset <= m->at[i].size && len <= m->at[i].size - offset)
 			return true;
 	}
 	return false;
@@ -79,13 +82,14 @@ static bool lies_in_memory(const struct vring_state *r)
 	size_t n = r->size, event = r->event_idx ? sizeof(uint16_t) : 0;
 
 	if (r->packed)
-		return is_inside(r->memory, r->slots, n * sizeof(*r->slots)) &&
-		       is_inside(r->memory, r->driver, sizeof(*r->driver)) &&
-		       is_inside(r->memory, r->device, sizeof(*r->device));
-	return (n & (n - 1)) == 0 && is_inside(r->memory, r->desc, n * sizeof(*r->desc)) &&
-	       is_inside(r->memory, r->avail, sizeof(*r->avail) + n * sizeof(uint16_t) + event) &&
+		return is_inside(r->memory, r->slots, n * sizeof(*r->slots), 16) &&
+		       is_inside(r->memory, r->driver, sizeof(*r->driver), 4) &&
+		       is_inside(r->memory, r->device, sizeof(*r->device), 4);
+	return (n & (n - 1)) == 0 && is_inside(r->memory, r->desc, n * sizeof(*r->desc), 16) &&
+	       is_inside(r->memory, r->avail, sizeof(*r->avail) + n * sizeof(uint16_t) + event,
+			 2) &&
 	       is_inside(r->memory, r->used,
-			 sizeof(*r->used) + n * sizeof(struct vring_used_elem) + event);
+			 sizeof(*r->used) + n * sizeof(struct vring_used_elem) + event, 4);
 }
 
 // We poll: the driver need not say when there is something. With an event index it hardly does, as long as nobody asks.
@@ -191,7 +195,7 @@ uint16_t weft_vring_available(struct vring_state *r, uint16_t n)
 }
 
 // A table of descriptors, by the guest's address; it must lie in one region, as it does unless somebody tries it on.
-static const void *find_table(const struct vring_state *r, uint64_t guest, uint32_t len)
+static const uint8_t *find_table(const struct vring_state *r, uint64_t guest, uint32_t len)
 {
 	for (uint32_t i = 0; i < r->memory->n; i++) {
 		const struct vring_region *at = &r->memory->at[i];
@@ -203,24 +207,31 @@ static const void *find_table(const struct vring_state *r, uint64_t guest, uint3
 	return NULL;
 }
 
+// A table may be anywhere; its entry is as it is now.
+static inline void read_entry(void *to, const uint8_t *table, uint32_t i, size_t size)
+{
+	memcpy(to, table + i * size, size);
+	rte_compiler_barrier();
+}
+
 static bool split_table(const struct vring_state *r, uint64_t guest, uint32_t len,
 			struct vring_pieces *p)
 {
-	const struct vring_desc *table = find_table(r, guest, len);
-	uint32_t n = len / sizeof(*table), i = 0;
+	const uint8_t *table = find_table(r, guest, len);
+	uint32_t n = len / sizeof(struct vring_desc), i = 0;
 
 	if (table == NULL || n == 0 || n > r->size)
 		return false;
 	for (uint32_t steps = 0; steps < RTE_MIN(n, (uint32_t)VRING_PIECES); steps++) {
-		const struct vring_desc *d = &table[i];
-		uint16_t flags = READ(d->flags);
+		struct vring_desc d;
 
-		if ((flags & VRING_DESC_F_INDIRECT) != 0 ||
-		    !add_pieces(r->memory, READ(d->addr), READ(d->len), p))
+		read_entry(&d, table, i, sizeof(d));
+		if ((d.flags & VRING_DESC_F_INDIRECT) != 0 ||
+		    !add_pieces(r->memory, d.addr, d.len, p))
 			return false;
-		if ((flags & VRING_DESC_F_NEXT) == 0)
+		if ((d.flags & VRING_DESC_F_NEXT) == 0)
 			return true;
-		i = READ(d->next);
+		i = d.next;
 		if (i >= n)
 			return false;
 	}
@@ -263,14 +274,18 @@ static bool split_chain(struct vring_state *r, uint16_t ahead, struct vring_chai
 static bool packed_table(const struct vring_state *r, uint64_t guest, uint32_t len,
 			 struct vring_pieces *p)
 {
-	const struct vring_packed_desc *table = find_table(r, guest, len);
-	uint32_t n = len / sizeof(*table);
+	const uint8_t *table = find_table(r, guest, len);
+	uint32_t n = len / sizeof(struct vring_packed_desc);
 
 	if (table == NULL || n == 0 || n > VRING_PIECES)
 		return false;
-	for (uint32_t i = 0; i < n; i++)
-		if (!add_pieces(r->memory, READ(table[i].addr), READ(table[i].len), p))
+	for (uint32_t i = 0; i < n; i++) {
+		struct vring_packed_desc d;
+
+		read_entry(&d, table, i, sizeof(d));
+		if (!add_pieces(r->memory, d.addr, d.len, p))
 			return false;
+	}
 	return true;
 }
 
