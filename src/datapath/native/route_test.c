@@ -97,6 +97,37 @@ static void rules_hold_across_the_router(void **state)
 	testbed_free(tb);
 }
 
+static void what_a_network_needs_no_rules_for_needs_them_behind_a_router(void **state)
+{
+	static const uint8_t types[] = {130, 134, 136};
+	struct testbed *tb = two_networks("ingress 4 tcp 22-22\n");
+	struct frame f, got;
+
+	(void)state;
+	testbed_port_with(tb, "a", "n1", "10.0.1.1 fd01::1", NULL, "", true);
+	testbed_commit(tb);
+	f = a2b(UDP(67, 68, 300));
+	testbed_send(tb, "a", &f);
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	f = testbed_frame("a", "r1", "fd01::1", "fd02::1", UDP(547, 546, 100));
+	testbed_send(tb, "a", &f);
+	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
+	for (size_t i = 0; i < sizeof(types); i++) {
+		f = testbed_frame("a", "r1", "fd01::1", "fd02::1",
+				  (struct l4) {.proto = 58,
+					       .dport = (uint16_t)(types[i] << 8),
+					       .payload = 24});
+		testbed_send(tb, "a", &f);
+		assert_int_equal(testbed_drop(tb), DROP_NOT_ROUTABLE);
+	}
+	assert_false(testbed_receive(tb, "b", &got));
+	// A server behind the router may be admitted like anybody else.
+	testbed_rule_set(tb, "in", true, "ingress 4 udp 68-68\n");
+	testbed_commit(tb);
+	assert_true(routed(tb, "a", "b", a2b(UDP(67, 68, 300)), "r2", 1));
+	testbed_free(tb);
+}
+
 static void last_hop_is_told_to_the_sender(void **state)
 {
 	struct testbed *tb = two_networks("ingress 4 udp\n");
@@ -311,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routed_flow_has_new_macs_and_one_less_ttl_both_ways),
 		cmocka_unit_test(rules_hold_across_the_router),
+		cmocka_unit_test(what_a_network_needs_no_rules_for_needs_them_behind_a_router),
 		cmocka_unit_test(last_hop_is_told_to_the_sender),
 		cmocka_unit_test(unreachable_destinations_are_told_and_how),
 		cmocka_unit_test(too_long_is_told_with_the_mtu_or_fragmented),

@@ -214,6 +214,13 @@ static enum stage_result leave(struct judge *j, const struct hop *h,
 	return STAGE_NEXT;
 }
 
+// What passes without rules on its own network does not behind a router. Neighbour discovery and MLD end at a link
+// (RFC 4861, 2710); a DHCP server of another network is a host like any other.
+static bool ends_at_link(const struct judge *j)
+{
+	return j->base_service && j->pkt->key.proto == PROTO_ICMPV6;
+}
+
 static enum stage_result one_hop(struct judge *j, const struct hop *h)
 {
 	rte_be32_t before = j->now.dst4;
@@ -230,8 +237,9 @@ static enum stage_result one_hop(struct judge *j, const struct hop *h)
 	if (is_own(h->router, &dst) && !j->rejudge)
 		return weft_route_own(j, h,
 				      h->in->external ? DROP_NAT_NO_STATE : DROP_ROUTER_ADDRESS);
-	if (!is_routable(&src) || !is_routable(&dst) || is_redirect(j->pkt))
+	if (!is_routable(&src) || !is_routable(&dst) || is_redirect(j->pkt) || ends_at_link(j))
 		return judge_drop(j, DROP_NOT_ROUTABLE);
+	j->base_service = false;
 	// What a translating router has inside is not reached from outside by its own address.
 	if (h->in->external && h->router->snat != 0 && dst.family == 4 && j->now.dst4 == before)
 		return judge_drop(j, DROP_NAT_NO_STATE);
