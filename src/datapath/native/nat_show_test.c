@@ -148,6 +148,21 @@ static void trace_tells_what_is_translated(void **state)
 	testbed_free(tb);
 }
 
+static void trace_tells_what_cannot_be_translated(void **state)
+{
+	struct testbed *tb = one_router();
+
+	(void)state;
+	trace_says(tb, "a",
+		   summed("a", "r1", "10.0.1.1", WEB, (struct l4) {.proto = 1, .dport = 0x0900}),
+		   "drop", (const char *const[]) {"of this kind cannot be translated", NULL});
+	assert_int_equal(dropped(tb, "a",
+				 summed("a", "r1", "10.0.1.1", WEB,
+					(struct l4) {.proto = 1, .dport = 0x0900})),
+			 DROP_NAT_PROTOCOL);
+	testbed_free(tb);
+}
+
 static void metrics_count_what_was_translated_and_tried(void **state)
 {
 	struct testbed *tb = one_router();
@@ -169,6 +184,7 @@ int main(void)
 		cmocka_unit_test(translated_connections_are_listed_with_both_tuples),
 		cmocka_unit_test(floating_ips_are_listed_with_what_they_forward),
 		cmocka_unit_test(trace_tells_what_is_translated),
+		cmocka_unit_test(trace_tells_what_cannot_be_translated),
 		cmocka_unit_test(metrics_count_what_was_translated_and_tried),
 	};
 

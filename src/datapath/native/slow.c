@@ -35,12 +35,6 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 
 // ---- Verdicts --------------------------------------------------------------------------------------
 
-// What is translated without a binding needs a session, or its answers would find no way back.
-static bool needs_session(const struct judge *j)
-{
-	return judge_translates(j) && j->binding == NULL;
-}
-
 static bool is_current(const struct worker *w, const struct judge *j)
 {
 	return weft_vstore_epoch(w->dp->vs) == j->epoch &&
@@ -50,26 +44,17 @@ static bool is_current(const struct worker *w, const struct judge *j)
 // False: the policy has changed since the judgement, and without a session the packet may not pass.
 static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j)
 {
-	bool plain = j->pkt->kind == PACKET_IP && j->pkt->fragment != FRAGMENT_LATER &&
-		     !j->base_service && !j->asks_server && j->related_to == NATIVE_NO_PORT &&
-		     (j->pkt->icmp_query || (j->pkt->key.proto != 1 && j->pkt->key.proto != 58));
+	bool plain = weft_slow_makes_session(j);
 	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
-	enum drop why = DROP_NONE;
+	enum drop why = weft_slow_untranslatable(j);
 
-	// Its router is not the flow's, or no longer: half of a translation is none.
-	if (j->binding != NULL && !weft_flow_equal(j->binding, &j->now)) {
-		weft_drop(w, m, j->in->index, DROP_NAT_NO_STATE);
-		return true;
-	}
-	if (!plain && needs_session(j)) {
-		bool icmp_other = j->pkt->fragment == FRAGMENT_NONE && !j->pkt->icmp_error;
-
-		weft_drop(w, m, j->in->index, icmp_other ? DROP_NAT_PROTOCOL : DROP_NAT_NO_STATE);
+	if (why != DROP_NONE) {
+		weft_drop(w, m, j->in->index, why);
 		return true;
 	}
 	// A change of the policy, or of a next hop, since the judgement: carry this packet by it, but do not keep it.
 	if (plain && !is_current(w, j)) {
-		if (needs_session(j))
+		if (weft_slow_needs_session(j))
 			return false;
 	} else if (plain && !weft_slow_make(w, j, gen, &why)) {
 		if (j->nat_router.family != 0) // RFC 5508, REQ-8

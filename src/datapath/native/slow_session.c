@@ -220,6 +220,31 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 	return CARRIED;
 }
 
+bool weft_slow_makes_session(const struct judge *j)
+{
+	const struct packet *p = j->pkt;
+
+	return p->kind == PACKET_IP && p->fragment != FRAGMENT_LATER && !j->base_service &&
+	       !j->asks_server && j->related_to == NATIVE_NO_PORT &&
+	       (p->icmp_query || (p->key.proto != 1 && p->key.proto != 58));
+}
+
+bool weft_slow_needs_session(const struct judge *j)
+{
+	return judge_translates(j) && j->binding == NULL;
+}
+
+enum drop weft_slow_untranslatable(const struct judge *j)
+{
+	// Its router is not the flow's, or no longer: half of a translation is none.
+	if (j->binding != NULL)
+		return weft_flow_equal(j->binding, &j->now) ? DROP_NONE : DROP_NAT_NO_STATE;
+	if (weft_slow_makes_session(j) || !weft_slow_needs_session(j))
+		return DROP_NONE;
+	return j->pkt->fragment == FRAGMENT_NONE && !j->pkt->icmp_error ? DROP_NAT_PROTOCOL
+									: DROP_NAT_NO_STATE;
+}
+
 bool weft_slow_find_port(const struct session_table *t, struct judge *j, uint32_t *n)
 {
 	struct flow_key reply;

@@ -31,6 +31,13 @@ enum carried {
 enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 			     struct session *s);
 
+// Of what was judged FORWARD: does it make a session?
+bool weft_slow_makes_session(const struct judge *j);
+// Is it translated without a flow that says how? Then its answers find their way back by a session, or not at all.
+bool weft_slow_needs_session(const struct judge *j);
+// Why it cannot be translated; DROP_NONE = it can, or is not.
+enum drop weft_slow_untranslatable(const struct judge *j);
+
 // Make the session of a flow that was judged FORWARD; gen was read before the epoch was found unchanged. Chooses the port if
 // j->pick_port. False: *why says why it may not start.
 bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *why);

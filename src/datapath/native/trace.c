@@ -145,6 +145,18 @@ static const char *verdict_word(enum verdict v)
 	return "drop";
 }
 
+// Without a session some packets cannot be translated.
+static void note_translatable(struct judge *j, json_t *stages)
+{
+	enum drop why = weft_slow_untranslatable(j);
+
+	if (why == DROP_NONE)
+		return;
+	j->verdict = VERDICT_DROP;
+	j->why = why;
+	note(stages, "nat", "drop", weft_drop_sentence(why));
+}
+
 // The port that a new flow would get.
 static void note_port(struct native *dp, struct judge *j, json_t *stages)
 {
@@ -185,6 +197,8 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 		return;
 	}
 	weft_judge(j);
+	if (j->verdict == VERDICT_FORWARD)
+		note_translatable(j, stages);
 	if (j->verdict == VERDICT_FORWARD)
 		note_port(dp, j, stages);
 	j->binding = NULL;
