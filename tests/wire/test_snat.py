@@ -2,7 +2,6 @@
 """Source NAT: who is translated to what, thousands at once, what becomes of flows when things change."""
 import contextlib
 import errno
-import json
 import select
 import socket
 import struct
@@ -12,14 +11,12 @@ import time
 import pytest
 
 import frames
-from internet import Internet, Tenant, target
+from internet import Internet, Tenant
 from lab import Lab
 from probe import Flow, flows
-from test_offload import offloads, transfer
 from vm import YES, checksum
 
 PHYSICAL = ["physnet1"]
-MB = 1024 * 1024
 IP_PKTINFO, IP_RECVERR = 8, 11
 
 
@@ -338,65 +335,3 @@ def test_tcp_through_the_router_goes_on_when_weftd_is_restarted(own_lab, end):
         flows(alive=[flow, flow6], only="client")
         flows(alive=[flow, flow6])
         assert flow.server.getpeername()[0] == t.ip
-
-
-# ---- Large packets ---------------------------------------------------------------------------------
-
-
-def checksum_errors(host):
-    """Packets that the host's stack refused for their checksums."""
-    lines = [line.split() for line in host.read("/proc/thread-self/net/snmp").splitlines()]
-    total = 0
-    for names, values in zip(lines[::2], lines[1::2]):
-        total += sum(int(v) for n, v in zip(names, values) if n in ("InCsumErrors", "InHdrErrors"))
-    return total + sum(int(line.split()[1]) for line in host.read("/proc/thread-self/net/snmp6").splitlines()
-                       if "InCsumErrors" in line)
-
-
-@pytest.mark.parametrize("offload", [True, False], ids=["large segments", "checksums on the wire"])
-@pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
-def test_bulk_data_is_intact_both_ways(lab, version, offload):
-    """Without offloads everybody makes and checks every checksum; with them, segments of up to 64 KB are carried whole."""
-    net = Internet(lab)
-    vm = Tenant(net).vm()
-    if not offload:
-        for host, interface in ((vm, "eth0"), (net.host, "eth0"), (net.gateway, "eth0")):
-            offloads(host, "off")
-        lab.node.run("ethtool", "-K", "eth1", "tx", "off", "tso", "off", "gso", "off")
-        lab.node.run("ethtool", "-K", vm.tap, "tx", "off", "tso", "off", "gso", "off")
-        for port in json.loads(net.out.switch.run("ip", "-j", "link")):
-            if port["ifname"] != "lo":
-                net.out.switch.run("ethtool", "-K", port["ifname"], "tx", "off", "tso", "off", "gso", "off", "gro", "off")
-    before = vm.show()["counters"]
-    try:
-        client, server = vm.tcp_pair(net.host, 80, version)
-        with contextlib.closing(client), contextlib.closing(server):
-            transfer(client, server, 4 * MB)
-            transfer(server, client, 4 * MB)
-    finally:
-        if not offload:
-            lab.node.run("ethtool", "-K", "eth1", "tx", "on", "tso", "on", "gso", "on")
-    counters = vm.show()["counters"]
-    packets = counters["from_vm_packets"] - before["from_vm_packets"]
-    assert (packets < 4 * MB / 1448) == offload
-    assert [checksum_errors(h) for h in (vm, net.host, net.gateway)] == [0, 0, 0]
-
-
-@pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
-def test_iperf3_runs_both_ways(lab, version):
-    net = Internet(lab)
-    vm = Tenant(net).vm()
-    server = net.host.netns.popen("iperf3", "-s", "-p", 5201, stdout=-3, stderr=-3)
-    try:
-        def run(*options):
-            out = vm.netns.run("iperf3", "-c", target(net.host, version), "-p", 5201, "-J", *options, check=False)
-            return json.loads(out)
-
-        lab.wait(lambda: "error" not in run("-n", "1K"), what="iperf3")
-        for options in (["-n", "16M", "-P", "4"], ["-n", "16M", "-R"], ["-u", "-b", "20M", "-n", "1M", "-l", "1200"]):
-            result = run(*options)
-            assert "error" not in result
-            assert result["end"]["sum_received" if "-u" not in options else "sum"]["bytes"] > 0.9e6
-    finally:
-        server.terminate()
-        server.wait()
