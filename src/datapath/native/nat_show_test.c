@@ -163,6 +163,27 @@ static void trace_tells_what_cannot_be_translated(void **state)
 	testbed_free(tb);
 }
 
+static void trace_tells_what_finds_its_answers_taken(void **state)
+{
+	struct testbed *tb = one_router();
+	struct l4 l4 = TCP(99, 8080, SYN);
+
+	(void)state;
+	testbed_floating(tb, "f", "r", "ext", FLOATING, NULL, "");
+	testbed_forwarding(tb, "p1", "f", 6, "8080-8080>80", "10.0.1.1", "a");
+	testbed_forwarding(tb, "p2", "f", 6, "8081-8081>80", "10.0.1.1", "a");
+	testbed_commit(tb);
+	testbed_send(tb, "x", (struct frame[]) {summed("x", "f", WEB, FLOATING, l4)});
+	l4.dport = 8081;
+	trace_says(tb, "x", summed("x", "f", WEB, FLOATING, l4), "drop",
+		   (const char *const[]) {"in use by another", NULL});
+	assert_int_equal(dropped(tb, "x", summed("x", "f", WEB, FLOATING, l4)), DROP_SESSION_CLASH);
+	trace_says(tb, "a", summed("a", "r1", "10.0.1.1", WEB, ECHO_REPLY(3)), "drop",
+		   (const char *const[]) {"to network ext", "belongs to no flow that is known",
+					  NULL});
+	testbed_free(tb);
+}
+
 static void metrics_count_what_was_translated_and_tried(void **state)
 {
 	struct testbed *tb = one_router();
@@ -185,6 +206,7 @@ int main(void)
 		cmocka_unit_test(floating_ips_are_listed_with_what_they_forward),
 		cmocka_unit_test(trace_tells_what_is_translated),
 		cmocka_unit_test(trace_tells_what_cannot_be_translated),
+		cmocka_unit_test(trace_tells_what_finds_its_answers_taken),
 		cmocka_unit_test(metrics_count_what_was_translated_and_tried),
 	};
 

@@ -236,11 +236,16 @@ bool weft_slow_needs_session(const struct judge *j)
 
 enum drop weft_slow_untranslatable(const struct judge *j)
 {
+	struct flow_key reply;
+
 	// Its router is not the flow's, or no longer: half of a translation is none.
 	if (j->binding != NULL)
 		return weft_flow_equal(j->binding, &j->now) ? DROP_NONE : DROP_NAT_NO_STATE;
-	if (weft_slow_makes_session(j) || !weft_slow_needs_session(j))
+	if (!weft_slow_needs_session(j))
 		return DROP_NONE;
+	if (weft_slow_makes_session(j)) // but for an answer to nothing
+		return weft_flow_reverse(&j->now, j->out->index, &reply) ? DROP_NONE
+									 : DROP_NAT_NO_STATE;
 	return j->pkt->fragment == FRAGMENT_NONE && !j->pkt->icmp_error ? DROP_NAT_PROTOCOL
 									: DROP_NAT_NO_STATE;
 }
@@ -350,19 +355,16 @@ bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *
 {
 	struct session_new n = {.gen = gen, .tcp_flags = j->pkt->tcp_flags, .bytes = j->frame_len};
 	bool untracked = !weft_judge_tracks(j, j->in) && !weft_judge_tracks(j, j->out);
-	bool translates = judge_translates(j);
 	struct flow_key reply;
 	struct session *old;
 
-	if (!weft_flow_reverse(&j->now, j->out->index, &reply)) {
-		*why = DROP_NAT_NO_STATE;
-		return !translates;
-	}
+	if (!weft_flow_reverse(&j->now, j->out->index, &reply))
+		return true;
 	// Same tuple, other MACs: the newer one holds.
 	old = weft_session_get(w->sessions, &j->pkt->key, weft_flow_hash(&j->pkt->key));
 	if (old != NULL)
 		weft_session_remove(w->session_worker, old);
-	if (translates)
+	if (judge_translates(j))
 		return add_translated(w, j, &n, untracked, why);
 	compose(j, &reply, untracked, &n);
 	if (weft_session_add(w->session_worker, &n, w->now_ms, why) == NULL)

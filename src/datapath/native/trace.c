@@ -145,30 +145,44 @@ static const char *verdict_word(enum verdict v)
 	return "drop";
 }
 
-// Without a session some packets cannot be translated.
-static void note_translatable(struct judge *j, json_t *stages)
+static void refuse(struct judge *j, json_t *stages, enum drop why)
 {
-	enum drop why = weft_slow_untranslatable(j);
-
-	if (why == DROP_NONE)
-		return;
 	j->verdict = VERDICT_DROP;
 	j->why = why;
 	note(stages, "nat", "drop", weft_drop_sentence(why));
 }
 
-// The port that a new flow would get.
-static void note_port(struct native *dp, struct judge *j, json_t *stages)
+// A flow that is to be translated has the reply's key already, and is not about to give it up.
+static bool is_taken(const struct native *dp, const struct judge *j)
 {
+	const struct session *s;
+	struct flow_key reply;
+
+	weft_flow_reverse(&j->now, j->out->index, &reply);
+	s = weft_session_get(dp->sessions, &reply, weft_flow_hash(&reply));
+	return s != NULL && s->state != SESSION_CLOSING &&
+	       s->gen == native_gen(dp, s->key.in_port, s->out_port);
+}
+
+// What is translated needs a session: is it to be had, and with which port?
+static void note_translation_of_new(struct native *dp, struct judge *j, json_t *stages)
+{
+	enum drop why = weft_slow_untranslatable(j);
 	char detail[64];
 	uint32_t n = 0;
 
-	if (!j->pick_port)
+	if (why != DROP_NONE || !weft_slow_needs_session(j)) {
+		if (why != DROP_NONE)
+			refuse(j, stages, why);
 		return;
+	}
+	if (!j->pick_port) {
+		if (is_taken(dp, j))
+			refuse(j, stages, DROP_SESSION_CLASH);
+		return;
+	}
 	if (!weft_slow_find_port(dp->sessions, j, &n)) {
-		j->verdict = VERDICT_DROP;
-		j->why = DROP_NAT_EXHAUSTED;
-		note(stages, "nat", "drop", weft_drop_sentence(j->why));
+		refuse(j, stages, DROP_NAT_EXHAUSTED);
 		return;
 	}
 	snprintf(detail, sizeof(detail), "source port %u is free", rte_be_to_cpu_16(j->now.sport));
@@ -184,6 +198,11 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 
 	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, frame, (uint32_t)len);
 	j->record = stages;
+	if (j->in == NULL) {
+		j->verdict = VERDICT_DROP;
+		j->why = DROP_PORT_DOWN;
+		return;
+	}
 	if (related != NULL &&
 	    related->gen == native_gen(dp, related->key.in_port, related->out_port) &&
 	    !(related->flags & SESSION_SLOW)) {
@@ -191,16 +210,9 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 		weft_nat_error_leaves_as(related, p, &binding, &quote);
 		j->binding = related->flags & SESSION_NAT ? &binding : NULL;
 	}
-	if (j->in == NULL) {
-		j->verdict = VERDICT_DROP;
-		j->why = DROP_PORT_DOWN;
-		return;
-	}
 	weft_judge(j);
 	if (j->verdict == VERDICT_FORWARD)
-		note_translatable(j, stages);
-	if (j->verdict == VERDICT_FORWARD)
-		note_port(dp, j, stages);
+		note_translation_of_new(dp, j, stages);
 	j->binding = NULL;
 	if (j->verdict == VERDICT_FORWARD)
 		forward(dp, j->out->index, stages, out_ports, j);
