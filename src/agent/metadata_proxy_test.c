@@ -291,6 +291,45 @@ static void what_is_no_request_of_the_service_is_refused(void **state)
 	bench_free(b);
 }
 
+static void nobody_climbs_out_of_the_servers_path(void **state)
+{
+	static const struct {
+		const char *target;
+		bool passes;
+	} cases[] = {
+		{"/../admin", false},
+		{"/a/../../admin", false},
+		{"/a/..", false},
+		{"/%2e%2E/admin", false},
+		{"/.%2e/admin", false},
+		{"/..%2fadmin", false},
+		{"/a%5c..\\admin", false},
+		{"/..?x", false},
+		{"/a..b/...", true},
+		{"/.hidden/..a", true},
+		{"/a?b=/../c", true},
+		{"/%", true},
+		{"/./a", true},
+	};
+	struct bench *b = bench_new("", "/under", HELLO);
+	char request[128], *got;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" CLOSE, cases[i].target);
+		got = ask(b, "127.0.0.10", request);
+		assert_begins(got, cases[i].passes ? "HTTP/1.1 200 " : "HTTP/1.1 400 ");
+		free(got);
+	}
+	bench_free(b);
+	// Without one the whole server is meant.
+	b = bench_new("", "", HELLO);
+	got = ask(b, "127.0.0.10", "GET /a/../b HTTP/1.1\r\n" CLOSE);
+	assert_begins(got, "HTTP/1.1 200 ");
+	free(got);
+	bench_free(b);
+}
+
 static void what_is_too_large_is_refused(void **state)
 {
 	struct bench *b = bench_new("", "", HELLO);
@@ -415,6 +454,7 @@ int main(void)
 		cmocka_unit_test(a_connection_does_not_outlive_its_port),
 		cmocka_unit_test(a_port_without_instance_is_not_signed_for),
 		cmocka_unit_test(what_is_no_request_of_the_service_is_refused),
+		cmocka_unit_test(nobody_climbs_out_of_the_servers_path),
 		cmocka_unit_test(what_is_too_large_is_refused),
 		cmocka_unit_test(one_port_has_only_so_many_requests_at_once),
 		cmocka_unit_test(a_servers_address_is_checked),

@@ -48,6 +48,44 @@ static const char *origin_form(const char *uri)
 	return uri;
 }
 
+// The character at *at as a server may read it; moves on, but at the end.
+static char next_char(const char **at)
+{
+	static const struct {
+		const char *hex;
+		char c;
+	} encoded[] = {{"%2e", '.'}, {"%2f", '/'}, {"%5c", '\\'}};
+
+	for (size_t i = 0; i < sizeof(encoded) / sizeof(encoded[0]); i++) {
+		if (strncasecmp(*at, encoded[i].hex, 3) == 0) {
+			*at += 3;
+			return encoded[i].c;
+		}
+	}
+	return **at == '\0' ? '\0' : *(*at)++;
+}
+
+// Has the path a part "..", however it is written? It would take away a part of the prefix at the server.
+static bool climbs(const char *target)
+{
+	int dots = -1; // of the part so far, if there is nothing else in it
+
+	for (;;) {
+		char c = next_char(&target);
+		bool ends = c == '\0' || c == '?' || c == '#';
+
+		if (ends || c == '/' || c == '\\') {
+			if (dots == 2)
+				return true;
+			dots = 0;
+		} else {
+			dots = c == '.' && dots >= 0 ? dots + 1 : -1;
+		}
+		if (ends)
+			return false;
+	}
+}
+
 void *weft_metadata_request_new(void *arg, const char *uri, struct MHD_Connection *c)
 {
 	struct metadata_proxy *p = arg;
@@ -59,7 +97,7 @@ void *weft_metadata_request_new(void *arg, const char *uri, struct MHD_Connectio
 	if (r == NULL)
 		abort();
 	r->proxy = p;
-	if (target != NULL) {
+	if (target != NULL && (p->prefix[0] == '\0' || !climbs(target))) {
 		weft_text_add(&whole, "%s%s", p->prefix, target);
 		r->target = whole.s;
 	}
