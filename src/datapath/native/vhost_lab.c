@@ -46,6 +46,7 @@ void lab_vm_init(struct lab_vm *vm)
 	need(vm->memory_fd >= 0 && ftruncate(vm->memory_fd, LAB_MEMORY) == 0, "memfd");
 	vm->memory = mmap(NULL, LAB_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, vm->memory_fd, 0);
 	need(vm->memory != MAP_FAILED, "mmap");
+	vm->user = (uintptr_t)vm->memory;
 	for (unsigned int i = 0; i < LAB_RINGS; i++) {
 		vm->rings[i].kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		vm->rings[i].call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -177,9 +178,37 @@ bool lab_share_memory(struct lab_vm *vm)
 	struct {
 		uint32_t n, padding;
 		uint64_t guest_address, size, user_address, offset;
-	} table = {1, 0, 0, LAB_MEMORY, (uintptr_t)vm->memory, 0};
+	} table = {1, 0, 0, LAB_MEMORY, vm->user, 0};
 
 	return lab_message(vm, SET_MEM_TABLE, &table, sizeof(table), &vm->memory_fd, 1);
+}
+
+bool lab_move_memory(struct lab_vm *vm)
+{
+	int fd = memfd_create("vm", MFD_CLOEXEC);
+	uint8_t *to, *from = vm->memory;
+
+	need(fd >= 0 && ftruncate(fd, LAB_MEMORY) == 0, "memfd");
+	to = mmap(NULL, LAB_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	need(to != MAP_FAILED, "mmap");
+	memcpy(to, from, LAB_MEMORY);
+	for (unsigned int i = 0; i < LAB_RINGS; i++)
+		vring_init(&vm->rings[i].vring, LAB_RING, to + lab_buffer(i, 0) - 65536, 4096);
+	vm->memory = to;
+	munmap(from, LAB_MEMORY);
+	close(vm->memory_fd);
+	vm->memory_fd = fd;
+	// Another size makes it another table.
+	struct {
+		uint32_t n, padding;
+		uint64_t guest_address, size, user_address, offset;
+	} table = {1, 0, 0, LAB_MEMORY - 4096 * (uint64_t)(++vm->moves % 2), vm->user, 0};
+	return lab_message(vm, SET_MEM_TABLE, &table, sizeof(table), &vm->memory_fd, 1);
+}
+
+static uint64_t user_of(const struct lab_vm *vm, const void *p)
+{
+	return vm->user + (uint64_t)((const uint8_t *)p - vm->memory);
 }
 
 static bool set_ring(struct lab_vm *vm, uint32_t i)
@@ -188,9 +217,9 @@ static bool set_ring(struct lab_vm *vm, uint32_t i)
 	struct vhost_vring_state num = {i, LAB_RING}, base = {i, 0};
 	struct vhost_vring_addr addr = {
 		.index = i,
-		.desc_user_addr = (uintptr_t)r->vring.desc,
-		.avail_user_addr = (uintptr_t)r->vring.avail,
-		.used_user_addr = (uintptr_t)r->vring.used,
+		.desc_user_addr = user_of(vm, r->vring.desc),
+		.avail_user_addr = user_of(vm, r->vring.avail),
+		.used_user_addr = user_of(vm, r->vring.used),
 	};
 	uint64_t index = i;
 

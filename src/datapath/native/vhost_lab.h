@@ -34,7 +34,8 @@ struct lab_ring {
 struct lab_vm {
 	int fd, listener, memory_fd;
 	uint8_t *memory;
-	unsigned int pairs;
+	uint64_t user; // where it lies in QEMU, as the messages say
+	unsigned int pairs, moves;
 	uint64_t features; // negotiated
 	struct lab_ring rings[LAB_RINGS];
 };
@@ -58,6 +59,8 @@ bool lab_ask(struct lab_vm *vm, uint32_t request, const void *payload, uint32_t 
 // empty rings. Returns when weftd has taken it.
 bool lab_start(struct lab_vm *vm, uint64_t features, unsigned int pairs);
 bool lab_share_memory(struct lab_vm *vm);
+// Other memory with the same content, under rings that are in use. What the other side does meanwhile is lost.
+bool lab_move_memory(struct lab_vm *vm);
 void lab_reset_rings(struct lab_vm *vm);
 bool lab_stop(struct lab_vm *vm); // a driver's reset: the rings are taken back
 
