@@ -256,6 +256,71 @@ static void a_port_that_goes_while_it_waits_is_not_attached(void **state)
 	bench_free(b);
 }
 
+#define VHOSTUSER "'binding:profile': {'vif_type': 'vhostuser'}"
+
+static void a_vhostuser_port_is_active_while_a_driver_is_ready(void **state)
+{
+	struct bench *b = bench_new();
+	size_t attached, ports;
+
+	(void)state;
+	add_port(b, HOST "', " VHOSTUSER ", 'name': '");
+	assert_true(is_attached(b)); // without any interface
+	assert_memory_equal(b->dp.ifname, "vhu", 3);
+	assert_string_equal(b->dp.ifname + 3, b->tap + 3);
+	assert_status(b, "DOWN");
+	assert_reason(b, b->dp.ifname);
+	weft_links_port_event(b->links, b->port, true, NULL);
+	assert_status(b, "ACTIVE");
+	assert_null(weft_links_reason(b->links, b->port));
+	weft_links_port_event(b->links, b->port, false, "the VM's driver is gone");
+	assert_status(b, "DOWN");
+	assert_reason(b, b->dp.ifname);
+	assert_true(is_attached(b)); // it may come again
+	assert_int_equal(b->dp.attempts, 1);
+	weft_links_count(b->links, &attached, &ports);
+	assert_int_equal(attached, 0);
+	assert_int_equal(ports, 1);
+	bench_free(b);
+}
+
+static void a_vhostuser_port_that_is_administratively_down_keeps_its_socket(void **state)
+{
+	struct bench *b = bench_new();
+
+	(void)state;
+	add_port(b, HOST "', " VHOSTUSER ", 'name': '");
+	weft_links_port_event(b->links, b->port, true, NULL);
+	change_port(b, "{'admin_state_up': false}");
+	assert_true(is_attached(b));
+	assert_status(b, "DOWN");
+	assert_reason(b, "administratively down");
+	change_port(b, "{'admin_state_up': true}");
+	assert_status(b, "ACTIVE");
+	assert_int_equal(b->dp.attempts, 1);
+	bench_free(b);
+}
+
+static void a_port_that_changes_its_kind_is_attached_anew(void **state)
+{
+	struct bench *b = bench_new();
+
+	(void)state;
+	add_port(b, HOST "', " VHOSTUSER ", 'name': '");
+	weft_links_port_event(b->links, b->port, true, NULL);
+	interface(b, 7); // it is not for this kind
+	assert_int_equal(b->dp.attempts, 1);
+	change_port(b, "{'binding:profile': {'vif_type': 'tap'}}");
+	assert_int_equal(b->dp.attempts, 2);
+	assert_string_equal(b->dp.ifname, b->tap);
+	assert_status(b, "ACTIVE");
+	change_port(b, "{" VHOSTUSER "}");
+	assert_int_equal(b->dp.attempts, 3);
+	assert_memory_equal(b->dp.ifname, "vhu", 3);
+	assert_status(b, "DOWN");
+	bench_free(b);
+}
+
 static void only_names_of_a_taps_form_count(void **state)
 {
 	(void)state;
@@ -278,6 +343,9 @@ int main(void)
 		cmocka_unit_test(a_failed_attempt_is_repeated_until_it_succeeds),
 		cmocka_unit_test(a_port_that_the_datapath_lost_is_attached_again),
 		cmocka_unit_test(a_port_that_goes_while_it_waits_is_not_attached),
+		cmocka_unit_test(a_vhostuser_port_is_active_while_a_driver_is_ready),
+		cmocka_unit_test(a_vhostuser_port_that_is_administratively_down_keeps_its_socket),
+		cmocka_unit_test(a_port_that_changes_its_kind_is_attached_anew),
 		cmocka_unit_test(only_names_of_a_taps_form_count),
 	};
 
