@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -97,6 +98,9 @@ int lab_connect(struct lab_vm *vm, const char *path)
 
 	vm->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	need(vm->fd >= 0, "socket");
+	// An answer that does not come is none.
+	setsockopt(vm->fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval) {.tv_sec = 2},
+		   sizeof(struct timeval));
 	if (connect(vm->fd, (struct sockaddr *)&a, sizeof(a)) == 0)
 		return 0;
 	int ret = -errno;
@@ -312,6 +316,8 @@ bool lab_send(struct lab_vm *vm, unsigned int pair, const struct virtio_net_hdr 
 
 	// A large packet has the buffers from the first one on.
 	bool large = 64 + len > LAB_BUFFER;
+	if (piece > 0 && len / piece >= LAB_RING / 2)
+		return false; // too many for one ring
 	if (lab_pending(vm, ring) >= (large ? 1 : LAB_RING / 8))
 		return false;
 	uint64_t to = lab_buffer(ring, large ? 0 : at);
