@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "datapath/native/eal.h"
+#include "datapath/native/lent.h"
 #include "datapath/native/vring.h"
 #include "fuzz.h"
 
@@ -151,15 +152,38 @@ static void check_packet(const struct rte_mbuf *m)
 	fuzz_assert(!cut || m->tso_segsz > 0);
 }
 
+static bool is_in_memory(const struct run *r, const uint8_t *at, uint32_t len)
+{
+	for (unsigned int i = 0; i < REGIONS; i++)
+		if (at >= r->memory.at[i].host && at + len <= r->memory.at[i].host + REGION)
+			return true;
+	return false;
+}
+
+// What is lent is in the memory; it is sent from there, or taken in, before the driver has it back.
 static void pop(struct run *r)
 {
+	uint8_t how = take(r);
 	struct rte_mbuf *pkts[PACKETS];
-	uint16_t n = weft_vring_pop(&r->ring, pool, pkts, PACKETS);
+	uint16_t used = r->ring.packed ? 0 : r->ring.used->idx;
+	uint16_t n = weft_vring_pop(&r->ring, pool, pkts, PACKETS, how & 1);
 
 	fuzz_assert(n <= PACKETS);
-	for (uint16_t i = 0; i < n; i++)
+	for (uint16_t i = 0; i < n; i++) {
+		if (!weft_is_lent(pkts[i]))
+			continue;
+		fuzz_assert((how & 1) != 0 && pkts[i]->data_len == LENT_HEAD);
+		fuzz_assert(is_in_memory(r, weft_lent_rest(pkts[i]), pkts[i]->pkt_len - LENT_HEAD));
+		fuzz_assert(r->ring.used->idx == used);
+	}
+	if (how & 2)
+		weft_vring_push(&r->ring, pkts, n);
+	for (uint16_t i = 0; i < n; i++) {
+		fuzz_assert(!weft_is_lent(pkts[i]) || weft_lent_take(pkts[i], pool) == 0);
 		check_packet(pkts[i]);
+	}
 	rte_pktmbuf_free_bulk(pkts, n);
+	weft_vring_done(&r->ring);
 }
 
 static void push(struct run *r)

@@ -279,6 +279,7 @@ struct worker {
 	struct fragments *fragments;
 	struct tx_queue *tx; // by port index
 	uint16_t n_dirty;    // ports with something in tx
+	bool lent;	     // packets of this burst may be (lent.h)
 	uint16_t dirty[NATIVE_MAX_PORTS];
 	struct worker_stats stats;
 	struct icmp_bucket *icmp; // by port index

@@ -28,6 +28,30 @@ static void permitted_flow_passes_both_ways_and_nothing_else(void **state)
 	testbed_free(tb);
 }
 
+// testbed_send lends every second one: the first to the slow path, the third to the fast one.
+static void what_is_lent_arrives_whole(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp 22-22\n");
+
+	(void)state;
+	for (uint16_t size = 0; size <= 1400; size += 70)
+		for (int i = 0; i < 4; i++)
+			assert_true(pass(tb, "client", "server", c2s(UDP(1000 + size, 22, size))));
+	assert_int_equal(tb->w->stats.slow, 21);
+
+	// A fragment waits for its first while the VM has its memory back.
+	struct frame f = c2s(UDP(1000, 22, 1200)), first = testbed_fragment(&f, 7, 0, 600),
+		     later = testbed_fragment(&f, 7, 600, 608);
+	testbed_send(tb, "client", &later);
+	assert_false(testbed_receive(tb, "server", &f));
+	testbed_send(tb, "client", &first);
+	assert_true(testbed_receive(tb, "server", &f));
+	assert_memory_equal(f.b, first.b, first.len);
+	assert_true(testbed_receive(tb, "server", &f));
+	assert_memory_equal(f.b, later.b, later.len);
+	testbed_free(tb);
+}
+
 static void rule_removed_cuts_the_flow_even_if_only_replies_flow(void **state)
 {
 	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
@@ -468,6 +492,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(permitted_flow_passes_both_ways_and_nothing_else),
+		cmocka_unit_test(what_is_lent_arrives_whole),
 		cmocka_unit_test(rule_removed_cuts_the_flow_even_if_only_replies_flow),
 		cmocka_unit_test(rule_added_again_lets_the_connection_go_on),
 		cmocka_unit_test(removing_one_of_two_permitting_rules_cuts_nothing),

@@ -16,6 +16,7 @@
 // VM's port has tags in the frame and never sees these flags.
 //
 // Threads    rx: one worker at a time; tx: any worker, and the control thread; close: control thread, after a grace period
+//            lend and done: as rx, the same thread
 // Ownership  rx: the caller owns the mbufs; tx: takes those it accepts (returns how many, always the first ones)
 #pragma once
 
@@ -50,6 +51,11 @@ struct port_io_ops {
 	const char *name;
 	// Returns how many came; 0 also when nobody is at the other end.
 	uint16_t (*rx)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
+	// NULL: there is none. As rx, but the packets may be lent (lent.h), until done: which follows if it returned any, before the
+	// thread does anything else than dealing with them.
+	uint16_t (*lend)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
+	void (*done)(struct port_io *io);
+	bool takes_lent; // tx may be given lent packets
 	// May reorder pkts so that those it does not accept are the last.
 	uint16_t (*tx)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
 	void (*stats)(const struct port_io *io, struct port_io_stats *out);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datapath/native/answer.h"
+#include "datapath/native/lent.h"
 #include "datapath/native/nat.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/route.h"
@@ -313,8 +314,13 @@ static void release_waiting(struct worker *w, const struct packet *first)
 void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port)
 {
 	struct packet p;
-	enum drop why = parse(m, in_port, &p);
+	enum drop why;
 
+	if (weft_is_lent(m) && weft_lent_take(m, w->dp->pool) < 0) {
+		weft_drop(w, m, in_port, DROP_NO_BUFFER);
+		return;
+	}
+	why = parse(m, in_port, &p);
 	if (why != DROP_NONE) {
 		weft_drop(w, m, in_port, why);
 		return;

@@ -98,6 +98,9 @@ static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 static const struct port_io_ops vhost_ops = {
 	.name = "vhostuser",
 	.rx = weft_vhost_rx,
+	.lend = weft_vhost_lend,
+	.done = weft_vhost_done,
+	.takes_lent = true,
 	.tx = weft_vhost_tx,
 	.stats = vhost_stats,
 	.close = vhost_close,

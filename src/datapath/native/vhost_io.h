@@ -15,7 +15,7 @@
 // Leaving    librte_vhost's thread takes rings, memory or the whole device away at any time (the VM reboots, memory is added, QEMU dies),
 //            and unmaps memory when its callback returns. So whoever touches a ring holds its lock: rx_lock for those that the VM sends by,
 //            a lane's for those that it receives by; and the callback turns the ring off under the same lock. The
-//            locks are held for one burst and never while waiting for anybody: in particular not for librte_vhost's own locks, which its
+//            locks are held for one burst (rx_lock until what was lent of it is sent) and never while waiting for anybody: in particular not for librte_vhost's own locks, which its
 //            thread may hold during a callback.
 // Sending    any thread: by the lane of its queue (several queues may share one).
 //
@@ -65,7 +65,8 @@ struct vhost_io {
 
 	// Receiving.
 	rte_spinlock_t rx_lock;
-	uint16_t next; // pair to begin with
+	uint16_t next;		     // pair to begin with
+	struct vhost_device *lender; // between lend and done, whose packets are out
 	struct vring_counters rx_counters;
 
 	// Sending.
@@ -91,6 +92,8 @@ static inline struct vring_counters *vhost_counters(struct vhost_io *v, uint16_t
 }
 
 uint16_t weft_vhost_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
+uint16_t weft_vhost_lend(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
+void weft_vhost_done(struct port_io *io);
 uint16_t weft_vhost_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
 
 extern const struct rte_vhost_device_ops weft_vhost_callbacks;

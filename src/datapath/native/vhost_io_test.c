@@ -280,10 +280,12 @@ static void *carry(void *arg)
 	(void)arg;
 	rte_thread_register();
 	while (!traffic.stop) {
-		uint16_t n = traffic.io->ops->rx(traffic.io, pkts, 32);
+		uint16_t n = traffic.io->ops->lend(traffic.io, pkts, 32);
 		uint16_t sent = n > 0 ? traffic.io->ops->tx(traffic.io, pkts, n) : 0;
 
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+		if (n > 0)
+			traffic.io->ops->done(traffic.io);
 		traffic.received += n;
 		traffic.sent += sent;
 	}

@@ -6,6 +6,10 @@
 // is ever touched. A chain that leads nowhere is given back unused and counted; a ring whose own indices are impossible is left alone
 // until its driver sets it up anew.
 //
+// Lending: a long packet from a split ring may stay where it is but for its head (lent.h), so that between VMs its payload is copied once.
+// Its burst's buffers are shown to the driver when the caller is done with it. Not lent is what asks for a checksum or segments, is in several
+// buffers, or comes from a packed ring or during a migration.
+//
 // A burst is taken or given as a whole: the driver sees it, and is interrupted if it wants to be, when it is complete.
 //
 // Virtio 1.1, sections 2.6 (split), 2.7 (packed), 5.1.6 (the header of a packet).
@@ -44,11 +48,13 @@ struct vring_state { // "vring" is the standard header's
 	bool on;     // in use
 	bool paused; // it was, and will be again (vhost_device.c)
 	bool packed, event_idx, mergeable, ecn, logged;
-	bool wrap;	      // packed: the wrap counter of the lap
+	bool wrap;    // packed: the wrap counter of the lap
+	bool lending; // chains are given back, but not shown to the driver yet (weft_vring_done)
 	bool signalled_valid; // event index: `signalled` is known
 	uint8_t header_len;   // 10 or 12
 	uint16_t index;	      // among the device's
 	uint16_t size, next;  // the next chain's place; split: a free running index
+	uint16_t lent_from;   // if lending: the first of them
 	uint16_t signalled;   // place at the last interrupt
 	int vid, call;	      // whom to interrupt; < 0: nobody
 	const struct vring_memory *memory;
@@ -78,9 +84,11 @@ bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t f
 // Where the next one begins.
 uint16_t weft_vring_base(const struct vring_state *r);
 
-// Packets that the driver sends; with their flags set as in port_io.h. How many.
+// Packets that the driver sends; with their flags set as in port_io.h. How many. lend: those that are long and ask for nothing may be lent
+// (lent.h), and the driver gets no buffer of this burst back before weft_vring_done, which need not be called if there is none.
 uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct rte_mbuf **pkts,
-			uint16_t n);
+			uint16_t n, bool lend);
+void weft_vring_done(struct vring_state *r);
 // Packets for the driver, as it can take them (flags it has not negotiated are not there any more). How many are done with, in order: the
-// rest finds no place now. One that no place can hold is done with, and counted.
+// rest finds no place now. They may be lent. One that no place can hold is done with, and counted.
 uint16_t weft_vring_push(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n);

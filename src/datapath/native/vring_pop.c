@@ -11,8 +11,7 @@
 
 #include "datapath/native/vnet.h"
 
-// 64 KB of IP, Ethernet and two tags; and how many buffers of 2 KB that is.
-#define PACKET_MAX   (65535 + 22)
+// Buffers of 2 KB for PACKET_MAX.
 #define SEGMENTS_MAX 33
 
 struct reader {
@@ -93,15 +92,14 @@ static void prefetch(const struct vring_state *r, uint16_t n)
 		rte_prefetch0(&r->desc[r->avail->ring[(uint16_t)(r->next + i) & mask] & mask]);
 }
 
-uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct rte_mbuf **pkts,
-			uint16_t n)
+// Whatever it is. Returns how many chains are done with; *out counts the packets.
+static uint16_t pop_any(struct vring_state *r, struct rte_mempool *pool, struct rte_mbuf **pkts,
+			uint16_t n, uint16_t *out)
 {
 	struct rte_mbuf *spare[VRING_BURST];
-	uint16_t begin = weft_vring_base(r), out = 0, i = 0;
+	uint16_t i = 0;
 
-	if (!r->on)
-		return 0;
-	n = weft_vring_available(r, RTE_MIN(n, VRING_BURST));
+	n = weft_vring_available(r, n);
 	if (n == 0 || rte_pktmbuf_alloc_bulk(pool, spare, n) < 0)
 		return 0;
 	if (!r->packed)
@@ -121,13 +119,40 @@ uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct 
 			break; // it waits in the ring
 		weft_vring_give(r, &c, 1);
 		if (likely(ret == 0)) {
-			pkts[out++] = spare[i];
+			pkts[(*out)++] = spare[i];
 		} else {
 			vring_count(&r->counters->malformed);
 			rte_pktmbuf_free(spare[i]);
 		}
 	}
 	rte_pktmbuf_free_bulk(spare + i, n - i);
-	weft_vring_publish(r, begin);
+	return i;
+}
+
+uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct rte_mbuf **pkts,
+			uint16_t n, bool lend)
+{
+	uint16_t begin = weft_vring_base(r), out = 0;
+
+	if (!r->on)
+		return 0;
+	n = RTE_MIN(n, VRING_BURST);
+	if (!r->packed && !r->logged)
+		out = weft_vring_pop_plain(r, pool, pkts, n, lend);
+	if (out < n)
+		pop_any(r, pool, pkts, n - out, &out);
+	r->lending = lend && !r->packed && out > 0;
+	if (r->lending)
+		r->lent_from = begin;
+	else
+		weft_vring_publish(r, begin);
 	return out;
+}
+
+void weft_vring_done(struct vring_state *r)
+{
+	if (!r->lending)
+		return;
+	r->lending = false;
+	weft_vring_publish(r, r->lent_from);
 }

@@ -4,6 +4,9 @@
 
 #include "datapath/native/vring.h"
 
+// 64 KB of IP, Ethernet and two tags.
+#define PACKET_MAX (65535 + 22)
+
 struct vring_piece {
 	uint8_t *host;
 	uint64_t guest;
@@ -36,6 +39,11 @@ bool weft_vring_has(const struct vring_state *r, uint16_t ahead);
 void weft_vring_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n);
 // The burst is complete: `before` is weft_vring_base at its begin.
 void weft_vring_publish(struct vring_state *r, uint16_t before);
+
+// Split, not logged: the first of n that are simple, in three passes over all of them (vring_plain.c).
+uint16_t weft_vring_pop_plain(struct vring_state *r, struct rte_mempool *pool,
+			      struct rte_mbuf **pkts, uint16_t n, bool lend);
+uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n);
 
 // Others read it at the same time.
 static inline void vring_count(uint64_t *counter)

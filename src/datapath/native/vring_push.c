@@ -5,6 +5,7 @@
 #include <rte_branch_prediction.h>
 #include <rte_memcpy.h>
 
+#include "datapath/native/lent.h"
 #include "datapath/native/vnet.h"
 
 // Buffers for one packet.
@@ -50,8 +51,10 @@ static void put(const struct vring_state *r, const struct vring_pieces *p, const
 		h.hdr.gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
 	h.num_buffers = buffers; // of which a driver without mergeable buffers expects 1
 	write_bytes(&to, &h, r->header_len);
-	for (; m != NULL; m = m->next)
-		write_bytes(&to, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
+		write_bytes(&to, rte_pktmbuf_mtod(s, const void *), s->data_len);
+	if (weft_is_lent(m))
+		write_bytes(&to, weft_lent_rest(m), m->pkt_len - m->data_len);
 }
 
 enum found { FOUND, FOUND_LATER, FOUND_NEVER };
@@ -98,11 +101,13 @@ static enum found find(struct vring_state *r, uint64_t len, struct vring_chain *
 
 uint16_t weft_vring_push(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n)
 {
-	uint16_t begin = weft_vring_base(r), i;
+	uint16_t begin = weft_vring_base(r), i = 0;
 
 	if (!r->on)
 		return 0;
-	for (i = 0; i < n; i++) {
+	if (!r->packed && !r->logged)
+		i = weft_vring_push_plain(r, pkts, n);
+	for (; i < n; i++) {
 		struct vring_chain chains[CHAINS_MAX];
 		struct vring_pieces p;
 		uint16_t n_chains;

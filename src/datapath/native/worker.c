@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "datapath/native/fast.h"
+#include "datapath/native/lent.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/slow.h"
 #include "datapath/native/uplink.h"
@@ -70,6 +71,20 @@ static void drop_sent(struct worker *w, uint16_t out_port, struct rte_mbuf **pkt
 		rte_pktmbuf_free(pkts[i]);
 }
 
+// For a port that wants packets whole. Those that find no buffer are lost.
+static void take_lent(struct worker *w, uint16_t out_port, struct tx_queue *q)
+{
+	uint16_t whole = 0;
+
+	for (uint16_t i = 0; i < q->n; i++) {
+		if (weft_is_lent(q->pkts[i]) && weft_lent_take(q->pkts[i], w->dp->pool) < 0)
+			drop_sent(w, out_port, &q->pkts[i], 1, DROP_NO_BUFFER);
+		else
+			q->pkts[whole++] = q->pkts[i];
+	}
+	q->n = whole;
+}
+
 static void flush(struct worker *w, uint16_t out_port)
 {
 	struct tx_queue *q = &w->tx[out_port];
@@ -84,6 +99,8 @@ static void flush(struct worker *w, uint16_t out_port)
 		q->n = 0;
 		return;
 	}
+	if (w->lent && !io->ops->takes_lent)
+		take_lent(w, out_port, q);
 	for (uint16_t i = 0; i < q->n; i++)
 		bytes += rte_pktmbuf_pkt_len(q->pkts[i]);
 	sent = io->ops->tx(io, q->pkts, q->n);
@@ -114,10 +131,27 @@ void weft_send_now(struct native *dp, struct rte_mbuf *m, uint16_t out_port)
 
 // ---- The turn --------------------------------------------------------------------------------------
 
+// What came from one port is carried, all the way.
+static uint16_t poll_port(struct worker *w, const struct port *p, struct port_io *io)
+{
+	struct rte_mbuf *pkts[NATIVE_BURST];
+	uint16_t n;
+
+	w->lent = io->ops->lend != NULL;
+	n = w->lent ? io->ops->lend(io, pkts, NATIVE_BURST) : io->ops->rx(io, pkts, NATIVE_BURST);
+	if (n == 0)
+		return 0;
+	w->epoch = weft_vstore_epoch(w->dp->vs);
+	weft_fast_burst(w, p->index, pkts, n);
+	weft_send_flush(w);
+	if (w->lent)
+		io->ops->done(io);
+	return n;
+}
+
 static uint32_t poll_ports(struct worker *w)
 {
 	const struct poll_list *list = atomic_load_explicit(&w->polls, memory_order_acquire);
-	struct rte_mbuf *pkts[NATIVE_BURST];
 	uint32_t total = 0;
 
 	for (uint16_t i = 0; i < list->n_trunks; i++) {
@@ -131,14 +165,9 @@ static uint32_t poll_ports(struct worker *w)
 	for (uint16_t i = 0; i < list->n; i++) {
 		struct port *p = list->ports[i];
 		struct port_io *io = atomic_load_explicit(&p->io, memory_order_acquire);
-		uint16_t n = io == NULL ? 0 : io->ops->rx(io, pkts, NATIVE_BURST);
 
-		if (n == 0)
-			continue;
-		total += n;
-		w->epoch = weft_vstore_epoch(w->dp->vs);
-		weft_fast_burst(w, p->index, pkts, n);
-		weft_send_flush(w);
+		if (io != NULL)
+			total += poll_port(w, p, io);
 	}
 	return total;
 }
