@@ -316,7 +316,7 @@ bool lab_send(struct lab_vm *vm, unsigned int pair, const struct virtio_net_hdr 
 
 	// A large packet has the buffers from the first one on.
 	bool large = 64 + len > LAB_BUFFER;
-	if (piece > 0 && len / piece >= LAB_RING / 2)
+	if (piece > 0 && len / piece >= LAB_RING - 2)
 		return false; // too many for one ring
 	if (lab_pending(vm, ring) >= (large ? 1 : LAB_RING / 8))
 		return false;
