@@ -42,11 +42,13 @@ static void *worker(void *arg)
 
 	rte_thread_register();
 	for (unsigned int turn = 0; !stop_workers; turn++) {
-		uint16_t n = port[me]->ops->rx(port[me], pkts, 32);
+		uint16_t n = port[me]->ops->lend(port[me], pkts, 32);
 		struct port_io *to = port[turn % 2];
 		uint16_t sent = n > 0 ? to->ops->tx(to, pkts, n) : 0;
 
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+		if (n > 0)
+			port[me]->ops->done(port[me]);
 		carried += sent;
 		if (n == 0)
 			sched_yield();
