@@ -146,6 +146,7 @@ static uint16_t poll_port(struct worker *w, const struct port *p, struct port_io
 	weft_send_flush(w);
 	if (w->lent)
 		io->ops->done(io);
+	w->lent = false;
 	return n;
 }
 
