@@ -113,6 +113,13 @@ def test_a_floating_ip_of_a_shared_address_leads_to_who_has_it(lab):
     fip = lab.api.create("floatingip", floating_network_id=net.network["id"], port_id=vip["id"])["floating_ip_address"]
     claims(a, ip)
     expect(net.host, At(a, fip), yes=["icmp", "tcp 80"])
+    for old, new in ((a, b), (b, a)):
+        with contextlib.closing(Flow(net.host, At(old, fip), 80)) as flow:
+            old.netns.ip("addr", "del", f"{ip}/24", "dev", "eth0")
+            claims(new, ip)
+            lab.wait(lambda: net.host.ping(fip, 56, False), what="the floating IP at its new place")
+            flows(dead=[flow])
+        expect(net.host, At(new, fip), yes=["icmp", "tcp 80"])
 
 
 # ---- Networks --------------------------------------------------------------------------------------

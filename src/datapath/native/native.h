@@ -249,6 +249,7 @@ struct drop_sample {
 struct learned { // a port was seen to use a MAC that is not planned, or that it shares
 	uint16_t port;
 	struct mac_addr mac;
+	struct ip_addr ip; // no family: a MAC; else it said that it has this address, which it shares
 };
 
 struct worker_stats {
@@ -400,6 +401,15 @@ static inline struct port *native_port(const struct native *dp, uint16_t index)
 static inline bool native_is_uplink(const struct port_policy *p)
 {
 	return p->role == PORT_UPLINK;
+}
+
+// Is it this port? The uplink is all those who are on other nodes, by their MACs.
+static inline bool native_is_neighbour(const struct neighbour *n, const struct port_policy *p,
+				       const struct mac_addr *mac)
+{
+	if (native_is_uplink(p))
+		return n->port == NATIVE_NO_PORT && weft_mac_equal(&n->mac, mac);
+	return n->port == p->index;
 }
 
 static inline const struct port_policy *native_policy(const struct native *dp, uint16_t index,

@@ -85,6 +85,50 @@ static void shared_address_moves_between_ports_with_macs_of_their_own(void **sta
 	testbed_free(tb);
 }
 
+static bool routed(struct testbed *tb, const char *to, struct l4 l4)
+{
+	struct frame f = testbed_frame("far", "r2", "10.0.9.1", "10.0.0.100", l4), got;
+
+	testbed_send(tb, "far", &f);
+	return testbed_receive(tb, to, &got) && got.b[23] == 6;
+}
+
+static void router_sends_to_the_owner_that_last_announced_a_shared_address(void **state)
+{
+	struct testbed *tb = two_ports("");
+	const char *ports[] = {"m2", "m1", "m2"};
+	struct frame got;
+
+	(void)state;
+	testbed_network(tb, "n2", 1500);
+	testbed_rule_set(tb, "web", true, "ingress 4 tcp 80-80\n");
+	testbed_port(tb, "far", "n2", "10.0.9.1", "out");
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "web", "-|10.0.0.100", true);
+	testbed_port_with(tb, "m2", "n1", "10.0.0.12", "web", "-|10.0.0.100", true);
+	testbed_router(tb, "r", true, "n1|r1|10.0.0.254/24 n2|r2|10.0.9.254/24", "");
+	testbed_commit(tb);
+	assert_true(routed(tb, "m1", TCP(9, 80, SYN)));
+	for (size_t i = 0; i < 3; i++) {
+		struct frame announce = testbed_arp(ports[i], "10.0.0.100", "10.0.0.100");
+		const char *other = i % 2 == 0 ? "m1" : "m2";
+
+		testbed_send(tb, ports[i], &announce);
+		weft_tables_learn(tb->dp.tables);
+		while (testbed_receive(tb, other, &got))
+			;
+		// What was the other's is his now, who will refuse it.
+		assert_true(routed(tb, ports[i], TCP(9, 80, ACK)));
+		assert_true(routed(tb, ports[i], TCP((uint16_t)(10 + i), 80, SYN)));
+		assert_false(testbed_receive(tb, other, &got));
+	}
+	// A client may not say that it is his.
+	got = testbed_arp("client", "10.0.0.100", "10.0.0.100");
+	testbed_send(tb, "client", &got);
+	weft_tables_learn(tb->dp.tables);
+	assert_true(routed(tb, "m2", TCP(99, 80, SYN)));
+	testbed_free(tb);
+}
+
 static struct frame solicit(const char *from, const char *src, const char *target)
 {
 	struct frame f = testbed_frame(from, "broadcast", src, "ff02::1:ff00:70",
@@ -159,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shared_mac_leads_to_the_owner_that_last_spoke_from_it),
+		cmocka_unit_test(router_sends_to_the_owner_that_last_announced_a_shared_address),
 		cmocka_unit_test(shared_address_moves_between_ports_with_macs_of_their_own),
 		cmocka_unit_test(port_with_a_pair_for_a_prefix_is_asked_for_its_addresses),
 		cmocka_unit_test(gateway_that_no_port_has_may_be_behind_an_unfiltered_port),

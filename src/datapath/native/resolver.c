@@ -6,6 +6,7 @@
 
 #include "datapath/native/resolver_priv.h"
 #include "datapath/native/tables.h"
+#include "datapath/native/worker.h"
 
 struct resolver *weft_resolver_new(struct native *dp)
 {
@@ -199,6 +200,20 @@ static bool may_say(const struct port_policy *in, const uint8_t *eth, const stru
 	       (!t->has_mac || memcmp(t->mac.b, eth + 6, 6) == 0);
 }
 
+// Of those who share an address by allowed pairs, routers send to the one that said last that he has it (tables_learn.c).
+static void hear_holder(struct worker *w, const struct port_policy *in, const struct neighbours *n,
+			const struct told *t)
+{
+	for (size_t i = 1; n != NULL && i < n->n; i++)
+		if (native_is_neighbour(&n->at[i], in, &t->mac) && n->at[i].from_pair &&
+		    !native_is_neighbour(&n->at[0], in, &t->mac)) {
+			weft_worker_learned(w, &(struct learned) {.port = in->index,
+								  .mac = t->mac,
+								  .ip = t->ip});
+			return;
+		}
+}
+
 bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struct packet *p)
 {
 	struct native *dp = w->dp;
@@ -219,6 +234,8 @@ bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struc
 	    !may_say(in, frame, &t))
 		return false;
 	if (is_planned(dp, epoch, in->network_index, &t, &rightful)) {
+		key = hop_key(in->network_index, &t.ip);
+		hear_holder(w, in, weft_vmap_get(dp->neighbours, &key, epoch), &t);
 		if (!rightful && native_is_uplink(in))
 			report_conflict(w, in->network_index, &t);
 	} else {

@@ -11,6 +11,7 @@
 #include "datapath/native/resolver.h"
 #include "datapath/native/route.h"
 #include "datapath/native/slow_session.h"
+#include "datapath/native/worker.h"
 
 #define JUDGE_TRIES 4 // of a packet that the policy changes under again and again
 
@@ -119,8 +120,6 @@ void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
 static void learn(struct worker *w, const struct judge *j)
 {
 	struct mac_key key = {.network = j->in->network_index};
-	uint32_t tail = atomic_load_explicit(&w->learn_tail, memory_order_relaxed);
-	struct learned *l = &w->learn[tail & (LEARN_RING - 1)];
 	const struct mac_owners *owners;
 	bool outside = native_is_uplink(j->in);
 
@@ -132,11 +131,7 @@ static void learn(struct worker *w, const struct judge *j)
 			   : !native_shares_mac(owners, outside ? NATIVE_NO_PORT : j->in->index) ||
 				     owners->speaker == j->in->index)
 		return;
-	if (tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
-		return;
-	l->port = j->in->index;
-	l->mac = key.mac;
-	atomic_store_explicit(&w->learn_tail, tail + 1, memory_order_release);
+	weft_worker_learned(w, &(struct learned) {.port = j->in->index, .mac = key.mac});
 }
 
 // permit: the flow that permits this packet, and translates it; NULL = none.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Learned MACs: what workers see as sources and the plan does not say.
+// Learned: what workers see or hear and the plan does not say.
 //
 // A port without port security may be a bridge or a router of its own, with MACs that no plan knows; new flows then
 // reach them without any flooding. A MAC that an allowed pair gives to several ports (a virtual router's) is in use at one of them:
-// flows to it lead to the port that last sent from it, so they have a session, and those of its predecessor are judged again.
+// flows to it lead to the port that last sent from it, so they have a session, and those of its predecessor are judged again. An address that
+// allowed pairs give to several ports (of a virtual router without a MAC of its own) is at the one that last said so by ARP or ND:
+// routers send there.
 #include "datapath/native/tables_priv.h"
 
 #include <string.h>
@@ -68,6 +70,44 @@ static bool take_speaker(struct tables *t, const struct mac_key *key, const stru
 	return true;
 }
 
+static void mark_neighbour(struct tables *t, uint32_t network, const struct neighbour *n)
+{
+	const struct flood_list *list = weft_vmap_staged(t->dp->floods, &network);
+	uint16_t port = n->port == NATIVE_NO_PORT && list != NULL ? list->uplink : n->port;
+
+	if (port != NATIVE_NO_PORT)
+		weft_tables_mark(t, port);
+}
+
+// Routers send to the first of those who have an address by pairs: put the one there who said that he has it now.
+static bool take_holder(struct tables *t, uint32_t network, const struct port *p,
+			const struct learned *l)
+{
+	struct neighbour_key key = {.network = network, .family = l->ip.family};
+	uint16_t port = p->role == PORT_UPLINK ? NATIVE_NO_PORT : p->index;
+	const struct neighbours *old;
+	struct neighbours *list;
+	size_t at = 0;
+
+	memcpy(key.ip, l->ip.b, sizeof(key.ip));
+	old = weft_vmap_staged(t->dp->neighbours, &key);
+	while (old != NULL && at < old->n &&
+	       (old->at[at].port != port || !old->at[at].from_pair ||
+		(port == NATIVE_NO_PORT && !weft_mac_equal(&old->at[at].mac, &l->mac))))
+		at++;
+	if (old == NULL || at == 0 || at == old->n)
+		return false;
+	list = weft_tables_alloc(sizeof(*list) + old->n * sizeof(list->at[0]));
+	list->n = old->n;
+	list->at[0] = old->at[at];
+	memcpy(&list->at[1], old->at, at * sizeof(list->at[0]));
+	memcpy(&list->at[at + 1], &old->at[at + 1], (old->n - at - 1) * sizeof(list->at[0]));
+	mark_neighbour(t, network, &old->at[0]);
+	mark_neighbour(t, network, &list->at[0]);
+	weft_vmap_put(t->dp->neighbours, &key, list);
+	return true;
+}
+
 static bool take(struct tables *t, const struct learned *l)
 {
 	const struct port *p = native_port(t->dp, l->port);
@@ -78,6 +118,8 @@ static bool take(struct tables *t, const struct learned *l)
 	if (c == NULL)
 		return false;
 	key.network = c->network_index;
+	if (l->ip.family != 0)
+		return take_holder(t, key.network, p, l);
 	owners = weft_vmap_staged(t->dp->macs, &key);
 	if (owners != NULL) // the plan's, or learned before
 		return take_speaker(t, &key, owners, p);

@@ -17,5 +17,8 @@ int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **ou
 int weft_worker_start(struct worker *w, struct err *err); // its thread, on its core
 void weft_worker_stop(struct worker *w); // dp->stop must be set if it was started; joins and frees
 
+// What a worker has seen, for control (weft_tables_learn); lost when there is too much of it. The worker.
+void weft_worker_learned(struct worker *w, const struct learned *l);
+
 // The ports that a worker polls changed: build its list anew from dp->port (control thread).
 void weft_worker_set_ports(struct native *dp, struct worker *w);
