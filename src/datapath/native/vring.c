@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/vring_priv.h"
+#include "datapath/native/vring.h"
 
 #include <errno.h>
 #include <linux/vhost_types.h>
@@ -11,6 +11,8 @@
 #include <rte_atomic.h>
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
+
+#include "datapath/native/vring_priv.h"
 
 #define READ(field)	   __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define HAS(features, bit) (((features) >> (bit)&1) != 0)
