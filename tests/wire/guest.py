@@ -206,14 +206,21 @@ class Guest:
                 "-device", "virtserialport,chardev=line,name=line",
                 "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 tsc=reliable",
                 stdout=log, stderr=log)
-        self.lab.wait(lambda: os.path.exists(line) or self.qemu.poll() is not None, 10, "QEMU's serial port")
+        self.lab.wait(lambda: self._connect(line) or self.qemu.poll() is not None, 10, "QEMU's serial port")
         if self.qemu.poll() is not None:
             raise RuntimeError("QEMU ended: " + self.log())
-        self.line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.line.connect(line)
         self.received = b""
         if wait:
             self.wait_booted()
+
+    def _connect(self, line):
+        """QEMU binds the socket a moment before it listens."""
+        self.line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if self.line.connect_ex(line) == 0:
+            return True
+        self.line.close()
+        self.line = None
+        return False
 
     def log(self):
         return "".join(_read(f"{self.dir}/{n}.log").decode(errors="replace")
