@@ -268,4 +268,5 @@ def test_a_change_is_in_force_when_its_request_is_answered(lab):
             assert got(lambda p: b"open%02d" % i in bytes(p))
             lab.api.delete("security_group_rule", rule["id"])
             a.send(frames.udp(a, b, 9, 7, b"shut%02d" % i))
+            lab.wait(lambda: a.drops("ingress-rules") == i + 1)  # it was judged before the next rule comes
         assert got(lambda p: b"shut" in bytes(p), NO) is None
