@@ -87,11 +87,12 @@ static bool was_sent(const struct run *r, uint16_t vlan, bool by_wire, const str
 
 // ---- The device ------------------------------------------------------------------------------------
 
-static uint16_t wire_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t wire_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t got = RTE_MIN(n, wire.n);
 
 	(void)io;
+	(void)share;
 	memcpy(pkts, wire.in, got * sizeof(pkts[0]));
 	wire.n -= got;
 	memmove(wire.in, wire.in + got, wire.n * sizeof(pkts[0]));

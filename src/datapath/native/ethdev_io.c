@@ -11,17 +11,20 @@
 #include "base/auto.h"
 #include "datapath/native/eal.h"
 #include "datapath/native/ethdev_priv.h"
-#include "datapath/native/worker.h"
 
 #define DESCRIPTORS 1024
 
-static uint16_t ethdev_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+// A share is a queue.
+static uint16_t ethdev_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct ethdev_io *e = (struct ethdev_io *)io;
-	uint16_t queue = weft_thread_number == 0 ? 0 : weft_thread_number - 1;
 
-	// Workers beyond the device's queues have none.
-	return queue < e->n_rx ? rte_eth_rx_burst(e->port, queue, pkts, n) : 0;
+	return share < e->n_rx ? rte_eth_rx_burst(e->port, share, pkts, n) : 0;
+}
+
+static uint16_t ethdev_shares(const struct port_io *io)
+{
+	return ((const struct ethdev_io *)io)->n_rx;
 }
 
 static void ethdev_stats(const struct port_io *io, struct port_io_stats *out)
@@ -66,6 +69,7 @@ static void ethdev_close(struct port_io *io)
 static const struct port_io_ops ethdev_ops = {
 	.name = "ethdev",
 	.rx = ethdev_rx,
+	.shares = ethdev_shares,
 	.tx = weft_ethdev_tx,
 	.stats = ethdev_stats,
 	.close = ethdev_close,

@@ -5,7 +5,8 @@
 // queue of its own, too, if the device has that many; else they share some under a lock. What the device cannot do
 // (checksums, segmentation, tags, packets of several buffers) is done in software before.
 //
-// Threads    open, close, and what else is here: control; rx and tx as port_io.h, the queue following weft_thread_number
+// Threads    open, close, and what else is here: control; rx and tx as port_io.h: a share is a receiving queue, the sending one
+//            follows weft_thread_number
 #pragma once
 
 #include "datapath/native/port_io.h"

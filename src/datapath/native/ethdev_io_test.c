@@ -115,7 +115,7 @@ static uint16_t receive(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t got = 0, more;
 
-	while (got < n && (more = io->ops->rx(io, pkts + got, (uint16_t)(n - got))) > 0)
+	while (got < n && (more = io->ops->rx(io, 0, pkts + got, (uint16_t)(n - got))) > 0)
 		got += more;
 	return got;
 }
@@ -241,7 +241,7 @@ static void full_device_takes_the_first_ones(void **state)
 	}
 	assert_in_range(sum, 512, 4095);
 	rte_pktmbuf_free_bulk(m + taken, 32u - taken);
-	while ((taken = io->ops->rx(io, m, 32)) > 0) {
+	while ((taken = io->ops->rx(io, 0, m, 32)) > 0) {
 		got += taken;
 		rte_pktmbuf_free_bulk(m, taken);
 	}

@@ -90,7 +90,7 @@ void weft_metadata_put(struct native *dp, struct port_io *io, const struct mac_a
 	atomic_store_explicit(&p->io, io, memory_order_release);
 	memcpy(dp->metadata_eth, there->b, 6);
 	memcpy(dp->metadata_eth + 6, here->b, 6);
-	weft_worker_set_ports(dp, dp->workers[p->worker]);
+	weft_workers_set_ports(dp);
 	atomic_store_explicit(&dp->metadata_port, p->index, memory_order_release);
 }
 

@@ -51,7 +51,7 @@ static void take_off(struct native *dp, struct port *p, const char *reason)
 	if (io->ops->leave != NULL)
 		io->ops->leave(io);
 	p->told_up = false;
-	weft_worker_set_ports(dp, dp->workers[p->worker]);
+	weft_workers_set_ports(dp);
 	weft_tables_bump(dp, p->index);
 	weft_vstore_retire(dp->vs, io, io_close);
 }
@@ -254,7 +254,8 @@ static int open_io(struct native *dp, const struct port_policy *policy, const ch
 	if (policy->plan->vif == PLAN_VIF_TAP)
 		return weft_tap_open(ifname, mtu, dp->pool, io, err);
 	snprintf(path, sizeof(path), "%s/%s", c->run_dir, ifname);
-	return weft_vhost_open(path, !c->vhostuser_connect, c->vhostuser_group, dp->pool, io, err);
+	return weft_vhost_open(path, !c->vhostuser_connect, c->vhostuser_group, dp->n_workers,
+			       dp->pool, io, err);
 }
 
 static int attach(struct datapath *datapath, const char *port_id, const char *ifname,
@@ -285,7 +286,7 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 	snprintf(p->ifname, sizeof(p->ifname), "%s", ifname);
 	p->reason[0] = '\0';
 	atomic_store_explicit(&p->io, io, memory_order_release);
-	weft_worker_set_ports(dp, dp->workers[p->worker]);
+	weft_workers_set_ports(dp);
 	weft_advertise_port(weft_tables_advertiser(dp->tables), p->index);
 	weft_vstore_reclaim(dp->vs);
 	return 0;
@@ -317,6 +318,7 @@ static void tick(struct datapath *datapath)
 
 	if (changes != dp->vhost_seen) {
 		dp->vhost_seen = changes;
+		weft_workers_set_ports(dp);
 		weft_tables_each_port(dp->tables, tell_up, dp);
 	}
 	weft_tables_learn(dp->tables);

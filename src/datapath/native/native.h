@@ -199,7 +199,8 @@ struct port { // one per index in use
 	_Atomic(struct port_io *) io; // NULL: not attached
 	rte_be32_t metadata_source;   // towards the metadata proxy (metadata_port.h); never changes
 	// Control thread only:
-	uint16_t worker;
+	uint16_t worker; // that receives its share 0; share s is worker (worker + s) modulo their number
+	uint16_t shares;  // that workers receive now (port_io.h)
 	bool told_up;	  // what on_port was told last; vhost-user ports only
 	char ifname[64];  // or the name of its socket
 	char reason[256]; // why it is not attached; "" when it is
@@ -217,10 +218,15 @@ struct tx_queue { // packets of the present burst for one port
 	struct rte_mbuf *pkts[NATIVE_BURST];
 };
 
+struct poll { // a worker's share of what a port receives
+	struct port *port;
+	uint16_t share;
+};
+
 struct poll_list {
 	uint16_t n, n_trunks;
 	struct trunk *trunks[NATIVE_MAX_TRUNKS];
-	struct port *ports[];
+	struct poll polls[];
 };
 
 #define DROP_SAMPLES	256 // power of two

@@ -15,7 +15,10 @@
 // vlan_tci, sent with RTE_MBUF_F_TX_VLAN and vlan_tci. The lengths and offsets of the other flags are without the tag. A
 // VM's port has tags in the frame and never sees these flags.
 //
-// Threads    rx: one worker at a time; tx: any worker, and the control thread; close: control thread, after a grace period
+// Shares     What a port with several queues receives is in shares, 0, 1, ..., each of some of the queues; together they have all of them.
+//            Different workers may receive different shares at the same time. A port with one queue has share 0 alone.
+//
+// Threads    rx: of one share, one worker at a time; tx: any worker, and the control thread; close: control thread, after a grace period
 //            lend and done: as rx, the same thread
 // Ownership  rx: the caller owns the mbufs; tx: takes those it accepts (returns how many, always the first ones)
 #pragma once
@@ -49,12 +52,14 @@ struct port_io_guest {	   // the VM's driver
 
 struct port_io_ops {
 	const char *name;
-	// Returns how many came; 0 also when nobody is at the other end.
-	uint16_t (*rx)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
+	// Returns how many came; 0 also when nobody is at the other end, or there is no such share.
+	uint16_t (*rx)(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n);
 	// NULL: there is none. As rx, but the packets may be lent (lent.h), until done: which follows if it returned any, before the
 	// thread does anything else than dealing with them.
-	uint16_t (*lend)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
-	void (*done)(struct port_io *io);
+	uint16_t (*lend)(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n);
+	void (*done)(struct port_io *io, uint16_t share);
+	// NULL: one, always. So many shares, the first ones, may have something now; at least one. Any thread.
+	uint16_t (*shares)(const struct port_io *io);
 	bool takes_lent; // tx may be given lent packets
 	// May reorder pkts so that those it does not accept are the last.
 	uint16_t (*tx)(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
@@ -70,6 +75,11 @@ struct port_io { // embedded first in each kind's own struct
 	const struct port_io_ops *ops;
 	_Atomic bool up; // somebody is at the other end: a driver, or the kernel
 };
+
+static inline uint16_t port_io_shares(const struct port_io *io)
+{
+	return io->ops->shares == NULL ? 1 : io->ops->shares(io);
+}
 
 // Attach to a kernel interface of this network namespace. Takes it out of the host's own stack first (frames from the VM are
 // dropped at the interface's ingress after our tap on them, IPv6 is off), then sets it up with at least `mtu`. close leaves it
@@ -92,11 +102,11 @@ int weft_tap_open_apart(const char *ifname, uint32_t mtu, struct rte_mempool *po
 // What close left to be done in the background is done: before the process ends.
 void weft_tap_finish(void);
 
-// Make the socket `path` for a VM, or, server false, connect to it whenever QEMU has it. The port is up while the VM's driver is ready. A socket
+// Make the socket `path` for a VM whose queues are received in so many shares (pair p in share p modulo shares), or, server false, connect to it whenever QEMU has it. The port is up while the VM's driver is ready. A socket
 // that a dead process left there is replaced; group (-1: ours) may use it besides our user. Errors name the socket: -EADDRINUSE another
 // process listens there, -ENAMETOOLONG, -ENOSPC no more sockets (librte_vhost watches 1,024 descriptors).
-int weft_vhost_open(const char *path, bool server, gid_t group, struct rte_mempool *pool,
-		    struct port_io **out, struct err *err);
+int weft_vhost_open(const char *path, bool server, gid_t group, uint16_t shares,
+		    struct rte_mempool *pool, struct port_io **out, struct err *err);
 
-// Grows whenever a vhost-user port goes up or down: look at `up` then. Any thread.
+// Grows whenever a vhost-user port goes up or down, or its driver uses more or fewer queues: look at `up` and the shares then. Any thread.
 uint32_t weft_vhost_changes(void);

@@ -41,5 +41,5 @@ struct tap_io {
 	uint64_t kernel_lost; // for want of a free slot, as far as the kernel was asked
 } __rte_cache_aligned;
 
-uint16_t weft_tap_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
+uint16_t weft_tap_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n);
 uint16_t weft_tap_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);

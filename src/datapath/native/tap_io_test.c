@@ -286,7 +286,7 @@ static void an_interface_that_goes_away_is_silent(void **state)
 	run("ip link del %s", vm1.tap);
 	assert_int_equal(take(vm1.io, LAB_ETHERTYPE, &m, 1, 20), 0); // and what came before
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(vm1.io->ops->rx(vm1.io, pkts, 3), 0);
+		assert_int_equal(vm1.io->ops->rx(vm1.io, 0, pkts, 3), 0);
 	for (uint32_t i = 0; i < 3; i++)
 		pkts[i] = frame_new(f, lab_frame(f, i, 100));
 	assert_int_equal(vm1.io->ops->tx(vm1.io, pkts, 3), 3);
@@ -407,7 +407,7 @@ static void hundreds_of_interfaces_are_attached_at_once(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	for (int round = 0; round < 1000; round++)
 		for (int i = 0; i < MANY; i++)
-			rte_pktmbuf_free_bulk(pkts, io[i]->ops->rx(io[i], pkts, 32));
+			rte_pktmbuf_free_bulk(pkts, io[i]->ops->rx(io[i], 0, pkts, 32));
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	print_message("an idle port costs %.1f ns\n",
 		      ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /

@@ -232,7 +232,7 @@ static inline uint16_t take(struct port_io *io, uint16_t type, struct rte_mbuf *
 	while (got < n && weft_now_ms() < end) {
 		struct rte_mbuf *m;
 
-		if (io->ops->rx(io, &m, 1) == 0)
+		if (io->ops->rx(io, 0, &m, 1) == 0)
 			usleep(100);
 		else if (frame_type(m) == type)
 			out[got++] = m;

@@ -195,12 +195,13 @@ static void count(uint64_t *counter)
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED); // only this worker writes
 }
 
-uint16_t weft_tap_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+uint16_t weft_tap_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct tap_io *t = (struct tap_io *)io;
 	struct batch b;
 	uint16_t out = 0, copy = 0;
 
+	(void)share; // the one and only
 	if (likely(!is_ready(t->next.slot)))
 		return 0;
 	collect(t, &b, RTE_MIN(n, BURST_MAX));

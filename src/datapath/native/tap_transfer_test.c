@@ -26,7 +26,7 @@ static struct {
 static uint32_t forward(struct port_io *from, struct port_io *to)
 {
 	struct rte_mbuf *pkts[32];
-	uint16_t n = from->ops->rx(from, pkts, 32);
+	uint16_t n = from->ops->rx(from, 0, pkts, 32);
 
 	for (uint16_t i = 0; i < n; i++) {
 		forwarder.largest = RTE_MAX(forwarder.largest, pkts[i]->pkt_len);
@@ -389,7 +389,7 @@ static void large_packets_that_nobody_fetches_are_counted_and_never_cut(void **s
 				 sizeof(in.vnet) + 60);
 	}
 	for (int idle = 0; idle < 100;) {
-		if (vm1.io->ops->rx(vm1.io, &m, 1) == 0) {
+		if (vm1.io->ops->rx(vm1.io, 0, &m, 1) == 0) {
 			idle++;
 			continue;
 		}

@@ -26,9 +26,10 @@ struct memory_io { // a port whose VM is the test
 	struct frame frames[QUEUE];
 };
 
-static uint16_t memory_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t memory_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
 	(void)io;
+	(void)share;
 	(void)pkts;
 	(void)n;
 	return 0;

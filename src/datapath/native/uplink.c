@@ -88,7 +88,8 @@ uint32_t weft_trunk_poll(struct worker *w, struct trunk *t)
 {
 	struct port_io *io = atomic_load_explicit(&t->io, memory_order_acquire);
 	struct rte_mbuf *pkts[NATIVE_BURST];
-	uint16_t n = io == NULL ? 0 : io->ops->rx(io, pkts, NATIVE_BURST);
+	uint16_t n = io == NULL ? 0
+				: io->ops->rx(io, t->every_worker ? w->id : 0, pkts, NATIVE_BURST);
 	uint16_t vlans[NATIVE_BURST], differ = 0;
 
 	if (n == 0)
@@ -114,9 +115,10 @@ struct uplink_io {
 	uint16_t vlan;
 };
 
-static uint16_t uplink_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t uplink_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
 	(void)io;
+	(void)share;
 	(void)pkts;
 	(void)n;
 	return 0;

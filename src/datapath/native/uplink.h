@@ -11,7 +11,7 @@
 // exactly while its trunk's device is there. What is missing is tried again every few seconds, and at once when an
 // interface of its name appears.
 //
-// Threads    poll: workers, each its own trunks (or, of a device with several queues, its own queue); the rest: control
+// Threads    poll: workers, each its own trunks (or, of a device with several queues, its own share); the rest: control
 // Ownership  a trunk lives until weft_trunks_free; its device is closed after a grace period
 #pragma once
 
@@ -33,7 +33,7 @@ struct trunk {
 
 	// Control thread.
 	bool is_interface; // else a DPDK device
-	uint16_t worker;   // that polls it; every_worker: all do, each its own queue
+	uint16_t worker; // that polls it; every_worker: each its own share, as long as there are some
 	bool every_worker;
 	int ifindex;	   // of the kernel interface, if there is one, while attached
 	uint32_t mtu;	   // that it was last asked to have
@@ -69,7 +69,9 @@ struct port_io *weft_uplink_io_new(struct port_io *trunk, uint16_t vlan);
 
 static inline bool weft_trunk_is_polled_by(const struct trunk *t, uint16_t worker)
 {
-	return atomic_load(&t->io) != NULL && (t->every_worker || t->worker == worker);
+	const struct port_io *io = atomic_load(&t->io);
+
+	return io != NULL && (t->every_worker ? worker < port_io_shares(io) : t->worker == worker);
 }
 
 // One burst of the trunk through the fast path; how many packets it was.

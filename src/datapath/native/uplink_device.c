@@ -191,13 +191,6 @@ static void device_closed(void *object)
 	free(c);
 }
 
-// Sets what is polled anew, whoever polls it.
-static void workers_changed(struct native *dp)
-{
-	for (uint16_t i = 0; i < dp->n_workers; i++)
-		weft_worker_set_ports(dp, dp->workers[i]);
-}
-
 static void close_device(struct native *dp, struct trunk *t, const char *why)
 {
 	struct visit v = {.dp = dp, .trunk = t};
@@ -210,7 +203,7 @@ static void close_device(struct native *dp, struct trunk *t, const char *why)
 	if (io == NULL)
 		return;
 	weft_log_warning("physical network %s: %s", t->name, why);
-	workers_changed(dp);
+	weft_workers_set_ports(dp);
 	weft_tables_each_uplink(dp->tables, visit_detach, &v);
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
@@ -319,7 +312,7 @@ static void open_device(struct native *dp, struct trunk *t)
 	t->reason[0] = '\0';
 	t->ifindex = ifindex;
 	atomic_store_explicit(&t->io, io, memory_order_release);
-	workers_changed(dp);
+	weft_workers_set_ports(dp);
 	weft_tables_each_uplink(dp->tables, visit_attach, &v);
 	weft_log_info("physical network %s: device %s is attached", t->name, t->device);
 }

@@ -303,11 +303,12 @@ static struct wire { // a trunk's device that is memory
 	struct rte_mbuf *in[NATIVE_BURST], *out[NATIVE_BURST];
 } wire;
 
-static uint16_t wire_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t wire_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t got = RTE_MIN(n, wire.n_in);
 
 	(void)io;
+	(void)share;
 	memcpy(pkts, wire.in, got * sizeof(pkts[0]));
 	wire.n_in = 0;
 	return got;

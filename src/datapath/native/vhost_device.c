@@ -123,6 +123,18 @@ static void resume_all(struct vhost_io *v, struct vhost_device *d)
 			turn_on(v, d, i);
 }
 
+// By how many queues the VM sends decides which workers look for its packets.
+static void note_sending(struct vhost_device *d, uint16_t pair, bool sends)
+{
+	uint16_t n = VHOST_PAIRS_MAX;
+
+	d->sends[pair] = sends;
+	while (n > 0 && !d->sends[n - 1])
+		n--;
+	if (atomic_exchange(&d->n_sending, n) != n)
+		atomic_fetch_add_explicit(&changes, 1, memory_order_release);
+}
+
 // Called with librte_vhost's locks on the rings held.
 static int vring_state_changed(int vid, uint16_t ring, int enable)
 {
@@ -138,6 +150,8 @@ static int vring_state_changed(int vid, uint16_t ring, int enable)
 		turn_off(v, d, ring, false);
 	if (pairs > atomic_load(&d->n_pairs))
 		atomic_store(&d->n_pairs, pairs);
+	if (ring % 2 == 1)
+		note_sending(d, ring / 2, enable != 0);
 	return 0;
 }
 

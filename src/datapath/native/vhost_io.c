@@ -60,9 +60,10 @@ static void vhost_stats(const struct port_io *io, struct port_io_stats *out)
 {
 	const struct vhost_io *v = (const struct vhost_io *)io;
 
-	*out = (struct port_io_stats) {
-		.rx_malformed = __atomic_load_n(&v->rx_counters.malformed, __ATOMIC_RELAXED),
-	};
+	*out = (struct port_io_stats) {0};
+	for (uint16_t i = 0; i < v->n_shares; i++)
+		out->rx_malformed +=
+			__atomic_load_n(&v->shares[i].counters.malformed, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < VHOST_LANES; i++) {
 		const struct vhost_lane *l = &v->lanes[i];
 
@@ -81,8 +82,10 @@ static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 	*out = (struct port_io_guest) {
 		.server = v->server,
 		.devices = v->devices,
-		.interrupts = __atomic_load_n(&v->rx_counters.interrupts, __ATOMIC_RELAXED),
 	};
+	for (uint16_t i = 0; i < v->n_shares; i++)
+		out->interrupts +=
+			__atomic_load_n(&v->shares[i].counters.interrupts, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < VHOST_LANES; i++)
 		out->interrupts +=
 			__atomic_load_n(&v->lanes[i].counters.interrupts, __ATOMIC_RELAXED);
@@ -100,6 +103,7 @@ static const struct port_io_ops vhost_ops = {
 	.rx = weft_vhost_rx,
 	.lend = weft_vhost_lend,
 	.done = weft_vhost_done,
+	.shares = weft_vhost_shares,
 	.takes_lent = true,
 	.tx = weft_vhost_tx,
 	.stats = vhost_stats,
@@ -173,19 +177,22 @@ static int open_socket(struct vhost_io *v, gid_t group, struct err *err)
 	return ret;
 }
 
-int weft_vhost_open(const char *path, bool server, gid_t group, struct rte_mempool *pool,
-		    struct port_io **out, struct err *err)
+int weft_vhost_open(const char *path, bool server, gid_t group, uint16_t shares,
+		    struct rte_mempool *pool, struct port_io **out, struct err *err)
 {
-	weft_auto(vhost_io) v = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*v));
+	size_t size = sizeof(struct vhost_io) + shares * sizeof(struct vhost_share);
+	weft_auto(vhost_io) v = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
 	int ret;
 
 	if (v == NULL)
 		return weft_fail(err, -ENOMEM, "socket %s: no memory", path);
-	memset(v, 0, sizeof(*v));
+	memset(v, 0, size);
 	v->io.ops = &vhost_ops;
 	v->pool = pool;
 	v->server = server;
-	rte_spinlock_init(&v->rx_lock);
+	v->n_shares = shares;
+	for (uint16_t i = 0; i < shares; i++)
+		rte_spinlock_init(&v->shares[i].lock);
 	for (size_t i = 0; i < VHOST_LANES; i++)
 		rte_spinlock_init(&v->lanes[i].lock);
 	if (strlen(path) >= sizeof(v->path))

@@ -13,11 +13,12 @@
 // what it receives (0, 2, ...), which the driver turns on and off. The port uses the device that became ready last.
 //
 // Leaving    librte_vhost's thread takes rings, memory or the whole device away at any time (the VM reboots, memory is added, QEMU dies),
-//            and unmaps memory when its callback returns. So whoever touches a ring holds its lock: rx_lock for those that the VM sends by,
+//            and unmaps memory when its callback returns. So whoever touches a ring holds its lock: a share's for those that the VM sends by,
 //            a lane's for those that it receives by; and the callback turns the ring off under the same lock. The
-//            locks are held for one burst (rx_lock until what was lent of it is sent) and never while waiting for anybody: in particular not for librte_vhost's own locks, which its
+//            locks are held for one burst (a share's until what was lent of it is sent) and never while waiting for anybody: in particular not for librte_vhost's own locks, which its
 //            thread may hold during a callback.
 // Sending    any thread: by the lane of its queue (several queues may share one).
+// Receiving  pair p belongs to share p modulo their number (as many as workers); each share has a worker that takes it.
 //
 // QEMU itself is trusted as far as not to truncate the memory that it shares; memory-backend-memfd seals it.
 #pragma once
@@ -42,12 +43,14 @@ struct vhost_io;
 
 struct vhost_device { // by librte_vhost's number, in a table of its own
 	int vid;
-	_Atomic(struct vhost_io *) io;	 // whose socket; NULL: no such connection
-	uint64_t features;		 // negotiated; set before the device is the port's
-	uint16_t mtu;			 // that QEMU told the VM; 0: none
-	_Atomic uint16_t n_pairs;	 // one more than the highest that was ever on
-	struct vring_memory memory;	 // changes only while all rings are off
-	bool begun[2 * VHOST_PAIRS_MAX]; // it was on before, on this connection
+	_Atomic(struct vhost_io *) io; // whose socket; NULL: no such connection
+	uint64_t features;	       // negotiated; set before the device is the port's
+	uint16_t mtu;		       // that QEMU told the VM; 0: none
+	_Atomic uint16_t n_pairs;      // one more than the highest that was ever on
+	_Atomic uint16_t n_sending;    // the same, of those that the driver has on for sending now
+	bool sends[VHOST_PAIRS_MAX];   // which these are
+	struct vring_memory memory;    // changes only while all rings are off
+	bool begun[2 * VHOST_PAIRS_MAX];	       // it was on before, on this connection
 	struct vring_state rings[2 * VHOST_PAIRS_MAX]; // each under its lock
 };
 
@@ -58,16 +61,17 @@ struct vhost_lane {
 	uint64_t filled;    // checksums filled in in software
 } __rte_cache_aligned;
 
+struct vhost_share {
+	rte_spinlock_t lock;
+	uint16_t next;		     // of its pairs, the one to begin with
+	struct vhost_device *lender; // between lend and done, whose packets are out
+	struct vring_counters counters;
+} __rte_cache_aligned;
+
 struct vhost_io {
 	struct port_io io;
 	struct rte_mempool *pool;
 	_Atomic(struct vhost_device *) dev; // NULL: no driver
-
-	// Receiving.
-	rte_spinlock_t rx_lock;
-	uint16_t next;		     // pair to begin with
-	struct vhost_device *lender; // between lend and done, whose packets are out
-	struct vring_counters rx_counters;
 
 	// Sending.
 	struct vhost_lane lanes[VHOST_LANES];
@@ -79,21 +83,28 @@ struct vhost_io {
 
 	bool server; // in librte_vhost's words: QEMU connects
 	char path[108];
+
+	// Receiving.
+	uint16_t n_shares;
+	struct vhost_share shares[];
 } __rte_cache_aligned;
 
 static inline rte_spinlock_t *vhost_lock(struct vhost_io *v, uint16_t ring)
 {
-	return ring % 2 == 1 ? &v->rx_lock : &v->lanes[ring / 2 % VHOST_LANES].lock;
+	return ring % 2 == 1 ? &v->shares[ring / 2 % v->n_shares].lock
+			     : &v->lanes[ring / 2 % VHOST_LANES].lock;
 }
 
 static inline struct vring_counters *vhost_counters(struct vhost_io *v, uint16_t ring)
 {
-	return ring % 2 == 1 ? &v->rx_counters : &v->lanes[ring / 2 % VHOST_LANES].counters;
+	return ring % 2 == 1 ? &v->shares[ring / 2 % v->n_shares].counters
+			     : &v->lanes[ring / 2 % VHOST_LANES].counters;
 }
 
-uint16_t weft_vhost_rx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
-uint16_t weft_vhost_lend(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
-void weft_vhost_done(struct port_io *io);
+uint16_t weft_vhost_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n);
+uint16_t weft_vhost_lend(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n);
+void weft_vhost_done(struct port_io *io, uint16_t share);
+uint16_t weft_vhost_shares(const struct port_io *io);
 uint16_t weft_vhost_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n);
 
 extern const struct rte_vhost_device_ops weft_vhost_callbacks;

@@ -41,7 +41,7 @@ static struct port_io *open_port(const char *name, bool server)
 	struct port_io *io = NULL;
 	struct err err = {0};
 
-	if (weft_vhost_open(path_of(name), server, (gid_t)-1, pool, &io, &err) < 0)
+	if (weft_vhost_open(path_of(name), server, (gid_t)-1, 1, pool, &io, &err) < 0)
 		fail_msg("%s", err.msg);
 	return io;
 }
@@ -119,7 +119,7 @@ static void socket_that_somebody_listens_on_is_left_alone(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_int_equal(weft_vhost_open(path_of("a"), true, (gid_t)-1, pool, &io, &err),
+	assert_int_equal(weft_vhost_open(path_of("a"), true, (gid_t)-1, 1, pool, &io, &err),
 			 -EADDRINUSE);
 	assert_non_null(strstr(err.msg, path_of("a")));
 	assert_int_equal(stat(path_of("a"), &st), 0);
@@ -137,11 +137,13 @@ static void name_that_cannot_be_a_socket_is_refused(void **state)
 	memset(path, 'a', sizeof(path));
 	path[0] = '/';
 	path[200] = '\0';
-	assert_int_equal(weft_vhost_open(path, true, (gid_t)-1, pool, &io, &err), -ENAMETOOLONG);
+	assert_int_equal(weft_vhost_open(path, true, (gid_t)-1, 1, pool, &io, &err), -ENAMETOOLONG);
 	assert_int_equal(mkdir(path_of("d"), 0700), 0);
-	assert_int_equal(weft_vhost_open(path_of("d"), true, (gid_t)-1, pool, &io, &err), -EEXIST);
+	assert_int_equal(weft_vhost_open(path_of("d"), true, (gid_t)-1, 1, pool, &io, &err),
+			 -EEXIST);
 	rmdir(path_of("d"));
-	assert_int_not_equal(weft_vhost_open("/nowhere/vhu", true, (gid_t)-1, pool, &io, &err), 0);
+	assert_int_not_equal(weft_vhost_open("/nowhere/vhu", true, (gid_t)-1, 1, pool, &io, &err),
+			     0);
 }
 
 // ---- Drivers ----
@@ -194,7 +196,7 @@ static void newest_driver_has_the_port(void **state)
 	wait_up(io, true);
 	assert_true(lab_send(&vm[0], 0, &plain, frame, 60, 0));
 	assert_true(lab_send(&vm[3], 0, &plain, frame, 64, 0));
-	assert_int_equal(io->ops->rx(io, pkts, 32), 1);
+	assert_int_equal(io->ops->rx(io, 0, pkts, 32), 1);
 	assert_int_equal(pkts[0]->pkt_len, 64);
 	rte_pktmbuf_free(pkts[0]);
 
@@ -280,12 +282,12 @@ static void *carry(void *arg)
 	(void)arg;
 	rte_thread_register();
 	while (!traffic.stop) {
-		uint16_t n = traffic.io->ops->lend(traffic.io, pkts, 32);
+		uint16_t n = traffic.io->ops->lend(traffic.io, 0, pkts, 32);
 		uint16_t sent = n > 0 ? traffic.io->ops->tx(traffic.io, pkts, n) : 0;
 
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 		if (n > 0)
-			traffic.io->ops->done(traffic.io);
+			traffic.io->ops->done(traffic.io, 0);
 		traffic.received += n;
 		traffic.sent += sent;
 	}

@@ -99,7 +99,7 @@ static void shared_packet_is_not_written_to(void **state)
 	two_vms(SENDS, 0);
 	lab_give(&b.vm, 0, 1, LAB_BUFFER);
 	assert_true(lab_send(&a.vm, 0, &sent, in, len, 0));
-	assert_int_equal(a.io->ops->rx(a.io, &m, 1), 1);
+	assert_int_equal(a.io->ops->rx(a.io, 0, &m, 1), 1);
 	clone = rte_pktmbuf_clone(m, pool);
 	assert_non_null(clone);
 	assert_int_equal(b.io->ops->tx(b.io, &clone, 1), 1);
@@ -226,7 +226,7 @@ static void segment_as_long_as_its_packet_is_no_segment(void **state)
 	(void)state;
 	two_vms(OFFLOADS, OFFLOADS);
 	assert_true(lab_send(&a.vm, 0, &h, in, make(in, 4, TCP, 1448), 0));
-	assert_int_equal(a.io->ops->rx(a.io, &m, 1), 1);
+	assert_int_equal(a.io->ops->rx(a.io, 0, &m, 1), 1);
 	assert_int_equal(m->ol_flags, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM);
 	assert_int_equal(m->l2_len + m->l3_len + m->l4_len, 54);
 	rte_pktmbuf_free(m);

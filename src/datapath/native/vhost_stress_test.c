@@ -42,13 +42,13 @@ static void *worker(void *arg)
 
 	rte_thread_register();
 	for (unsigned int turn = 0; !stop_workers; turn++) {
-		uint16_t n = port[me]->ops->lend(port[me], pkts, 32);
+		uint16_t n = port[me]->ops->lend(port[me], 0, pkts, 32);
 		struct port_io *to = port[turn % 2];
 		uint16_t sent = n > 0 ? to->ops->tx(to, pkts, n) : 0;
 
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 		if (n > 0)
-			port[me]->ops->done(port[me]);
+			port[me]->ops->done(port[me], 0);
 		carried += sent;
 		if (n == 0)
 			sched_yield();
@@ -253,7 +253,7 @@ static void assert_works(void)
 		struct rte_mbuf *m;
 
 		assert_true(lab_send(&vm[i], 0, &plain, frame, sizeof(frame), 0));
-		assert_int_equal(port[i]->ops->rx(port[i], &m, 1), 1);
+		assert_int_equal(port[i]->ops->rx(port[i], 0, &m, 1), 1);
 		assert_int_equal(port[1 - i]->ops->tx(port[1 - i], &m, 1), 1);
 		assert_int_equal(lab_receive(&vm[1 - i], 0, &h, came, sizeof(came)), sizeof(frame));
 	}
@@ -308,7 +308,7 @@ static int start(void **state)
 	}
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(path[i], sizeof(path[i]), "%s/%zu", dir, i);
-		if (weft_vhost_open(path[i], true, (gid_t)-1, pool, &port[i], &err) < 0) {
+		if (weft_vhost_open(path[i], true, (gid_t)-1, 1, pool, &port[i], &err) < 0) {
 			print_error("%s\n", err.msg);
 			return -1;
 		}

@@ -54,7 +54,7 @@ static inline void make_socket(struct side *s, const char *name)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (weft_vhost_open(path, true, (gid_t)-1, pool, &s->io, &err) < 0)
+	if (weft_vhost_open(path, true, (gid_t)-1, 1, pool, &s->io, &err) < 0)
 		fail_msg("%s", err.msg);
 }
 
@@ -197,12 +197,12 @@ static inline void assert_checksums(const uint8_t *f, size_t len)
 static inline uint16_t carry(void)
 {
 	struct rte_mbuf *pkts[32];
-	uint16_t n = (lending ? a.io->ops->lend : a.io->ops->rx)(a.io, pkts, 32);
+	uint16_t n = (lending ? a.io->ops->lend : a.io->ops->rx)(a.io, 0, pkts, 32);
 	uint16_t sent = n > 0 ? b.io->ops->tx(b.io, pkts, n) : 0;
 
 	rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 	if (lending && n > 0)
-		a.io->ops->done(a.io);
+		a.io->ops->done(a.io, 0);
 	return sent;
 }
 

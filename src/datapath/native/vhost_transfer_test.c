@@ -62,7 +62,7 @@ static void full_ring_takes_what_it_can_and_leaves_the_rest(void **state)
 	lab_give(&b.vm, 0, 5, LAB_BUFFER);
 	for (int i = 0; i < 8; i++)
 		assert_true(lab_send(&a.vm, 0, &plain, in, len, 0));
-	assert_int_equal(a.io->ops->rx(a.io, pkts, 32), 8);
+	assert_int_equal(a.io->ops->rx(a.io, 0, pkts, 32), 8);
 	assert_int_equal(b.io->ops->tx(b.io, pkts, 8), 5);
 	assert_int_equal(b.io->ops->tx(b.io, pkts + 5, 3), 0);
 	lab_give(&b.vm, 0, 5, LAB_BUFFER);
@@ -80,7 +80,7 @@ static void packet_that_no_buffer_holds_does_not_keep_others_back(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_true(
 			lab_send(&a.vm, 0, &plain, in, make(in, 4, UDP, i == 1 ? 1000 : 100), 0));
-	assert_int_equal(a.io->ops->rx(a.io, pkts, 32), 3);
+	assert_int_equal(a.io->ops->rx(a.io, 0, pkts, 32), 3);
 	assert_int_equal(b.io->ops->tx(b.io, pkts, 3), 3);
 	assert_int_equal(stats_of(&b).tx_refused, 1);
 	assert_int_equal(lab_pending(&b.vm, 0), 3);
@@ -111,7 +111,7 @@ static void every_queue_is_read_and_each_flow_is_written_to_one(void **state)
 			in[14 + 20 + 8] = (uint8_t)round;
 			assert_true(lab_send(&a.vm, flow % 4, &plain, in, len, 0));
 			if (flow % 16 == 15) {
-				uint16_t n = a.io->ops->rx(a.io, pkts, 32);
+				uint16_t n = a.io->ops->rx(a.io, 0, pkts, 32);
 
 				assert_int_equal(n, 16);
 				assert_int_equal(b.io->ops->tx(b.io, pkts, n), n);
@@ -148,7 +148,7 @@ static void full_queue_does_not_keep_another_from_its_packets(void **state)
 		in[14 + 20 + 1] = (uint8_t)flow;
 		assert_true(lab_send(&a.vm, 0, &plain, in, len, 0));
 	}
-	assert_int_equal(a.io->ops->rx(a.io, pkts, 32), 30);
+	assert_int_equal(a.io->ops->rx(a.io, 0, pkts, 32), 30);
 	uint16_t sent = b.io->ops->tx(b.io, pkts, 30);
 	assert_in_range(sent, 1, 29);
 	assert_int_equal(200 - lab_pending(&b.vm, 2), sent);
@@ -193,12 +193,12 @@ static void broken_ring_hurts_only_its_own_port(void **state)
 			break;
 		}
 		for (int i = 0; i < 50; i++) {
-			uint16_t n = a.io->ops->rx(a.io, pkts, 32);
+			uint16_t n = a.io->ops->rx(a.io, 0, pkts, 32);
 
 			rte_pktmbuf_free_bulk(pkts, n);
 		}
 		assert_true(lab_send(&b.vm, 0, &plain, in, len, 0));
-		assert_int_equal(b.io->ops->rx(b.io, pkts, 32), 1);
+		assert_int_equal(b.io->ops->rx(b.io, 0, pkts, 32), 1);
 		rte_pktmbuf_free(pkts[0]);
 
 		// And after a driver's reset all is well again.
@@ -209,7 +209,7 @@ static void broken_ring_hurts_only_its_own_port(void **state)
 		assert_true(lab_send(bad, 0, &plain, in, len, 0));
 		uint16_t n = 0;
 		for (int i = 0; i < 2000 && n == 0; i++) {
-			n = a.io->ops->rx(a.io, pkts, 32);
+			n = a.io->ops->rx(a.io, 0, pkts, 32);
 			usleep(1000);
 		}
 		assert_int_equal(n, 1);
@@ -236,7 +236,7 @@ static void chain_that_is_no_packet_is_given_back_unread(void **state)
 	__atomic_store_n(&r->vring.avail->idx, 200, __ATOMIC_RELEASE);
 
 	for (int i = 0; i < 7; i++)
-		assert_int_equal(a.io->ops->rx(a.io, pkts, 32), 0);
+		assert_int_equal(a.io->ops->rx(a.io, 0, pkts, 32), 0);
 	assert_int_equal(lab_pending(&a.vm, 1), 0);
 	assert_int_equal(stats_of(&a).rx_malformed, 200);
 	end_vms();
@@ -278,7 +278,7 @@ static void nothing_is_written_beyond_a_buffer(void **state)
 	lab_put(&b.vm, 0, &bad[1], 1);
 	lab_give(&b.vm, 0, 1, LAB_BUFFER);
 	assert_true(lab_send(&a.vm, 0, &plain, in, len, 0));
-	assert_int_equal(a.io->ops->rx(a.io, pkts, 1), 1);
+	assert_int_equal(a.io->ops->rx(a.io, 0, pkts, 1), 1);
 	assert_int_equal(b.io->ops->tx(b.io, pkts, 1), 1);
 	assert_int_equal(lab_pending(&b.vm, 0), 0);
 	assert_int_equal(stats_of(&b).rx_malformed, 2);

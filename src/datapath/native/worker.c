@@ -142,20 +142,21 @@ void weft_worker_learned(struct worker *w, const struct learned *l)
 // ---- The turn --------------------------------------------------------------------------------------
 
 // What came from one port is carried, all the way.
-static uint16_t poll_port(struct worker *w, const struct port *p, struct port_io *io)
+static uint16_t poll_port(struct worker *w, const struct poll *p, struct port_io *io)
 {
 	struct rte_mbuf *pkts[NATIVE_BURST];
 	uint16_t n;
 
 	w->lent = io->ops->lend != NULL;
-	n = w->lent ? io->ops->lend(io, pkts, NATIVE_BURST) : io->ops->rx(io, pkts, NATIVE_BURST);
+	n = w->lent ? io->ops->lend(io, p->share, pkts, NATIVE_BURST)
+		    : io->ops->rx(io, p->share, pkts, NATIVE_BURST);
 	if (n == 0)
 		return 0;
 	w->epoch = weft_vstore_epoch(w->dp->vs);
-	weft_fast_burst(w, p->index, pkts, n);
+	weft_fast_burst(w, p->port->index, pkts, n);
 	weft_send_flush(w);
 	if (w->lent)
-		io->ops->done(io);
+		io->ops->done(io, p->share);
 	w->lent = false;
 	return n;
 }
@@ -174,8 +175,8 @@ static uint32_t poll_ports(struct worker *w)
 		}
 	}
 	for (uint16_t i = 0; i < list->n; i++) {
-		struct port *p = list->ports[i];
-		struct port_io *io = atomic_load_explicit(&p->io, memory_order_acquire);
+		const struct poll *p = &list->polls[i];
+		struct port_io *io = atomic_load_explicit(&p->port->io, memory_order_acquire);
 
 		if (io != NULL)
 			total += poll_port(w, p, io);
@@ -346,25 +347,82 @@ void weft_worker_stop(struct worker *w)
 	worker_free(w);
 }
 
-void weft_worker_set_ports(struct native *dp, struct worker *w)
+// ---- Who polls what --------------------------------------------------------------------------------
+
+static void count_shares(struct native *dp)
 {
-	struct poll_list *list =
-		calloc(1, sizeof(*list) + NATIVE_MAX_PORTS * sizeof(list->ports[0]));
-	struct poll_list *old;
+	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
+		struct port *p = native_port(dp, (uint16_t)i);
+		const struct port_io *io = p == NULL ? NULL : atomic_load(&p->io);
+
+		if (p == NULL)
+			continue;
+		// What comes from a provider network comes through its trunk.
+		if (io == NULL || p->role == PORT_UPLINK)
+			p->shares = 0;
+		else
+			p->shares = RTE_MIN(port_io_shares(io), dp->n_workers);
+	}
+}
+
+// list NULL: only count.
+static uint16_t list_ports(struct native *dp, uint16_t worker, struct poll_list *list)
+{
+	uint16_t n = 0;
+
+	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
+		struct port *p = native_port(dp, (uint16_t)i);
+		uint16_t share;
+
+		if (p == NULL)
+			continue;
+		share = (uint16_t)((worker + dp->n_workers - p->worker) % dp->n_workers);
+		if (share >= p->shares)
+			continue;
+		if (list != NULL)
+			list->polls[n] = (struct poll) {.port = p, .share = share};
+		n++;
+	}
+	return n;
+}
+
+static struct poll_list *make_list(struct native *dp, uint16_t worker)
+{
+	uint16_t n = list_ports(dp, worker, NULL);
+	struct poll_list *list = calloc(1, sizeof(*list) + n * sizeof(list->polls[0]));
 
 	if (list == NULL)
 		abort();
-	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
-		struct port *p = native_port(dp, (uint16_t)i);
-
-		// What comes from a provider network comes through its trunk.
-		if (p != NULL && p->worker == w->id && p->role != PORT_UPLINK &&
-		    atomic_load(&p->io) != NULL)
-			list->ports[list->n++] = p;
-	}
+	list->n = list_ports(dp, worker, list);
 	for (uint16_t i = 0; i < dp->n_trunks; i++)
-		if (weft_trunk_is_polled_by(dp->trunks[i], w->id))
+		if (weft_trunk_is_polled_by(dp->trunks[i], worker))
 			list->trunks[list->n_trunks++] = dp->trunks[i];
-	old = atomic_exchange_explicit(&w->polls, list, memory_order_acq_rel);
-	weft_vstore_retire(dp->vs, old, free);
+	return list;
+}
+
+static bool is_same_list(const struct poll_list *a, const struct poll_list *b)
+{
+	if (a->n != b->n || a->n_trunks != b->n_trunks ||
+	    memcmp(a->trunks, b->trunks, a->n_trunks * sizeof(a->trunks[0])) != 0)
+		return false;
+	for (uint16_t i = 0; i < a->n; i++)
+		if (a->polls[i].port != b->polls[i].port || a->polls[i].share != b->polls[i].share)
+			return false;
+	return true;
+}
+
+void weft_workers_set_ports(struct native *dp)
+{
+	count_shares(dp);
+	for (uint16_t i = 0; i < dp->n_workers; i++) {
+		struct worker *w = dp->workers[i];
+		struct poll_list *old = atomic_load(&w->polls), *list = make_list(dp, i);
+
+		if (is_same_list(old, list)) {
+			free(list);
+			continue;
+		}
+		atomic_store_explicit(&w->polls, list, memory_order_release);
+		weft_vstore_retire(dp->vs, old, free);
+	}
 }

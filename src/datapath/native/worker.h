@@ -20,5 +20,6 @@ void weft_worker_stop(struct worker *w); // dp->stop must be set if it was start
 // What a worker has seen, for control (weft_tables_learn); lost when there is too much of it. The worker.
 void weft_worker_learned(struct worker *w, const struct learned *l);
 
-// The ports that a worker polls changed: build its list anew from dp->port (control thread).
-void weft_worker_set_ports(struct native *dp, struct worker *w);
+// What there is to poll changed: a port, how many shares it has, a trunk. Each share of a port is given to one worker: the next one's
+// to the next worker. A worker whose part stays the same keeps its list. Control thread.
+void weft_workers_set_ports(struct native *dp);
