@@ -169,16 +169,16 @@ def test_an_unrelated_change_leaves_flows_alone(lab):
     expect_all([(a, b, "tcp 80", True), (a, c, "icmp", False)])
 
 
-def test_a_cut_udp_flow_does_not_come_back_by_itself(lab):
-    """24: nothing that only the server sends opens it again; what the client sends does, once it may."""
-    a, b, group = pair(lab, "ingress udp 53", "ingress udp 54", egress=False)
+def test_a_cut_udp_flow_stays_cut_until_a_rule_permits_it_again(lab):
+    """24, 25: neither end opens it meanwhile."""
+    a, b, group = pair(lab, "ingress udp 53", "ingress udp 54")
     flow, stays = Flow(a, b, 53, "udp"), Flow(a, b, 54, "udp")
     lab.api.delete("security_group_rule", group["rules"][0]["id"])
     flows(alive=[stays], dead=[flow])
-    lab.rule(group, "ingress udp 53")
     flows(alive=[stays], dead=[flow], only="server")
-    flows(alive=[flow], only="client")
-    flows(alive=[flow])
+    flows(alive=[stays], dead=[flow], only="client")
+    lab.rule(group, "ingress udp 53")
+    flows(alive=[stays, flow])
 
 
 def test_icmp_rule_removed_stops_a_running_ping(lab):

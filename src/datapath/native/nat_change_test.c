@@ -40,7 +40,7 @@ static void chosen_port_and_state_outlive_a_change_of_the_rules(void **state)
 	testbed_rule_set(tb, "web", true, "egress 4 tcp 81-81\n");
 	testbed_commit(tb);
 	assert_int_equal(dropped(tb, "x", summed("x", "rx", WEB, GATEWAY, TCP(80, port, ACK))),
-			 DROP_NAT_NO_STATE);
+			 DROP_EGRESS_RULES);
 	assert_int_equal(port_of(tb, "b", "10.0.1.2", WEB, TCP(5000, 80, ACK)), 0);
 	testbed_free(tb);
 }

@@ -9,7 +9,8 @@
 // published and withdrawn by one atomic store, so look-ups take no lock and any worker may add or remove; a removed
 // pair is reused only after every worker has passed a quiescent point. When both buckets of a key are full, or the
 // table or the port's share is used up, a pair of a lower class makes room: expired, then unanswered (of the port that has most),
-// then closing, then one question with one answer (no TCP). Any other established flow never makes room for a new one.
+// then what the rules refuse by now, then closing, then one question with one answer (no TCP). Any other established flow
+// never makes room for a new one.
 //
 // Revocation: `gen` is the sum of the policy generations of the two ports at composition; both only grow, so the sum differs as soon
 // as one did. A stale session is judged again on its next packet; nothing walks the table.
@@ -47,7 +48,10 @@ enum session_flag {
 	SESSION_NAT = 1 << 3,	    // addresses or ports change: to the peer's key, reversed
 	SESSION_PICKED_UP = 1 << 4, // TCP connection seen first in the middle
 	SESSION_UNTRACKED = 1 << 5, // neither port asks for state: TCP flags never drop a packet
-	SESSION_HOPS_SHIFT = 12,    // four bits: routers passed, so much is taken from the TTL
+	// On the original: the rules no longer permit this connection. It stays, and is judged again by each packet, so that one
+	// from the other end does not pass for the beginning of a flow of its own.
+	SESSION_REFUSED = 1 << 6,
+	SESSION_HOPS_SHIFT = 12, // four bits: routers passed, so much is taken from the TTL
 };
 
 struct session { // one direction

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who makes room.
 //
-// A full table looks at a window of neighbouring pairs, further on each time, so that the cost is bounded and every
-// pair has its turn. A window frees several connections of the lowest class in it, so most additions to a full table find
-// what an earlier one freed.
+// A full table looks at a window of neighbouring pairs, so that the cost is bounded. Successive windows lie far apart, since those
+// that were made together stand together: a block of what stays must not be searched from end to end before anything new finds a
+// place. Yet each has its turn. A window frees several connections of the lowest class in it, so most additions to a full table
+// find what an earlier one freed.
 #include <netinet/in.h>
 
 #include "datapath/native/session_table.h"
@@ -13,7 +14,14 @@
 #define VAIN_WINDOWS 64u // windows in vain in one millisecond
 #define EVICT_MANY   16u // connections that one window frees at most
 
-enum class { CLASS_EXPIRED, CLASS_UNANSWERED, CLASS_CLOSING, CLASS_EXCHANGE, CLASS_KEEP };
+enum class {
+	CLASS_EXPIRED,
+	CLASS_UNANSWERED,
+	CLASS_REFUSED,
+	CLASS_CLOSING,
+	CLASS_EXCHANGE,
+	CLASS_KEEP
+};
 
 struct candidate {
 	struct session *s; // the original
@@ -46,6 +54,8 @@ static void classify(const struct session_table *t, struct session *s, uint32_t 
 		c->idle_ms = weft_session_idle_ms(s, now_ms);
 	if (c->idle_ms >= timeout || session_lost_a_port(t, s))
 		c->class = CLASS_EXPIRED;
+	else if ((s->flags & SESSION_REFUSED) != 0)
+		c->class = CLASS_REFUSED;
 	else if (state == SESSION_CLOSING)
 		c->class = CLASS_CLOSING;
 	else if (state == SESSION_NEW && c->port < t->max_ports)
@@ -70,7 +80,7 @@ static bool goes_first(const struct candidate *a, const struct candidate *b)
 // The states in which a connection is still of its class.
 static unsigned states_of(enum class class)
 {
-	if (class == CLASS_EXPIRED)
+	if (class == CLASS_EXPIRED || class == CLASS_REFUSED)
 		return STATES_ALL;
 	if (class == CLASS_EXCHANGE)
 		return 1u << SESSION_ESTABLISHED;
@@ -104,20 +114,31 @@ static bool search_is_vain(struct session_worker *w, uint32_t port, uint32_t now
 	return w->vain >= VAIN_WINDOWS;
 }
 
+// The next window's first pair. Steps of the golden ratio spread evenly; an odd step goes through all of a power of two.
+static uint32_t next_window(uint32_t *cursor, uint32_t used)
+{
+	uint32_t n = (used + WINDOW - 1) / WINDOW;
+	uint32_t bits = n > 1 ? 32 - (uint32_t)__builtin_clz(n - 1) : 0;
+	uint32_t step = (uint32_t)(UINT64_C(0x9e3779b9) >> (32 - bits)) | 1;
+
+	do {
+		*cursor = (*cursor + step) & ((UINT32_C(1) << bits) - 1);
+	} while (*cursor >= n);
+	return *cursor * WINDOW;
+}
+
 static bool evict_in_window(struct session_worker *w, struct session_family *f, uint32_t port,
 			    uint32_t now_ms)
 {
-	uint32_t used = family_used(f), n = 0, *cursor = &w->cursor[f - w->t->family];
+	uint32_t used = family_used(f), n = 0;
+	uint32_t begin = next_window(&w->cursor[f - w->t->family], used);
+	uint32_t end = RTE_MIN(begin + WINDOW, used);
 	struct candidate c[WINDOW], *best = NULL;
 
-	if (*cursor >= used)
-		*cursor = 0;
-	for (uint32_t i = 0; i < RTE_MIN(WINDOW, used - *cursor); i++) // all but what wraps
-		rte_prefetch0(family_pair(f, *cursor + i));
-	for (uint32_t i = 0; i < RTE_MIN(WINDOW, used); i++) {
-		classify(w->t, family_pair(f, *cursor), now_ms, &c[n]);
-		if (++*cursor == used)
-			*cursor = 0;
+	for (uint32_t i = begin; i < end; i++)
+		rte_prefetch0(family_pair(f, i));
+	for (uint32_t i = begin; i < end; i++) {
+		classify(w->t, family_pair(f, i), now_ms, &c[n]);
 		if (c[n].class == CLASS_KEEP || (port != EVICT_ANY_PORT && c[n].port != port))
 			continue;
 		if (best == NULL || goes_first(&c[n], best))

@@ -93,7 +93,7 @@ struct session_worker {
 	uint32_t hand_ms;	   // until when `debt` is counted
 	bool hand_started;	   // hand_ms is set
 	uint32_t debt[FAMILIES];   // pairs the clock hand should have looked at
-	uint32_t cursor[FAMILIES]; // where it looks next for a pair to evict
+	uint32_t cursor[FAMILIES]; // the window that it searched last for a pair to evict
 	uint32_t vain;		   // windows searched in vain since something was found,
 	uint32_t vain_ms;	   // in this millisecond,
 	uint32_t vain_port;	   // for this port

@@ -29,6 +29,8 @@ json_t *weft_native_nat_json(struct native *dp, const struct port *only, size_t 
 void weft_native_nat_metrics(struct native *dp, struct text *out);
 // What is compiled for a port (weft explain).
 json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan);
+// A word for its original direction's line.
+const char *weft_native_session_state(const struct session *original);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
 // Add "kind", "interface_counters" and, of a vhost-user port, "guest": its driver.
 void weft_native_io_json(struct port_io *io, json_t *o);

@@ -185,13 +185,6 @@ static struct flow_key leaves_as(const struct session_copy *c)
 	return out;
 }
 
-static const char *state_word(uint8_t state)
-{
-	return state == SESSION_NEW	      ? "new"
-	       : state == SESSION_ESTABLISHED ? "established"
-					      : "closing";
-}
-
 static bool add_session(const struct session_copy *c, void *arg)
 {
 	struct listing *l = arg;
@@ -215,7 +208,7 @@ static bool add_session(const struct session_copy *c, void *arg)
 		json_pack("{s:s?,s:s?,s:o,s:s,s:b,s:o,s:o,s:I,s:I,s:I,s:I}", "in_port",
 			  in == NULL ? NULL : in->id, "out_port", out == NULL ? NULL : out->id,
 			  "protocol", protocol_json(c->key.proto), "state",
-			  state_word(c->original.state), "stale",
+			  weft_native_session_state(&c->original), "stale",
 			  c->original.gen !=
 				  native_gen(l->dp, c->original.key.in_port, c->original.out_port),
 			  "original", tuple_json(&c->key), "translated", tuple_json(&after),

@@ -70,9 +70,11 @@ struct listing {
 	json_t *list;
 };
 
-static const char *state_word(uint8_t state)
+const char *weft_native_session_state(const struct session *original)
 {
-	switch (state) {
+	if (original->flags & SESSION_REFUSED)
+		return "refused";
+	switch (original->state) {
 	case SESSION_NEW:
 		return "new";
 	case SESSION_ESTABLISHED:
@@ -109,7 +111,7 @@ static bool add_session(const struct session_copy *c, void *arg)
 	o = json_pack("{s:s?,s:s?,s:I,s:s,s:s,s:s,s:b,s:I,s:I,s:o,s:o}", "in_port",
 		      in == NULL ? NULL : in->id, "out_port", out == NULL ? NULL : out->id,
 		      "protocol", (json_int_t)k->proto, "src", weft_ip_text(&src, src_text), "dst",
-		      weft_ip_text(&dst, dst_text), "state", state_word(s->state), "stale",
+		      weft_ip_text(&dst, dst_text), "state", weft_native_session_state(s), "stale",
 		      s->gen != native_gen(l->dp, s->key.in_port, s->out_port), "idle_ms",
 		      (json_int_t)c->idle_ms, "expires_ms", (json_int_t)c->expires_ms, "forward",
 		      direction_json(&c->original), "reply", direction_json(&c->reply));

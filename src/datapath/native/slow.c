@@ -175,9 +175,12 @@ static struct permit find_permit(struct worker *w, const struct packet *p, const
 {
 	struct session *related = live != NULL ? NULL : weft_session_related(w->sessions, p, eth);
 	struct permit permit = {.flow = live};
+	enum rejudged judged = REJUDGED_GOOD;
+	enum drop why;
 
-	if (related != NULL && weft_slow_is_stale(w, related) &&
-	    weft_slow_rejudge(w, related) == REJUDGED_CUT)
+	if (related != NULL && weft_slow_is_stale(w, related))
+		judged = weft_slow_rejudge(w, related, &why);
+	if (judged == REJUDGED_CUT || judged == REJUDGED_REFUSED)
 		related = NULL;
 	if (related != NULL && !(related->flags & SESSION_SLOW)) {
 		permit = (struct permit) {.flow = related, .is_error = true};

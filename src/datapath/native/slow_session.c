@@ -45,43 +45,67 @@ static bool is_same_translation(const struct session *original, const struct jud
 	return weft_flow_equal(&now, &was);
 }
 
-// The way out of the node may have got another MAC; that is no other way. A reader that sees half of it sends one frame to
-// nobody, or takes one by the stages.
-static bool adopt_macs(struct session *original, const struct judge *j)
+// The way out of the node may have got another MAC; that is no other way.
+static bool is_same_way(const struct session *original, const struct judge *j)
 {
-	struct session *reply = weft_session_peer(original);
-
-	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0)
-		return true;
-	if (!native_is_uplink(j->out))
-		return false;
-	memcpy(original->eth_out, j->eth_out, sizeof(j->eth_out));
-	eth_swap(reply->eth_in, j->eth_out);
-	return true;
+	return j->verdict == VERDICT_FORWARD && j->out->index == original->out_port &&
+	       j->hops == original->flags >> SESSION_HOPS_SHIFT &&
+	       (native_is_uplink(j->out) ||
+		memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0);
 }
 
-// Does the present policy let the original direction go the way that the session goes?
-static enum rejudged judge_original(struct worker *w, struct session *original,
-				    const struct packet *p, struct judge *j)
+// A reader that sees half of it sends one frame to nobody, or takes one by the stages.
+static void adopt_macs(struct session *original, const struct judge *j)
 {
-	weft_judge_init(j, w->dp, weft_vstore_epoch(w->dp->vs), p, original->eth_in, 0);
+	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0)
+		return;
+	memcpy(original->eth_out, j->eth_out, sizeof(j->eth_out));
+	eth_swap(weft_session_peer(original)->eth_in, j->eth_out);
+}
+
+// Do rules that follow connections refuse it? What no longer finds its way, or has its rules for each direction, is forgotten instead.
+static bool is_refused(const struct judge *j)
+{
+	if (j->verdict != VERDICT_DROP)
+		return false;
+	return (j->why == DROP_EGRESS_RULES && weft_judge_tracks(j, j->in)) ||
+	       (j->why == DROP_INGRESS_RULES && weft_judge_tracks(j, j->out));
+}
+
+enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s, struct packet *p,
+				      struct judge *j)
+{
+	struct session *original = weft_session_original(s);
+
+	packet_of_session(original, p);
+	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, original->eth_in, 0);
 	j->rejudge = true;
 	if (j->in == NULL)
 		return REJUDGED_CUT;
 	weft_judge(j);
+	if (is_refused(j))
+		return REJUDGED_REFUSED;
 	if (!is_same_translation(original, j))
 		return REJUDGED_CUT;
 	if (j->verdict == VERDICT_RESOLVE ||
 	    (j->verdict == VERDICT_DROP && j->why == DROP_NEXT_HOP))
 		return REJUDGED_WAITS;
-	if (j->verdict != VERDICT_FORWARD || j->out->index != original->out_port ||
-	    j->hops != original->flags >> SESSION_HOPS_SHIFT || !adopt_macs(original, j))
-		return REJUDGED_CUT;
-	weft_nat_leaves_as(original, &j->now);
-	return REJUDGED_GOOD;
+	return is_same_way(original, j) ? REJUDGED_GOOD : REJUDGED_CUT;
 }
 
-enum rejudged weft_slow_rejudge(struct worker *w, struct session *s)
+static void revoke(struct worker *w, struct session *original, enum rejudged how)
+{
+	uint16_t before = SESSION_REFUSED;
+
+	if (how == REJUDGED_CUT)
+		weft_session_remove(w->session_worker, original);
+	else
+		before = __atomic_fetch_or(&original->flags, SESSION_REFUSED, __ATOMIC_ACQ_REL);
+	if (how == REJUDGED_CUT || (before & SESSION_REFUSED) == 0)
+		w->stats.revoked++;
+}
+
+enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *why)
 {
 	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
 	// The generation first: whoever sees a new one also sees the epoch that goes with it.
@@ -90,18 +114,20 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s)
 	struct packet p;
 	struct judge j;
 
-	packet_of_session(original, &p);
 	w->stats.rejudged++;
-	result = judge_original(w, original, &p, &j);
-	if (result == REJUDGED_CUT) {
-		w->stats.revoked++;
-		weft_session_remove(w->session_worker, original);
-	}
+	result = weft_slow_would_rejudge(w->dp, original, &p, &j);
+	*why = j.why;
+	if (result == REJUDGED_CUT || result == REJUDGED_REFUSED)
+		revoke(w, original, result);
 	if (result != REJUDGED_GOOD)
 		return result;
+	adopt_macs(original, &j);
+	weft_nat_leaves_as(original, &j.now);
 	// Taking the mark away is for the worker of the replies alone, so that it cannot undo this.
 	if (weft_judge_reply(&j) != DROP_NONE)
 		__atomic_fetch_or(&reply->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
+	if (unlikely(original->flags & SESSION_REFUSED))
+		__atomic_fetch_and(&original->flags, (uint16_t)~SESSION_REFUSED, __ATOMIC_ACQ_REL);
 	// After the mark: whoever sees the new generation sees it, too.
 	__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
 	__atomic_store_n(&reply->gen, gen, __ATOMIC_RELEASE);
@@ -176,6 +202,20 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 	return true;
 }
 
+// The mark lasts as long as the direction goes on that no rule permits, and a new TCP connection ends it.
+static enum carried refuse(struct worker *w, struct rte_mbuf *m, const struct packet *p,
+			   struct session *s, enum drop why)
+{
+	if (p->fragment != FRAGMENT_LATER && weft_slow_opens(p)) {
+		weft_session_remove(w->session_worker, s);
+		return NOT_CARRIED;
+	}
+	if (!(s->flags & SESSION_REPLY))
+		s->seen_ms = w->now_ms;
+	weft_drop(w, m, p->key.in_port, why);
+	return CARRIED;
+}
+
 // A packet whose key has a session.
 enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 			     struct session *s)
@@ -192,9 +232,11 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 	if (!same_way && (s->flags & SESSION_NAT) != 0)
 		return NOT_CARRIED;
 	if (weft_slow_is_stale(w, s)) {
-		judged = weft_slow_rejudge(w, s);
+		judged = weft_slow_rejudge(w, s, &why);
 		if (judged == REJUDGED_CUT)
 			return NOT_CARRIED;
+		if (judged == REJUDGED_REFUSED)
+			return refuse(w, m, p, s, why);
 	}
 	if (s->flags & SESSION_SLOW) {
 		why = session_slow_check(w, s);
@@ -268,10 +310,14 @@ static bool gives_way(struct worker *w, struct session *s)
 {
 	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
 	uint32_t idle = RTE_MIN(w->now_ms - original->seen_ms, w->now_ms - reply->seen_ms);
+	enum rejudged judged = REJUDGED_GOOD;
+	enum drop why;
 
-	if (weft_slow_is_stale(w, s) && weft_slow_rejudge(w, s) == REJUDGED_CUT)
+	if (weft_slow_is_stale(w, s))
+		judged = weft_slow_rejudge(w, s, &why);
+	if (judged == REJUDGED_CUT)
 		return true;
-	if (original->state != SESSION_CLOSING &&
+	if (judged != REJUDGED_REFUSED && original->state != SESSION_CLOSING &&
 	    idle < weft_session_timeout_ms(w->sessions, original))
 		return false;
 	weft_session_remove(w->session_worker, original);

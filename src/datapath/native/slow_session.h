@@ -15,11 +15,20 @@ bool weft_slow_is_stale(const struct worker *w, const struct session *s);
 enum rejudged {
 	REJUDGED_GOOD,
 	REJUDGED_WAITS, // permitted, but its next hop outside is not known now: it stays as it is, and stale
-	REJUDGED_CUT, // removed
+	REJUDGED_REFUSED, // no rule permits it: *why; it stays, stale and marked (SESSION_REFUSED)
+	REJUDGED_CUT,	  // removed
 };
 // Judge a connection again, by its original direction, under the present policy. It is cut if it may not pass, or would pass another
 // way, or be translated otherwise; but a port that was chosen for it stays its own, and so does its state.
-enum rejudged weft_slow_rejudge(struct worker *w, struct session *s);
+enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *why);
+// The same without any effect. p and j are for the judgement; p must outlive j.
+enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s, struct packet *p,
+				      struct judge *j);
+// Does the packet open a connection of its own where one is refused?
+static inline bool weft_slow_opens(const struct packet *p)
+{
+	return (p->tcp_flags & 0x12) == 0x02; // SYN, not SYN-ACK
+}
 
 enum carried {
 	CARRIED,

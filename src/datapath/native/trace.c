@@ -64,13 +64,46 @@ static void note_translation(const struct session *s, json_t *stages)
 	note(stages, "nat", "next", detail);
 }
 
+// What is older than the policy is judged again first. True: it may go on as a flow's packet. False: *done says whether the
+// packet's fate is known, else it is a new flow's.
+static bool note_rejudged(struct native *dp, const struct packet *p, struct session *s,
+			  json_t *stages, struct judge *j, bool *done)
+{
+	struct packet first;
+	struct judge again;
+
+	*done = false;
+	switch (weft_slow_would_rejudge(dp, s, &first, &again)) {
+	case REJUDGED_GOOD:
+		note(stages, "session", "next",
+		     "the session is older than the policy: judged again, it goes on");
+		return true;
+	case REJUDGED_REFUSED:
+		if (p->fragment != FRAGMENT_LATER && weft_slow_opens(p))
+			break;
+		note(stages, "session", "drop",
+		     "the rules no longer permit this connection, in neither direction");
+		j->verdict = VERDICT_DROP;
+		j->why = again.why;
+		*done = true;
+		return false;
+	case REJUDGED_WAITS:
+	case REJUDGED_CUT:
+		break;
+	}
+	note(stages, "session", "next",
+	     "the session is older than the policy, and does not hold: as a new flow");
+	return false;
+}
+
 // What the fast path would do with it before any stage is asked.
 static bool note_session(struct native *dp, const struct packet *p, const uint8_t *frame,
 			 json_t *stages, json_t *out_ports, struct judge *j)
 {
-	const struct session *s = p->kind != PACKET_IP ? NULL
-						       : weft_session_get(dp->sessions, &p->key,
-									  weft_flow_hash(&p->key));
+	struct session *s = p->kind != PACKET_IP ? NULL
+						 : weft_session_get(dp->sessions, &p->key,
+								    weft_flow_hash(&p->key));
+	bool done;
 
 	if (s == NULL) {
 		note(stages, "session", "next", "no session yet: a new flow");
@@ -80,11 +113,9 @@ static bool note_session(struct native *dp, const struct packet *p, const uint8_
 		note(stages, "session", "next", "a session of this tuple has other MAC addresses");
 		return false;
 	}
-	if (s->gen != native_gen(dp, s->key.in_port, s->out_port)) {
-		note(stages, "session", "next",
-		     "the session is older than the policy: it is judged again by its first direction");
-		return false;
-	}
+	if (s->gen != native_gen(dp, s->key.in_port, s->out_port) &&
+	    !note_rejudged(dp, p, s, stages, j, &done))
+		return done;
 	if (s->flags & SESSION_SLOW) {
 		note(stages, "session", "next",
 		     "a stateless group judges this direction by itself");
