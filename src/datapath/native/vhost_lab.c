@@ -22,13 +22,25 @@ enum {
 	SET_FEATURES = 2,
 	SET_OWNER = 3,
 	SET_MEM_TABLE = 5,
+	SET_LOG_BASE = 6,
 	SET_VRING_NUM = 8,
 	SET_VRING_ADDR = 9,
 	SET_VRING_BASE = 10,
 	GET_VRING_BASE = 11,
 	SET_VRING_KICK = 12,
 	SET_VRING_CALL = 13,
+	GET_PROTOCOL_FEATURES = 15,
+	SET_PROTOCOL_FEATURES = 16,
+	SET_VRING_ENABLE = 18,
+	SEND_RARP = 19,
 };
+// Of the protocol's own features.
+enum { LOG_SHMFD = 1, RARP = 2 };
+#define PROTOCOL   (LAB_FEATURE(LOG_SHMFD) | LAB_FEATURE(RARP))
+#define F_PROTOCOL LAB_FEATURE(30) // VHOST_USER_F_PROTOCOL_FEATURES
+#define F_LOG	   LAB_FEATURE(VHOST_F_LOG_ALL)
+#define PAGE	   4096 // of a log of dirty pages
+#define LOG_SIZE   ((size_t)LAB_MEMORY / PAGE / 8 + 1)
 #define VERSION	   1u
 #define REPLY_MASK 4u
 
@@ -42,7 +54,7 @@ static void need(bool ok, const char *what)
 
 void lab_vm_init(struct lab_vm *vm)
 {
-	*vm = (struct lab_vm) {.fd = -1, .listener = -1};
+	*vm = (struct lab_vm) {.fd = -1, .listener = -1, .log_fd = -1};
 	vm->memory_fd = memfd_create("vm", MFD_CLOEXEC);
 	need(vm->memory_fd >= 0 && ftruncate(vm->memory_fd, LAB_MEMORY) == 0, "memfd");
 	vm->memory = mmap(NULL, LAB_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, vm->memory_fd, 0);
@@ -67,6 +79,10 @@ void lab_vm_fini(struct lab_vm *vm)
 	}
 	munmap(vm->memory, LAB_MEMORY);
 	close(vm->memory_fd);
+	if (vm->log != NULL)
+		munmap(vm->log, LOG_SIZE);
+	if (vm->log_fd >= 0)
+		close(vm->log_fd);
 }
 
 void lab_reset_rings(struct lab_vm *vm)
@@ -78,6 +94,7 @@ void lab_reset_rings(struct lab_vm *vm)
 		memset(at, 0, 65536);
 		vring_init(&r->vring, LAB_RING, at, 4096);
 		r->next = r->last_used = r->next_buffer = 0;
+		lab_packed_reset(r);
 	}
 }
 
@@ -215,23 +232,48 @@ static uint64_t user_of(const struct lab_vm *vm, const void *p)
 	return vm->user + (uint64_t)((const uint8_t *)p - vm->memory);
 }
 
-static bool set_ring(struct lab_vm *vm, uint32_t i)
+// As QEMU does: what is to be logged of a packed ring, too, is where a split one's used ring would be.
+static bool set_address(struct lab_vm *vm, uint32_t i, bool log)
 {
-	struct lab_ring *r = &vm->rings[i];
-	struct vhost_vring_state num = {i, LAB_RING}, base = {i, 0};
+	const struct lab_ring *r = &vm->rings[i];
 	struct vhost_vring_addr addr = {
 		.index = i,
+		.flags = log ? 1u << VHOST_VRING_F_LOG : 0,
 		.desc_user_addr = user_of(vm, r->vring.desc),
 		.avail_user_addr = user_of(vm, r->vring.avail),
 		.used_user_addr = user_of(vm, r->vring.used),
+		.log_guest_addr = (uint64_t)((uint8_t *)r->vring.used - vm->memory),
 	};
+
+	return lab_message(vm, SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+}
+
+static bool set_ring(struct lab_vm *vm, uint32_t i)
+{
+	struct lab_ring *r = &vm->rings[i];
+	struct vhost_vring_state num = {i, LAB_RING}, base = {i, lab_is_packed(vm) ? 1u << 15 : 0};
+	struct vhost_vring_state on = {i, 1};
 	uint64_t index = i;
 
 	return lab_message(vm, SET_VRING_NUM, &num, sizeof(num), NULL, 0) &&
 	       lab_message(vm, SET_VRING_BASE, &base, sizeof(base), NULL, 0) &&
-	       lab_message(vm, SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0) &&
+	       set_address(vm, i, false) &&
 	       lab_message(vm, SET_VRING_CALL, &index, sizeof(index), &r->call, 1) &&
-	       lab_message(vm, SET_VRING_KICK, &index, sizeof(index), &r->kick, 1);
+	       lab_message(vm, SET_VRING_KICK, &index, sizeof(index), &r->kick, 1) &&
+	       ((vm->features & F_PROTOCOL) == 0 ||
+		lab_message(vm, SET_VRING_ENABLE, &on, sizeof(on), NULL, 0));
+}
+
+static bool negotiate_protocol(struct lab_vm *vm)
+{
+	uint64_t offered;
+
+	if ((vm->features & F_PROTOCOL) == 0)
+		return true;
+	if (!lab_ask(vm, GET_PROTOCOL_FEATURES, NULL, 0, &offered, sizeof(offered)))
+		return false;
+	vm->protocol = offered & PROTOCOL;
+	return lab_message(vm, SET_PROTOCOL_FEATURES, &vm->protocol, sizeof(vm->protocol), NULL, 0);
 }
 
 bool lab_start(struct lab_vm *vm, uint64_t features, unsigned int pairs)
@@ -245,13 +287,21 @@ bool lab_start(struct lab_vm *vm, uint64_t features, unsigned int pairs)
 	vm->features = offered & (features | LAB_FEATURE(VIRTIO_F_VERSION_1) |
 				  (pairs > 1 ? LAB_FEATURE(VIRTIO_NET_F_MQ) : 0));
 	lab_reset_rings(vm);
-	if (!lab_message(vm, SET_FEATURES, &vm->features, sizeof(vm->features), NULL, 0) ||
+	if (!negotiate_protocol(vm) ||
+	    !lab_message(vm, SET_FEATURES, &vm->features, sizeof(vm->features), NULL, 0) ||
 	    !lab_share_memory(vm))
 		return false;
 	// The first pair comes last: with it the device is ready.
 	for (unsigned int i = 2 * pairs; i-- > 0;)
 		if (!set_ring(vm, i))
 			return false;
+	return lab_wait(vm);
+}
+
+bool lab_wait(struct lab_vm *vm)
+{
+	uint64_t offered;
+
 	return lab_ask(vm, GET_FEATURES, NULL, 0, &offered, sizeof(offered));
 }
 
@@ -266,6 +316,52 @@ bool lab_stop(struct lab_vm *vm)
 	return true;
 }
 
+// ---- Migration -------------------------------------------------------------------------------------
+
+static bool set_logged(struct lab_vm *vm, bool on)
+{
+	uint64_t features = on ? vm->features | F_LOG : vm->features & ~F_LOG;
+
+	if (!lab_message(vm, SET_FEATURES, &features, sizeof(features), NULL, 0))
+		return false;
+	for (uint32_t i = 0; i < 2 * vm->pairs; i++)
+		if (!set_address(vm, i, on))
+			return false;
+	vm->features = features;
+	return lab_wait(vm);
+}
+
+bool lab_log_begin(struct lab_vm *vm)
+{
+	uint64_t where[2] = {LOG_SIZE, 0};
+	uint32_t answer[3];
+
+	if (vm->log != NULL)
+		munmap(vm->log, LOG_SIZE);
+	if (vm->log_fd >= 0)
+		close(vm->log_fd);
+	vm->log_fd = memfd_create("log", MFD_CLOEXEC);
+	need(vm->log_fd >= 0 && ftruncate(vm->log_fd, (off_t)LOG_SIZE) == 0, "memfd");
+	vm->log = mmap(NULL, LOG_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, vm->log_fd, 0);
+	need(vm->log != MAP_FAILED, "mmap");
+	return lab_message(vm, SET_LOG_BASE, where, sizeof(where), &vm->log_fd, 1) &&
+	       receive_all(vm->fd, answer, sizeof(answer)) && answer[0] == SET_LOG_BASE &&
+	       answer[2] == 0 && set_logged(vm, true);
+}
+
+bool lab_log_end(struct lab_vm *vm)
+{
+	return set_logged(vm, false);
+}
+
+bool lab_rarp(struct lab_vm *vm, const uint8_t mac[6])
+{
+	uint64_t payload = 0;
+
+	memcpy(&payload, mac, 6);
+	return lab_message(vm, SEND_RARP, &payload, sizeof(payload), NULL, 0);
+}
+
 // ---- The driver ------------------------------------------------------------------------------------
 
 void lab_put(struct lab_vm *vm, unsigned int ring, const struct vring_desc *d, unsigned int n)
@@ -273,6 +369,10 @@ void lab_put(struct lab_vm *vm, unsigned int ring, const struct vring_desc *d, u
 	struct lab_ring *r = &vm->rings[ring];
 	uint16_t head = r->next_buffer;
 
+	if (lab_is_packed(vm)) {
+		lab_packed_put(r, d, n);
+		return;
+	}
 	for (unsigned int i = 0; i < n; i++) {
 		struct vring_desc *to = &r->vring.desc[(head + i) % LAB_RING];
 
@@ -291,6 +391,14 @@ unsigned int lab_pending(struct lab_vm *vm, unsigned int ring)
 {
 	struct lab_ring *r = &vm->rings[ring];
 
+	if (lab_is_packed(vm)) {
+		uint64_t addr;
+		uint32_t len;
+
+		while (ring % 2 == 1 && lab_packed_take(r, &addr, &len))
+			;
+		return lab_packed_pending(r);
+	}
 	return (uint16_t)(r->next - __atomic_load_n(&r->vring.used->idx, __ATOMIC_ACQUIRE));
 }
 
@@ -345,6 +453,20 @@ bool lab_send(struct lab_vm *vm, unsigned int pair, const struct virtio_net_hdr 
 	return true;
 }
 
+// The next used chain of a receiving ring.
+static bool take_used(struct lab_vm *vm, struct lab_ring *r, uint64_t *addr, uint32_t *len)
+{
+	if (lab_is_packed(vm))
+		return lab_packed_take(r, addr, len);
+	if (r->last_used == __atomic_load_n(&r->vring.used->idx, __ATOMIC_ACQUIRE))
+		return false;
+	const struct vring_used_elem *e = &r->vring.used->ring[r->last_used++ % LAB_RING];
+
+	*addr = r->vring.desc[e->id % LAB_RING].addr;
+	*len = e->len;
+	return true;
+}
+
 long lab_receive(struct lab_vm *vm, unsigned int pair, struct virtio_net_hdr *h, void *frame,
 		 size_t size)
 {
@@ -353,11 +475,12 @@ long lab_receive(struct lab_vm *vm, unsigned int pair, struct virtio_net_hdr *h,
 	uint16_t buffers = 1;
 
 	for (uint16_t i = 0; i < buffers; i++) {
-		if (r->last_used == __atomic_load_n(&r->vring.used->idx, __ATOMIC_ACQUIRE))
+		uint64_t addr;
+		uint32_t part;
+
+		if (!take_used(vm, r, &addr, &part))
 			return -1;
-		const struct vring_used_elem *e = &r->vring.used->ring[r->last_used++ % LAB_RING];
-		const uint8_t *from = vm->memory + r->vring.desc[e->id % LAB_RING].addr;
-		size_t part = e->len;
+		const uint8_t *from = vm->memory + addr;
 
 		if (i == 0) {
 			memcpy(h, from, sizeof(*h));

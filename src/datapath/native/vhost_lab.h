@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vhost lab: a VM's end of a vhost-user socket, made by hand, for tests and fuzzers: QEMU's messages and a driver with split
-// rings. It may do everything that a real one must not.
+// or packed rings (vhost_lab_packed.c). It may do everything that a real one must not.
 //
 // Memory is one memfd of which both see the same pages; guest physical addresses are offsets into it. A ring's buffers are fixed:
 // buffer i of ring r is at lab_buffer(). Packets have a virtio-net header of 12 bytes (VIRTIO_F_VERSION_1).
@@ -24,11 +24,17 @@
 #define LAB_FEATURE(bit) (1ULL << (bit))
 
 struct lab_ring {
-	struct vring vring;
-	uint16_t next;	    // of the avail ring, not yet published
-	uint16_t last_used; // already seen
+	struct vring
+		vring; // packed: the descriptors and the two event areas lie where desc, avail and used do
+	uint16_t next;	    // of the avail ring, not yet published; packed: chains ever put
+	uint16_t last_used; // already seen; packed: chains ever seen
 	uint16_t next_buffer;
 	int kick, call;
+	// Packed: next_buffer is the slot that comes next.
+	bool wrap, used_wrap;
+	uint16_t used_slot;
+	uint16_t slots[LAB_RING]; // of the chain with this id
+	uint64_t addr[LAB_RING];  // of its first buffer
 };
 
 struct lab_vm {
@@ -37,6 +43,9 @@ struct lab_vm {
 	uint64_t user; // where it lies in QEMU, as the messages say
 	unsigned int pairs, moves;
 	uint64_t features; // negotiated
+	uint64_t protocol; // of the protocol's own features, those that are negotiated
+	uint8_t *log;	   // of dirty pages, a bit for each; NULL: none
+	int log_fd;
 	struct lab_ring rings[LAB_RINGS];
 };
 
@@ -56,13 +65,26 @@ bool lab_ask(struct lab_vm *vm, uint32_t request, const void *payload, uint32_t 
 	     uint32_t reply_len);
 
 // What QEMU and the driver do until the device is ready: with these features of those that are offered (VERSION_1 is added), and
-// empty rings. Returns when weftd has taken it.
+// empty rings. With VHOST_USER_F_PROTOCOL_FEATURES all that the lab knows of the protocol's features are negotiated as well. Returns when weftd
+// has taken it.
 bool lab_start(struct lab_vm *vm, uint64_t features, unsigned int pairs);
 bool lab_share_memory(struct lab_vm *vm);
 // Other memory with the same content, under rings that are in use. What the other side does meanwhile is lost.
 bool lab_move_memory(struct lab_vm *vm);
 void lab_reset_rings(struct lab_vm *vm);
 bool lab_stop(struct lab_vm *vm); // a driver's reset: the rings are taken back
+// A message that has no answer has been dealt with.
+bool lab_wait(struct lab_vm *vm);
+
+// A migration begins, and what is written to is noted from now on; or it is called off. Under rings in use.
+bool lab_log_begin(struct lab_vm *vm);
+bool lab_log_end(struct lab_vm *vm);
+static inline bool lab_is_dirty(const struct lab_vm *vm, size_t page)
+{
+	return (vm->log[page / 8] >> (page % 8) & 1) != 0;
+}
+// A migrated VM goes on here: the world should learn where its MAC is.
+bool lab_rarp(struct lab_vm *vm, const uint8_t mac[6]);
 
 static inline uint64_t lab_buffer(unsigned int ring, unsigned int i)
 {
@@ -82,3 +104,14 @@ unsigned int lab_pending(struct lab_vm *vm, unsigned int ring);
 // The next packet that came, over as many buffers as it took; -1: none.
 long lab_receive(struct lab_vm *vm, unsigned int pair, struct virtio_net_hdr *h, void *frame,
 		 size_t size);
+
+// Of packed rings; the functions above lead here.
+static inline bool lab_is_packed(const struct lab_vm *vm)
+{
+	return (vm->features >> 34 & 1) != 0; // VIRTIO_F_RING_PACKED
+}
+void lab_packed_reset(struct lab_ring *r);
+void lab_packed_put(struct lab_ring *r, const struct vring_desc *d, unsigned int n);
+unsigned int lab_packed_pending(const struct lab_ring *r);
+// The next used chain: its buffer's address and length. False: there is none.
+bool lab_packed_take(struct lab_ring *r, uint64_t *addr, uint32_t *len);

@@ -37,17 +37,21 @@ int weft_vring_memory(int vid, struct vring_memory *out)
 	return out->n <= VRING_REGIONS ? 0 : -E2BIG;
 }
 
-static bool is_inside(const struct vring_memory *m, const void *p, size_t len, size_t alignment)
+// The region that len bytes at p are in; NULL: none.
+static const struct vring_region *region_of(const struct vring_memory *m, const void *p, size_t len)
 {
-	if (p == NULL || (uintptr_t)p % alignment != 0)
-		return false;
 	for (uint32_t i = 0; i < m->n; i++) {
 		uint64_t offset = (uint64_t)((uintptr_t)p - (uintptr_t)m->at[i].host);
 
 		if (offset <= m->at[i].size && len <= m->at[i].size - offset)
-			return true;
+			return &m->at[i];
 	}
-	return false;
+	return NULL;
+}
+
+static bool is_inside(const struct vring_memory *m, const void *p, size_t len, size_t alignment)
+{
+	return p != NULL && (uintptr_t)p % alignment == 0 && region_of(m, p, len) != NULL;
 }
 
 // One address range may lie in several regions.
@@ -94,14 +98,30 @@ static bool lies_in_memory(const struct vring_state *r)
 			 sizeof(*r->used) + n * sizeof(struct vring_used_elem) + event, 4);
 }
 
+// The device wrote to the ring itself. It is found by where it lies, not by what QEMU gives for this (SET_VRING_ADDR): that is the used ring's
+// address, which of a packed ring is the event area's, and its descriptors are written to as well.
+static void log_ring(const struct vring_state *r, const void *p, uint32_t len)
+{
+	const struct vring_region *at;
+
+	if (likely(!r->logged))
+		return;
+	at = region_of(r->memory, p, len);
+	if (at != NULL)
+		rte_vhost_log_write(r->vid, at->guest + (uint64_t)((const uint8_t *)p - at->host),
+				    len);
+}
+
 // We poll: the driver need not say when there is something. With an event index it hardly does, as long as nobody asks.
 static void hush(struct vring_state *r)
 {
-	if (r->packed)
-		__atomic_store_n(&r->device->flags, VRING_PACKED_EVENT_FLAG_DISABLE,
-				 __ATOMIC_RELAXED);
-	else
-		__atomic_store_n(&r->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+	uint16_t *flags = r->packed ? &r->device->flags : &r->used->flags;
+	uint16_t quiet = r->packed ? VRING_PACKED_EVENT_FLAG_DISABLE : VRING_USED_F_NO_NOTIFY;
+
+	if (READ(*flags) == quiet)
+		return;
+	__atomic_store_n(flags, quiet, __ATOMIC_RELAXED);
+	log_ring(r, flags, sizeof(*flags));
 }
 
 bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t features,
@@ -332,10 +352,7 @@ static void split_give(struct vring_state *r, const struct vring_chain *chains, 
 
 		e->id = chains[i].id;
 		e->len = chains[i].len;
-		if (unlikely(r->logged))
-			rte_vhost_log_used_vring(r->vid, r->index,
-						 (uint64_t)((uint8_t *)e - (uint8_t *)r->used),
-						 sizeof(*e));
+		log_ring(r, e, sizeof(*e));
 	}
 }
 
@@ -350,8 +367,7 @@ static void packed_give_one(const struct vring_state *r, uint16_t at, bool wrap,
 	d->id = c->id;
 	d->len = c->len;
 	__atomic_store_n(&d->flags, flags, __ATOMIC_RELEASE);
-	if (unlikely(r->logged))
-		rte_vhost_log_used_vring(r->vid, r->index, (uint64_t)at * sizeof(*d), sizeof(*d));
+	log_ring(r, d, sizeof(*d));
 }
 
 // A packet's first buffer tells how many follow: they must be there when it is seen.
@@ -427,9 +443,7 @@ void weft_vring_publish(struct vring_state *r, uint16_t before)
 		return;
 	if (!r->packed) {
 		__atomic_store_n(&r->used->idx, r->next, __ATOMIC_RELEASE);
-		if (unlikely(r->logged))
-			rte_vhost_log_used_vring(r->vid, r->index, offsetof(struct vring_used, idx),
-						 sizeof(r->used->idx));
+		log_ring(r, &r->used->idx, sizeof(r->used->idx));
 	}
 	rte_smp_mb(); // before what the driver wants to know is read
 	if ((r->packed ? packed_wants(r) : split_wants(r)) && r->call >= 0) {
