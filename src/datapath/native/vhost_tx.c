@@ -10,6 +10,7 @@
 #include <rte_hash_crc.h>
 #include <rte_ip.h>
 
+#include "datapath/native/lent.h"
 #include "datapath/native/segment.h"
 #include "datapath/native/vnet.h"
 
@@ -33,11 +34,13 @@ static void add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED); // the lane's lock is held
 }
 
-// A packet that others have too is not written to.
+// To be written to, and read whole. A packet that others have too is copied.
 static struct rte_mbuf *own(struct rte_mbuf *m, struct rte_mempool *pool)
 {
 	struct rte_mbuf *copy;
 
+	if (weft_is_lent(m))
+		return weft_lent_take(m, pool) < 0 ? NULL : m;
 	if (RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1)
 		return m;
 	copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
@@ -82,6 +85,8 @@ static bool send_segments(const struct target *t, struct rte_mbuf *m)
 	struct run r;
 	bool any = false, full = false;
 
+	if (weft_is_lent(m) && weft_lent_take(m, t->v->pool) < 0)
+		return false;
 	r.n = 0;
 	weft_segment_begin(&s, m);
 	while (!full && !weft_segment_done(&s)) {

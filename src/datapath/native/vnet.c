@@ -13,6 +13,8 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "datapath/native/lent.h"
+
 #define TCP_CWR 0x80
 
 // RFC 8200, section 4; RFC 4302.
@@ -220,6 +222,8 @@ static int in_checksum(const struct virtio_net_hdr *v, struct rte_mbuf *m, const
 		set_lengths(m, h);
 		return 0;
 	}
+	if (weft_is_lent(m))
+		return -ENOTSUP;
 	if (h->proto == IPPROTO_SCTP && start == (uint32_t)h->l2 + h->l3 &&
 	    offset == offsetof(struct rte_sctp_hdr, cksum) &&
 	    at(m, start, sizeof(struct rte_sctp_hdr)) != NULL) {
@@ -303,6 +307,8 @@ int weft_vnet_in(const struct virtio_net_hdr *v, struct rte_mbuf *m)
 	if ((v->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0 && v->gso_type == VIRTIO_NET_HDR_GSO_NONE)
 		return 0;
 	find_headers(m, &h);
+	if (h.l4 == 0 && weft_is_lent(m))
+		return -ENOTSUP; // they may go on behind the head
 	if (v->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		ret = in_checksum(v, m, &h);
 	if (ret == 0 && v->gso_type != VIRTIO_NET_HDR_GSO_NONE)

@@ -7,7 +7,7 @@
 // until its driver sets it up anew.
 //
 // Lending: a long packet from a split ring may stay where it is but for its head (lent.h), so that between VMs its payload is copied once.
-// Its burst's buffers are shown to the driver when the caller is done with it. Not lent is what asks for a checksum or segments, is in several
+// Its burst's buffers are shown to the driver when the caller is done with it. Not lent is what needs to be read whole (vnet.h), is in several
 // buffers, or comes from a packed ring or during a migration.
 //
 // A burst is taken or given as a whole: the driver sees it, and is interrupted if it wants to be, when it is complete.
@@ -84,7 +84,7 @@ bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t f
 // Where the next one begins.
 uint16_t weft_vring_base(const struct vring_state *r);
 
-// Packets that the driver sends; with their flags set as in port_io.h. How many. lend: those that are long and ask for nothing may be lent
+// Packets that the driver sends; with their flags set as in port_io.h. How many. lend: long ones may be lent
 // (lent.h), and the driver gets no buffer of this burst back before weft_vring_done, which need not be called if there is none.
 uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct rte_mbuf **pkts,
 			uint16_t n, bool lend);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vring, what nearly every packet of a split ring is: one buffer, or a header and one buffer, and nothing asked for. Passes over the whole burst,
+// Vring, what nearly every packet of a split ring is: one buffer, or a header and one buffer. Passes over the whole burst,
 // so that each waits for one kind of memory: the ring, descriptors, packets. They end at the first packet that is anything else.
 #include "datapath/native/vring_priv.h"
 
@@ -10,6 +10,7 @@
 #include <rte_prefetch.h>
 
 #include "datapath/native/lent.h"
+#include "datapath/native/vnet.h"
 
 // One read of each field; what stands there afterwards does not matter. Descriptors of a ring are aligned (vring.c).
 static inline struct vring_desc read_desc(const struct vring_state *r, uint16_t i)
@@ -114,13 +115,14 @@ static inline bool find_sent(const struct vring_state *r, uint16_t head, struct 
 	return p->data != NULL;
 }
 
-// False: it is longer than we copy here, or asks for something.
+// False: it is longer than we copy here, or asks for what takes more than a flag.
 static inline bool take(const struct plain *p, bool lend, struct rte_mbuf *m)
 {
-	uint16_t asks; // flags and gso_type
+	struct virtio_net_hdr h;
 
-	memcpy(&asks, p->header, sizeof(asks));
-	if (unlikely(asks != 0 || p->len < sizeof(struct rte_ether_hdr) || p->len > PACKET_MAX ||
+	memcpy(&h, p->header, sizeof(h));
+	rte_compiler_barrier(); // it is as it is now
+	if (unlikely(p->len < sizeof(struct rte_ether_hdr) || p->len > PACKET_MAX ||
 		     (p->len > LENT_HEAD && !lend)))
 		return false;
 	// As it comes from the pool, a buffer has one reference and nothing behind it.
@@ -134,7 +136,7 @@ static inline bool take(const struct plain *p, bool lend, struct rte_mbuf *m)
 		memcpy(rte_pktmbuf_mtod(m, void *), p->data, LENT_HEAD);
 		weft_lent_set(m, p->data + LENT_HEAD);
 	}
-	return true;
+	return (h.flags | h.gso_type) == 0 || weft_vnet_in(&h, m) == 0;
 }
 
 uint16_t weft_vring_pop_plain(struct vring_state *r, struct rte_mempool *pool,
@@ -196,18 +198,25 @@ static inline void prefetch_rest(const struct rte_mbuf *m)
 	}
 }
 
+static inline void put_header(const struct vring_state *r, uint8_t *to, const struct rte_mbuf *m)
+{
+	struct virtio_net_hdr_mrg_rxbuf h = {.num_buffers = 1};
+
+	if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0)
+		weft_vring_header(r, m, &h.hdr);
+	if (likely(r->header_len == sizeof(h)))
+		memcpy(to, &h, sizeof(h));
+	else
+		memcpy(to, &h, sizeof(h.hdr));
+}
+
 uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n)
 {
-	const struct virtio_net_hdr_mrg_rxbuf header = {.num_buffers = 1};
 	uint16_t heads[VRING_BURST], there = read_heads(r, RTE_MIN(n, VRING_BURST), heads), found;
 	uint8_t *to[VRING_BURST];
 
 	for (found = 0; found < there; found++) {
-		const struct rte_mbuf *m = pkts[found];
-
-		if (unlikely((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0))
-			break;
-		to[found] = find_place(r, heads[found], r->header_len + m->pkt_len);
+		to[found] = find_place(r, heads[found], r->header_len + pkts[found]->pkt_len);
 		if (unlikely(to[found] == NULL))
 			break;
 		__builtin_prefetch(to[found], 1);
@@ -216,10 +225,7 @@ uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pk
 	for (uint16_t i = 0; i < found; i++) {
 		if (i + 1 < found)
 			prefetch_rest(pkts[i + 1]);
-		if (likely(r->header_len == sizeof(header)))
-			memcpy(to[i], &header, sizeof(header));
-		else
-			memcpy(to[i], &header, sizeof(header.hdr));
+		put_header(r, to[i], pkts[i]);
 		copy(to[i] + r->header_len, pkts[i]);
 		give(r, heads[i], r->header_len + pkts[i]->pkt_len);
 	}

@@ -45,6 +45,10 @@ uint16_t weft_vring_pop_plain(struct vring_state *r, struct rte_mempool *pool,
 			      struct rte_mbuf **pkts, uint16_t n, bool lend);
 uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n);
 
+// The header of a packet that asks for something, for this driver.
+void weft_vring_header(const struct vring_state *r, const struct rte_mbuf *m,
+		       struct virtio_net_hdr *h);
+
 // Others read it at the same time.
 static inline void vring_count(uint64_t *counter)
 {

@@ -40,15 +40,21 @@ static void write_bytes(struct writer *to, const void *from, uint32_t len)
 	}
 }
 
+void weft_vring_header(const struct vring_state *r, const struct rte_mbuf *m,
+		       struct virtio_net_hdr *h)
+{
+	weft_vnet_out(m, h);
+	if (!r->ecn)
+		h->gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+}
+
 static void put(const struct vring_state *r, const struct vring_pieces *p, const struct rte_mbuf *m,
 		uint16_t buffers)
 {
 	struct writer to = {.r = r, .p = p};
 	struct virtio_net_hdr_mrg_rxbuf h;
 
-	weft_vnet_out(m, &h.hdr);
-	if (!r->ecn)
-		h.hdr.gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+	weft_vring_header(r, m, &h.hdr);
 	h.num_buffers = buffers; // of which a driver without mergeable buffers expects 1
 	write_bytes(&to, &h, r->header_len);
 	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
