@@ -182,6 +182,17 @@ static void drop_all(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 		weft_drop(w, pkts[i], in_port, why);
 }
 
+// The next packet seems to be of a new flow, too: most likely to the same port as the last one, so its reply's place in the index can be
+// fetched meanwhile.
+static inline void expect_next(struct worker *w, const struct fast *f, uint16_t next, uint16_t n)
+{
+	struct flow_key reply;
+
+	if (next < n && f->ses[next] == NULL && (f->slow >> next & 1) == 0 &&
+	    weft_flow_reverse(&f->key[next], w->made_to, &reply))
+		weft_session_prefetch(w->sessions, &reply);
+}
+
 // Three passes, so that each waits for one kind of memory: headers (prefetched ahead), hash buckets and
 // sessions (the bulk look-up overlaps them), then the packets again.
 void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n)
@@ -227,6 +238,7 @@ void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 			continue;
 		}
 		w->stats.slow++;
+		expect_next(w, &f, (uint16_t)(i + 1), n);
 		weft_slow_packet(w, pkts[i], in_port);
 	}
 }

@@ -287,6 +287,7 @@ struct worker {
 	struct tx_queue *tx; // by port index
 	uint16_t n_dirty;    // ports with something in tx
 	bool lent;	     // packets of this burst may be (lent.h)
+	uint16_t made_to;    // where the last flow leads for which a session was made
 	uint16_t dirty[NATIVE_MAX_PORTS];
 	struct worker_stats stats;
 	struct icmp_bucket *icmp; // by port index

@@ -369,9 +369,16 @@ static void compose(const struct judge *j, const struct flow_key *reply, bool un
 static bool add_translated(struct worker *w, struct judge *j, struct session_new *n, bool untracked,
 			   enum drop *why)
 {
-	struct session *s = NULL;
+	struct session *s =
+		weft_session_get(w->sessions, &j->pkt->key, weft_flow_hash(&j->pkt->key));
 	struct flow_key reply;
 
+	if (!weft_flow_reverse(&j->now, j->out->index, &reply))
+		return true;
+	// Same tuple, other MACs: the newer one holds.
+	if (s != NULL)
+		weft_session_remove(w->session_worker, s);
+	s = NULL;
 	// Another worker may take the port that was found free.
 	for (uint32_t try = 0; s == NULL && try < NAT_TRIES; try++) {
 		*why = find_reply(w, j, &try, &reply);
@@ -397,26 +404,35 @@ static bool add_translated(struct worker *w, struct judge *j, struct session_new
 	return true;
 }
 
+static bool add_plain(struct worker *w, const struct judge *j, struct session_new *n,
+		      bool untracked, enum drop *why)
+{
+	struct session *s;
+	struct flow_key reply;
+
+	if (!weft_flow_reverse(&j->now, j->out->index, &reply))
+		return true;
+	compose(j, &reply, untracked, n);
+	s = weft_session_add(w->session_worker, n, w->now_ms, why);
+	// Same tuple, other MACs: the newer one holds.
+	if (s != NULL && unlikely(memcmp(s->eth_in, j->eth, sizeof(s->eth_in)) != 0)) {
+		weft_session_remove(w->session_worker, s);
+		s = weft_session_add(w->session_worker, n, w->now_ms, why);
+	}
+	if (s == NULL)
+		return untracked;
+	w->made_to = j->out->index;
+	w->stats.sessions_added++;
+	return true;
+}
+
 bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *why)
 {
 	struct session_new n = {.gen = gen, .tcp_flags = j->pkt->tcp_flags, .bytes = j->frame_len};
 	bool untracked = !weft_judge_tracks(j, j->in) && !weft_judge_tracks(j, j->out);
-	struct flow_key reply;
-	struct session *old;
 
-	if (!weft_flow_reverse(&j->now, j->out->index, &reply))
-		return true;
-	// Same tuple, other MACs: the newer one holds.
-	old = weft_session_get(w->sessions, &j->pkt->key, weft_flow_hash(&j->pkt->key));
-	if (old != NULL)
-		weft_session_remove(w->session_worker, old);
-	if (judge_translates(j))
-		return add_translated(w, j, &n, untracked, why);
-	compose(j, &reply, untracked, &n);
-	if (weft_session_add(w->session_worker, &n, w->now_ms, why) == NULL)
-		return untracked;
-	w->stats.sessions_added++;
-	return true;
+	return judge_translates(j) ? add_translated(w, j, &n, untracked, why)
+				   : add_plain(w, j, &n, untracked, why);
 }
 
 // A live session's packets come another way than expected (another router of the network, say): remember it. Only
