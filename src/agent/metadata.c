@@ -38,6 +38,11 @@ static int run(struct metadata *m, const struct metadata_secret *secret, struct 
 		.url = m->config.url,
 		.secret = *secret,
 		.timeout_s = m->config.timeout_s,
+		.limits = {.connections = METADATA_CONNECTIONS,
+			   .port_requests = METADATA_PORT_REQUESTS,
+			   .request_ms = METADATA_REQUEST_MS,
+			   // Whatever the server may take for an answer's head fits in.
+			   .connection_ms = METADATA_CONNECTION_MS + m->config.timeout_s * 1000},
 	};
 	struct datapath_metadata way = {.ifname = METADATA_IFNAME};
 	struct metadata_netns there;

@@ -7,7 +7,7 @@
 // and 431 too large, 502 no server, 503 too many at once, 504 no answer in time.
 //
 // Each connection has a thread of its own, so that a VM that is slow, or a server that is, holds up nobody else. One port may
-// have so many connections, all together so many; who goes beyond waits or is turned away.
+// have so many connections, all together so many; how they share these, and how long one may take, is metadata_clients.h's.
 //
 // Threads    start, stop, show, metrics: the control thread
 // Ownership  takes the listening socket, even when it fails
@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "agent/metadata_clients.h"
 #include "agent/metadata_directory.h"
 #include "agent/metadata_headers.h"
 #include "base/err.h"
@@ -24,6 +25,9 @@
 #define METADATA_CONNECTIONS	  512
 #define METADATA_PORT_CONNECTIONS 32
 #define METADATA_PORT_REQUESTS	  16
+#define METADATA_REQUEST_MS	  10000	 // until a whole request is there
+#define METADATA_KEEP_MS	  60000	 // older ones are closed with their next answer
+#define METADATA_CONNECTION_MS	  300000 // with all its requests and answers
 #define METADATA_BODY_MAX	  (1u << 20)
 #define METADATA_HEAD_MAX	  (64u << 10)
 
@@ -32,6 +36,7 @@ struct metadata_proxy_config {
 	const char *url;
 	struct metadata_secret secret;
 	uint32_t timeout_s;
+	struct metadata_limits limits;
 	struct metadata_directory *directory; // lives longer
 };
 

@@ -21,6 +21,11 @@
 	COUNT(UNKNOWN, "unknown-port",                                                           \
 	      "Asked through a port that is gone, or has no IPv4 address or no instance (404).") \
 	COUNT(BUSY, "busy", "Too many requests of one port at once (503).")                      \
+	COUNT(SLOW, "too-slow",                                                                  \
+	      "Connections ended: no whole request in 10 s, or not over in five minutes.")       \
+	COUNT(GAVE_WAY, "gave-way",                                                              \
+	      "Connections ended for one of another port: all places were taken.")               \
+	COUNT(FULL, "full", "Connections refused: all places were taken by ports with as few.")  \
 	COUNT(BAD, "bad-request", "No request that is carried: too large, malformed (4xx).")
 
 enum metadata_count {
@@ -30,29 +35,21 @@ enum metadata_count {
 		COUNT_COUNT
 };
 
-struct under_way { // requests of one port
-	struct in_addr source;
-	unsigned int n;
-};
-
 struct metadata_proxy {
 	struct MHD_Daemon *daemon;
 	struct metadata_directory *directory;
+	struct metadata_clients *clients;
+	pthread_t watch; // for those who are too slow
 	struct metadata_secret secret;
 	char *server, *prefix; // of the URL
 	uint32_t timeout_ms;
-	_Atomic bool stop;
 	_Atomic uint64_t counts[COUNT_COUNT];
 	pthread_mutex_t lock; // of what follows
-	size_t n_under_way;
-	struct under_way under_way[METADATA_CONNECTIONS];
+	bool stop;
+	size_t n_open;		       // connections
+	pthread_cond_t wake;	       // of the watch: stop, or the first connection
 	uint64_t failed_ms, logged_ms; // 0 = never
 	char failure[WEFT_ERR_MAX];
-};
-
-struct metadata_client { // who opened a connection
-	struct in_addr source;
-	uint64_t serial; // 0 = nobody who is known
 };
 
 static inline void metadata_count(struct metadata_proxy *p, enum metadata_count what)
@@ -60,9 +57,6 @@ static inline void metadata_count(struct metadata_proxy *p, enum metadata_count 
 	atomic_fetch_add_explicit(&p->counts[what], 1, memory_order_relaxed);
 }
 
-// A port may begin one more request; if so, it is ended with _leave.
-bool weft_metadata_enter(struct metadata_proxy *p, struct in_addr source);
-void weft_metadata_leave(struct metadata_proxy *p, struct in_addr source);
 // A request failed for the server's sake: remember why, and tell the log if it was not told lately.
 void weft_metadata_failed(struct metadata_proxy *p, const char *port_id, const char *why);
 

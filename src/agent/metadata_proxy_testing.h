@@ -26,6 +26,8 @@
 
 // Of the proxy for the server. A busy machine may take its time, so only tests of it make it short.
 static uint32_t timeout_s = 30;
+static struct metadata_limits limits = {METADATA_CONNECTIONS, METADATA_PORT_REQUESTS,
+					METADATA_REQUEST_MS, METADATA_CONNECTION_MS};
 
 // What the server says to every request; what it was asked last.
 struct server {
@@ -145,7 +147,7 @@ static inline void change_port(struct bench *b, enum plan_op op, const char *id,
 static inline struct bench *bench_new(const char *secret, const char *path, const char *answer)
 {
 	struct bench *b = calloc(1, sizeof(*b));
-	struct metadata_proxy_config config = {.timeout_s = timeout_s};
+	struct metadata_proxy_config config = {.timeout_s = timeout_s, .limits = limits};
 	char url[128];
 
 	b->server.fd = listen_at(&b->server.port);

@@ -15,10 +15,10 @@
 
 struct request {
 	struct metadata_proxy *proxy;
-	struct in_addr source;
+	struct metadata_client *client;
 	struct metadata_who who;
 	char *target; // as it came, prefix before it; NULL = it is none
-	bool is_begun, is_too_large, has_entered;
+	bool is_begun, is_too_large;
 	char *body;
 	size_t body_len, dropped;
 	size_t n_headers;
@@ -93,10 +93,11 @@ void *weft_metadata_request_new(void *arg, const char *uri, struct MHD_Connectio
 	const char *target = origin_form(uri);
 	struct text whole = {0};
 
-	(void)c;
 	if (r == NULL)
 		abort();
 	r->proxy = p;
+	r->client = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	weft_metadata_client_sends(p->clients, r->client);
 	if (target != NULL && (p->prefix[0] == '\0' || !climbs(target))) {
 		weft_text_add(&whole, "%s%s", p->prefix, target);
 		r->target = whole.s;
@@ -117,8 +118,7 @@ void weft_metadata_request_done(void *arg, struct MHD_Connection *c, void **stat
 	*state = NULL;
 	if (r->upstream != NULL)
 		weft_metadata_upstream_free(r->upstream);
-	if (r->has_entered)
-		weft_metadata_leave(r->proxy, r->source);
+	weft_metadata_client_leave(r->proxy->clients, r->client, weft_now_ms());
 	for (size_t i = 0; i < r->n_headers; i++) {
 		free(r->headers[i].name);
 		free(r->headers[i].value);
@@ -181,12 +181,10 @@ static bool is_carried(const char *method)
 // ---- The question ----------------------------------------------------------------------------------
 
 // Who opened this connection, if that port is still there. False: nobody, and the connection ends.
-static bool identify(struct request *r, struct MHD_Connection *c)
+static bool identify(struct request *r)
 {
-	const struct metadata_client *client =
-		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	const struct metadata_client *client = r->client;
 
-	r->source = client->source;
 	return client->serial != 0 &&
 	       weft_metadata_directory_find(r->proxy->directory, client->source, &r->who) &&
 	       r->who.serial == client->serial;
@@ -281,6 +279,9 @@ static enum MHD_Result answer(struct request *r, struct MHD_Connection *c)
 	for (size_t i = 0; i < n; i++)
 		if (weft_metadata_answer_header_passes(h[i].name, connection))
 			MHD_add_response_header(response, h[i].name, h[i].value);
+	// Closed between two requests, rather than ended within one.
+	if (weft_now_ms() - r->client->opened_ms >= METADATA_KEEP_MS)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	ret = MHD_queue_response(c, status, response);
 	MHD_destroy_response(response);
 	return ret;
@@ -301,7 +302,7 @@ static enum MHD_Result ask(struct request *r, struct MHD_Connection *c, const ch
 		.body = r->body,
 		.body_len = r->body_len,
 		.timeout_ms = p->timeout_ms,
-		.stop = &p->stop,
+		.stop = &r->client->ends,
 	};
 	ret = weft_metadata_upstream_start(&r->ask, &r->upstream, &err);
 	return ret != 0 ? refuse_failed(r, c, ret, &err) : answer(r, c);
@@ -327,9 +328,8 @@ static enum MHD_Result serve(struct request *r, struct MHD_Connection *c, const 
 	if (r->has_bad_header)
 		return refuse(r, c, COUNT_BAD, 400,
 			      "Too many headers, or one with control characters.");
-	if (!weft_metadata_enter(p, r->source))
+	if (!weft_metadata_client_enter(p->clients, r->client, weft_now_ms()))
 		return refuse(r, c, COUNT_BUSY, 503, "Too many requests of this port at once.");
-	r->has_entered = true;
 	return ask(r, c, method);
 }
 
@@ -351,7 +351,7 @@ enum MHD_Result weft_metadata_request_on(void *arg, struct MHD_Connection *c, co
 
 		r->is_begun = true;
 		metadata_count(r->proxy, COUNT_REQUESTS);
-		if (!identify(r, c)) {
+		if (!identify(r)) {
 			metadata_count(r->proxy, COUNT_UNKNOWN);
 			return MHD_NO;
 		}

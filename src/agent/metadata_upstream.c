@@ -301,7 +301,7 @@ static int go_on(struct upstream *u, bool (*wants)(const struct upstream *u), st
 		uint64_t now = weft_now_ms();
 
 		if (atomic_load(u->request->stop))
-			return weft_fail(err, -ECANCELED, "weftd stops");
+			return weft_fail(err, -ECANCELED, "nobody waits for it any more");
 		if (now >= end)
 			return weft_fail(err, -ETIMEDOUT, "%s: no answer within %u ms",
 					 u->request->url, u->request->timeout_ms);

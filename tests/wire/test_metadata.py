@@ -265,6 +265,63 @@ def test_stateless_groups_need_a_rule_for_the_answers(lab):
     assert ask(vm)
 
 
+# ---- Those who take their time ----
+
+class Slow:
+    """VMs that begin requests and do not end them: each sends a byte now and then, on as many connections as it may have."""
+
+    def __init__(self, vms, each=32):
+        self._stop = threading.Event()
+        self._sockets = [vm.connect(ADDRESS, 80) for vm in vms for _ in range(each)]
+        for s in self._sockets:
+            s.setblocking(False)
+        self._thread = threading.Thread(target=self._run)
+
+    def _say(self, data):
+        for s in self._sockets:
+            try:
+                s.send(data)
+            except OSError:
+                pass  # it was ended
+
+    def _run(self):
+        self._say(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        while not self._stop.wait(0.5):
+            self._say(b"x")
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        for s in self._sockets:
+            s.close()
+
+
+def test_vms_that_are_slow_together_keep_nobody_out(datapath):
+    """Twenty VMs want 640 connections; there are 512."""
+    lab = Lab(datapath, CONFIG)
+    try:
+        with MetadataServer(lab):
+            net = lab.network()
+            vms = [lab.vm(net) for _ in range(21)]
+            for vm in vms:
+                vm.netns.ip("route", "add", ADDRESS, "dev", "eth0")
+            counts = lambda: {c["what"]: c["count"] for c in lab.api.weft("metadata")["counts"]}
+            with Slow(vms[:20]):
+                # All places are taken when somebody else's had to be.
+                lab.wait(lambda: counts()["gave-way"] > 0, timeout=10, what="all places taken")
+                for _ in range(3):
+                    code, status, _, took = curl(vms[20])
+                    assert (code, status) == (0, 200) and took < 5
+                lab.wait(lambda: counts()["too-slow"] >= 400, timeout=30, what="the slow ones' end")
+            assert "too-slow" in lab.weft("show", "metadata")
+    finally:
+        lab.close()
+
+
 # ---- When it fails ----
 
 def test_a_server_that_is_away_or_slow_is_told(datapath):
