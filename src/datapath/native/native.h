@@ -232,13 +232,17 @@ struct poll_list {
 #define DROP_SAMPLES	256 // power of two
 #define DROP_SAMPLE_LEN 128
 
-// How many ICMP errors a port may cause: so many at once, and so many a second.
-#define ICMP_BURST	20
-#define ICMP_PER_SECOND 100
+// How many ICMP errors a port may cause: so many at once, and so many a second. Behind an uplink are many hosts: each of them has
+// as much, by a hash of its address, and all of them together have more.
+#define ICMP_BURST	       20
+#define ICMP_PER_SECOND	       100
+#define ICMP_SOURCES	       256 // power of two
+#define ICMP_UPLINK_BURST      200
+#define ICMP_UPLINK_PER_SECOND 1000
 
 struct icmp_bucket {
 	uint32_t at_ms;
-	uint32_t spent; // of ICMP_BURST
+	uint32_t spent; // of the burst
 };
 
 struct drop_sample {
@@ -290,8 +294,9 @@ struct worker {
 	uint16_t made_to;    // where the last flow leads for which a session was made
 	uint16_t dirty[NATIVE_MAX_PORTS];
 	struct worker_stats stats;
-	struct icmp_bucket *icmp; // by port index
-	uint32_t *advertised_ms;  // by port index: the last advertisement to all nodes, 0 = never
+	struct icmp_bucket *icmp;			 // by port index
+	struct icmp_bucket (*icmp_source)[ICMP_SOURCES]; // by port index, of uplinks, and by source
+	uint32_t *advertised_ms; // by port index: the last advertisement to all nodes, 0 = never
 	struct port_stats *port_stats; // by port index
 	uint64_t drops[DROP_COUNT];
 	uint32_t (*port_drops)[DROP_COUNT]; // by port index, of packets that the port sent

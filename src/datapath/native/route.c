@@ -83,19 +83,49 @@ void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 		weft_drop(w, m, j->in->index, DROP_TOO_BIG);
 }
 
-// A token bucket per port: what cannot be told now is not told.
-static bool may_tell(struct worker *w, uint16_t port)
+static bool has_token(struct icmp_bucket *b, uint32_t now_ms, uint32_t burst, uint32_t per_second)
 {
-	struct icmp_bucket *b = &w->icmp[port];
-	uint32_t regained = (w->now_ms - b->at_ms) / (1000 / ICMP_PER_SECOND);
+	uint32_t each_ms = 1000 / per_second;
+	uint32_t regained = (now_ms - b->at_ms) / each_ms;
 
-	if (regained > 0) {
-		b->spent = regained >= b->spent ? 0 : b->spent - regained;
-		b->at_ms = w->now_ms;
+	if (regained >= b->spent) {
+		b->spent = 0;
+		b->at_ms = now_ms;
+	} else {
+		b->spent -= regained;
+		b->at_ms += regained * each_ms;
 	}
-	if (b->spent >= ICMP_BURST)
+	return b->spent < burst;
+}
+
+// Nobody can find out who shares a bucket with him. IPv6: of its 128 bits a host has 64 to itself.
+static uint32_t source_hash(const struct flow_key *k)
+{
+	uint64_t source = k->src4;
+
+	if (k->family == 6)
+		memcpy(&source, k->src6, sizeof(source));
+	return (uint32_t)weft_flow_mix(source ^ weft_flow_secret[0],
+				       k->family ^ weft_flow_secret[1]) &
+	       (ICMP_SOURCES - 1);
+}
+
+// Token buckets: what cannot be told now is not told. A host outside that has used up its own takes none of the others'.
+static bool may_tell(struct worker *w, const struct judge *j)
+{
+	uint16_t port = j->in->index;
+	struct icmp_bucket *all = &w->icmp[port], *own = all;
+
+	if (native_is_uplink(j->in)) {
+		own = &w->icmp_source[port][source_hash(&j->pkt->key)];
+		if (!has_token(all, w->now_ms, ICMP_UPLINK_BURST, ICMP_UPLINK_PER_SECOND))
+			return false;
+	}
+	if (!has_token(own, w->now_ms, ICMP_BURST, ICMP_PER_SECOND))
 		return false;
-	b->spent++;
+	own->spent++;
+	if (all != own)
+		all->spent++;
 	return true;
 }
 
@@ -104,7 +134,7 @@ void weft_route_tell(struct worker *w, const struct rte_mbuf *m, const struct ju
 	struct rte_mbuf *told;
 	size_t len;
 
-	if (j->icmp.from.family == 0 || !may_tell(w, j->in->index))
+	if (j->icmp.from.family == 0 || !may_tell(w, j))
 		return;
 	told = rte_pktmbuf_alloc(w->dp->pool);
 	if (told == NULL)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "datapath/native/services.h"
+#include "datapath/native/tables.h"
 #include "datapath/native/testbed.h"
 
 #define SYN 0x02
@@ -337,6 +338,65 @@ static void errors_are_limited(void **state)
 	testbed_free(tb);
 }
 
+// How many of n packets from a host outside, on their last hop, it is told of.
+static int told_outside(struct testbed *tb, const char *src, int n)
+{
+	bool v6 = strchr(src, ':') != NULL;
+	struct frame f = testbed_frame("x", "rx", src, v6 ? "fd01::1" : "10.0.1.1", UDP(1, 2, 8)),
+		     got;
+	int n_told = 0;
+
+	f.b[v6 ? 21 : 22] = 1;
+	for (int i = 0; i < n; i++)
+		testbed_send(tb, "ext", &f);
+	while (testbed_receive(tb, "ext", &got))
+		n_told += got.b[v6 ? 54 : 34] == (v6 ? 3 : 11);
+	return n_told;
+}
+
+// Two of them may have one hash.
+static int hosts_told(struct testbed *tb, const char *format, int n)
+{
+	char src[64];
+	int n_told = 0;
+
+	for (int i = 0; i < n; i++) {
+		snprintf(src, sizeof(src), format, i + 1);
+		n_told += told_outside(tb, src, 1);
+	}
+	return n_told;
+}
+
+static void host_outside_uses_up_only_its_own_errors(void **state)
+{
+	struct testbed *tb = two_networks("");
+	struct frame f = testbed_frame("a", "r1", "10.0.1.1", "10.0.9.9", UDP(1, 2, 8)), got;
+
+	(void)state;
+	testbed_provider(tb, "ext", 1500, 0);
+	testbed_router(tb, "r", true,
+		       "n1|r1|10.0.1.254/24,fd01::fe/64 "
+		       "ext|rx|203.0.113.1/24,2001:db8:ffff::1/64",
+		       "");
+	testbed_commit(tb);
+	assert_int_equal(told_outside(tb, "203.0.113.200", 100), ICMP_BURST);
+	assert_int_equal(told_outside(tb, "203.0.113.200", 1), 0);
+	assert_in_range(hosts_told(tb, "198.51.100.%d", 50), 40, 50);
+	// An IPv6 host may have all addresses of a subnet.
+	assert_in_range(hosts_told(tb, "2001:db8::%d", 50), 1, ICMP_BURST);
+	assert_in_range(hosts_told(tb, "2001:db8:0:%d::1", 50), 40, 50);
+	testbed_pass_time(tb, 1000);
+	assert_int_equal(told_outside(tb, "203.0.113.200", 100), ICMP_BURST);
+	// All of them together are limited, too, and are no matter of a VM's.
+	for (int i = 0; i < 30; i++)
+		hosts_told(tb, "198.51.100.%d", 50);
+	assert_int_equal(tb->w->icmp[weft_tables_port(tb->dp.tables, "ext")->index].spent,
+			 ICMP_UPLINK_BURST);
+	testbed_send(tb, "a", &f);
+	assert_true(testbed_receive(tb, "a", &got));
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +412,7 @@ int main(void)
 		cmocka_unit_test(replies_may_come_through_another_router),
 		cmocka_unit_test(unroutable_and_endless_packets_are_dropped),
 		cmocka_unit_test(errors_are_limited),
+		cmocka_unit_test(host_outside_uses_up_only_its_own_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -277,6 +277,8 @@ static void worker_free(struct worker *w)
 		munmap(w->tx, sizeof(*w->tx) * NATIVE_MAX_PORTS);
 	if (w->icmp != NULL)
 		munmap(w->icmp, sizeof(*w->icmp) * NATIVE_MAX_PORTS);
+	if (w->icmp_source != NULL)
+		munmap(w->icmp_source, sizeof(*w->icmp_source) * NATIVE_MAX_PORTS);
 	if (w->advertised_ms != NULL)
 		munmap(w->advertised_ms, sizeof(*w->advertised_ms) * NATIVE_MAX_PORTS);
 	if (w->port_stats != NULL)
@@ -303,15 +305,17 @@ int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **ou
 	w->sessions = dp->sessions;
 	w->tx = map_zeroed(sizeof(*w->tx) * NATIVE_MAX_PORTS);
 	w->icmp = map_zeroed(sizeof(*w->icmp) * NATIVE_MAX_PORTS);
+	// Large, and only uplinks' parts of it are ever touched.
+	w->icmp_source = map_zeroed(sizeof(*w->icmp_source) * NATIVE_MAX_PORTS);
 	w->advertised_ms = map_zeroed(sizeof(*w->advertised_ms) * NATIVE_MAX_PORTS);
 	w->port_stats = map_zeroed(sizeof(*w->port_stats) * NATIVE_MAX_PORTS);
 	w->port_drops = map_zeroed(sizeof(*w->port_drops) * NATIVE_MAX_PORTS);
 	w->fragments = weft_fragments_new(4096, 1024);
 	w->session_worker = weft_session_worker_new(dp->sessions);
 	atomic_store(&w->polls, calloc(1, sizeof(struct poll_list)));
-	if (w->tx == NULL || w->icmp == NULL || w->advertised_ms == NULL || w->port_stats == NULL ||
-	    w->port_drops == NULL || w->fragments == NULL || w->session_worker == NULL ||
-	    atomic_load(&w->polls) == NULL) {
+	if (w->tx == NULL || w->icmp == NULL || w->icmp_source == NULL ||
+	    w->advertised_ms == NULL || w->port_stats == NULL || w->port_drops == NULL ||
+	    w->fragments == NULL || w->session_worker == NULL || atomic_load(&w->polls) == NULL) {
 		worker_free(w);
 		return weft_fail(err, -ENOMEM, "worker %u: out of memory for its tables", id);
 	}
