@@ -25,7 +25,8 @@ void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
 static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s,
 				      uint16_t l4)
 {
-	uint64_t bytes = ((uint64_t)s->bytes_high << 32 | s->bytes_low) + rte_pktmbuf_pkt_len(m);
+	uint32_t low = __atomic_load_n(&s->bytes_low, __ATOMIC_RELAXED);
+	uint32_t bytes = low + rte_pktmbuf_pkt_len(m);
 	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
 
 	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
@@ -33,10 +34,15 @@ static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, stru
 		weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), s->key.family, hops);
 	if (unlikely(s->flags & SESSION_NAT))
 		weft_nat_carry(m, s, l4);
-	s->packets++;
-	s->bytes_low = (uint32_t)bytes;
-	s->bytes_high = (uint16_t)(bytes >> 32);
-	s->seen_ms = w->now_ms;
+	// If several workers carry the direction (session.h), one may undo another's count.
+	__atomic_store_n(&s->packets, __atomic_load_n(&s->packets, __ATOMIC_RELAXED) + 1,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&s->bytes_low, bytes, __ATOMIC_RELAXED);
+	if (unlikely(bytes < low))
+		__atomic_store_n(&s->bytes_high,
+				 (uint16_t)(__atomic_load_n(&s->bytes_high, __ATOMIC_RELAXED) + 1),
+				 __ATOMIC_RELAXED);
+	__atomic_store_n(&s->seen_ms, w->now_ms, __ATOMIC_RELAXED);
 	weft_send(w, m, s->out_port);
 }
 

@@ -2,7 +2,7 @@
 // Worker: a thread that polls its share of the ports.
 //
 // One turn: for each port a burst in, the fast path, then whatever was queued goes out; a few steps of the
-// session table's clock hand; a quiescent point. A worker that finds nothing for a while sleeps, longer and
+// session table's clock hand; a quiescent point. A worker that finds nothing for 100 us sleeps, longer and
 // longer up to idle_us, and is offline for grace periods meanwhile; so control never waits for it.
 //
 // Threads    start, stop, poll list: control; the rest runs in the worker
