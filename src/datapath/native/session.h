@@ -15,6 +15,10 @@
 // Revocation: `gen` is the sum of the policy generations of the two ports at composition; both only grow, so the sum differs as soon
 // as one did. A stale session is judged again on its next packet; nothing walks the table.
 //
+// A direction's packets may come to several workers at once, in whatever order: a VM chooses the queue. So its state, flags and generation
+// change atomically (session_tcp.c, slow_session.c), and its MACs are corrected by one worker at a time; who reads them half corrected
+// sends a frame to nobody, or by the stages. Its counters are stored without a lock, and then one worker may undo another's count.
+//
 // Time is milliseconds since start in 32 bits, compared by signed difference.
 //
 // Threads    get: any worker; add, remove, expire, update: any worker with its own session_worker, all of which are made before
@@ -51,6 +55,8 @@ enum session_flag {
 	// On the original: the rules no longer permit this connection. It stays, and is judged again by each packet, so that one
 	// from the other end does not pass for the beginning of a flow of its own.
 	SESSION_REFUSED = 1 << 6,
+	// On the original: a worker corrects the MACs of one of the directions.
+	SESSION_CORRECTING = 1 << 7,
 	SESSION_HOPS_SHIFT = 12, // four bits: routers passed, so much is taken from the TTL
 };
 

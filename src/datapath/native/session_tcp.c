@@ -16,8 +16,9 @@
 //
 // Other protocols are established by the first answer.
 //
-// tcp_flags of a direction: FIN, SYN, RST and ACK, and ALIVE in the bit of CWR. Each direction's packets are handled by one
-// worker, but both workers may clear bits, so they change atomically; most packets change none.
+// tcp_flags of a direction: FIN, SYN, RST and ACK, and ALIVE in the bit of CWR. Several workers may set and clear bits, so they change
+// atomically; most packets change none. In whatever order the packets of a direction are taken, its end can do no more with them than by
+// sending them in that order: what the other end has to say is in the other direction's bits.
 #include <netinet/in.h>
 
 #include "datapath/native/session_table.h"

@@ -3,6 +3,7 @@
 
 #include <rte_branch_prediction.h>
 #include <rte_ether.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "datapath/native/nat.h"
@@ -34,6 +35,69 @@ bool weft_slow_is_stale(const struct worker *w, const struct session *s)
 	return native_session_gen(s) != native_gen(w->dp, s->key.in_port, s->out_port);
 }
 
+// A direction's flags and its generation where they must change together: they lie in one word.
+union standing {
+	struct {
+		uint16_t out_port, flags;
+		uint32_t gen;
+	};
+	uint64_t word;
+};
+
+_Static_assert(offsetof(struct session, out_port) % sizeof(uint64_t) == 0 &&
+		       offsetof(struct session, flags) == offsetof(struct session, out_port) +
+								  offsetof(union standing, flags) &&
+		       offsetof(struct session, gen) ==
+			       offsetof(struct session, out_port) + offsetof(union standing, gen),
+	       "one word");
+
+typedef uint64_t __attribute__((may_alias)) standing_word;
+
+static standing_word *standing_of(struct session *s)
+{
+	return (standing_word *)((char *)s + offsetof(struct session, out_port));
+}
+
+static union standing standing_get(struct session *s)
+{
+	return (union standing) {.word = __atomic_load_n(standing_of(s), __ATOMIC_ACQUIRE)};
+}
+
+// False: it is another one by now, which *from says.
+static bool standing_change(struct session *s, union standing *from, union standing to)
+{
+	return __atomic_compare_exchange_n(standing_of(s), &from->word, to.word, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+// What the direction was judged to be. Together: whoever sees the new generation sees the mark, and who takes the mark away has judged by this
+// generation or does not find it any more.
+static void set_judged(struct session *s, uint32_t gen, uint16_t mark)
+{
+	union standing from = standing_get(s), to;
+
+	do {
+		to = from;
+		to.flags |= mark;
+		to.gen = gen;
+	} while (!standing_change(s, &from, to));
+}
+
+// To correct the MACs of one of its directions. False: another worker is about to, and this packet's are not needed.
+static bool may_correct(struct session *s)
+{
+	uint16_t before = __atomic_fetch_or(&weft_session_original(s)->flags, SESSION_CORRECTING,
+					    __ATOMIC_ACQUIRE);
+
+	return (before & SESSION_CORRECTING) == 0;
+}
+
+static void corrected(struct session *s)
+{
+	__atomic_fetch_and(&weft_session_original(s)->flags, (uint16_t)~SESSION_CORRECTING,
+			   __ATOMIC_RELEASE);
+}
+
 // The addresses and ports as the session has them? A port that was chosen is not compared.
 static bool is_same_translation(const struct session *original, const struct judge *j)
 {
@@ -54,13 +118,14 @@ static bool is_same_way(const struct session *original, const struct judge *j)
 		memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0);
 }
 
-// A reader that sees half of it sends one frame to nobody, or takes one by the stages.
 static void adopt_macs(struct session *original, const struct judge *j)
 {
-	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0)
+	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0 ||
+	    !may_correct(original))
 		return;
 	memcpy(original->eth_out, j->eth_out, sizeof(j->eth_out));
 	eth_swap(weft_session_peer(original)->eth_in, j->eth_out);
+	corrected(original);
 }
 
 // Do rules that follow connections refuse it? What no longer finds its way, or has its rules for each direction, is forgotten instead.
@@ -123,14 +188,10 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 		return result;
 	adopt_macs(original, &j);
 	weft_nat_leaves_as(original, &j.now);
-	// Taking the mark away is for the worker of the replies alone, so that it cannot undo this.
-	if (weft_judge_reply(&j) != DROP_NONE)
-		__atomic_fetch_or(&reply->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
 	if (unlikely(original->flags & SESSION_REFUSED))
 		__atomic_fetch_and(&original->flags, (uint16_t)~SESSION_REFUSED, __ATOMIC_ACQ_REL);
-	// After the mark: whoever sees the new generation sees it, too.
+	set_judged(reply, gen, weft_judge_reply(&j) != DROP_NONE ? SESSION_SLOW : 0);
 	__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
-	__atomic_store_n(&reply->gen, gen, __ATOMIC_RELEASE);
 	return REJUDGED_GOOD;
 }
 
@@ -138,6 +199,7 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 static enum drop session_slow_check(struct worker *w, struct session *s)
 {
 	struct session *original = weft_session_original(s);
+	union standing marked = standing_get(s), clear = marked;
 	struct packet p;
 	struct judge j;
 	enum drop why;
@@ -152,10 +214,9 @@ static enum drop session_slow_check(struct worker *w, struct session *s)
 	why = weft_judge_reply(&j);
 	if (why != DROP_NONE)
 		return why;
-	// Another worker may have judged by a newer policy meanwhile and set the mark: then its epoch is seen here.
-	__atomic_fetch_and(&s->flags, (uint16_t)~SESSION_SLOW, __ATOMIC_ACQ_REL);
-	if (weft_vstore_epoch(w->dp->vs) != j.epoch)
-		__atomic_fetch_or(&s->flags, SESSION_SLOW, __ATOMIC_ACQ_REL);
+	// Another worker may have judged it by a newer policy meanwhile: then the mark is that one's.
+	clear.flags &= (uint16_t)~SESSION_SLOW;
+	standing_change(s, &marked, clear);
 	return DROP_NONE;
 }
 
@@ -195,10 +256,13 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 	in = native_policy(w->dp, s->key.in_port, weft_vstore_epoch(w->dp->vs));
 	if (in == NULL || !native_is_uplink(in))
 		return false;
+	if (!may_correct(s))
+		return true;
 	memcpy(s->eth_in + 6, mac, 6);
 	// What a router took in from there is answered there.
 	if (!(s->flags & SESSION_REPLY) && s->flags >> SESSION_HOPS_SHIFT != 0)
 		memcpy(weft_session_peer(s)->eth_out, mac, 6);
+	corrected(s);
 	return true;
 }
 
@@ -366,6 +430,17 @@ static void compose(const struct judge *j, const struct flow_key *reply, bool un
 		n->reply.flags |= SESSION_SLOW;
 }
 
+// Another worker has just made it, for a packet that came by another queue: the same way, by the same policy.
+static bool is_twin(const struct session *s, const struct judge *j, uint32_t gen)
+{
+	uint8_t state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+	uint16_t flags = __atomic_load_n(&s->flags, __ATOMIC_RELAXED);
+
+	return !(flags & SESSION_REPLY) && (state == SESSION_NEW || state == SESSION_ESTABLISHED) &&
+	       native_session_gen(s) == gen && s->out_port == j->out->index &&
+	       memcmp(s->eth_in, j->eth, sizeof(s->eth_in)) == 0 && is_same_translation(s, j);
+}
+
 static bool add_translated(struct worker *w, struct judge *j, struct session_new *n, bool untracked,
 			   enum drop *why)
 {
@@ -375,6 +450,10 @@ static bool add_translated(struct worker *w, struct judge *j, struct session_new
 
 	if (!weft_flow_reverse(&j->now, j->out->index, &reply))
 		return true;
+	if (s != NULL && is_twin(s, j, n->gen)) {
+		weft_nat_leaves_as(s, &j->now);
+		return true;
+	}
 	// Same tuple, other MACs: the newer one holds.
 	if (s != NULL)
 		weft_session_remove(w->session_worker, s);
@@ -435,13 +514,13 @@ bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *
 				   : add_plain(w, j, &n, untracked, why);
 }
 
-// A live session's packets come another way than expected (another router of the network, say): remember it. Only
-// the worker that polls the port carries this direction, so nobody reads it half written.
+// A live session's packets come another way than expected (another router of the network, say): remember it. The
+// sender's MAC is the same (is_from), so that half of it is no MAC that the sender may not have.
 void weft_slow_correct(struct session *s, const struct judge *j)
 {
 	uint16_t flags, next;
 
-	if (j->out->index != s->out_port)
+	if (j->out->index != s->out_port || !may_correct(s))
 		return;
 	memcpy(s->eth_in, j->eth, 12);
 	memcpy(s->eth_out, j->eth_out, 12);
@@ -452,4 +531,5 @@ void weft_slow_correct(struct session *s, const struct judge *j)
 				  (uint32_t)j->hops << SESSION_HOPS_SHIFT);
 	while (!__atomic_compare_exchange_n(&s->flags, &flags, next, false, __ATOMIC_ACQ_REL,
 					    __ATOMIC_RELAXED));
+	corrected(s);
 }
