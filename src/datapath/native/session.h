@@ -9,8 +9,8 @@
 // published and withdrawn by one atomic store, so look-ups take no lock and any worker may add or remove; a removed
 // pair is reused only after every worker has passed a quiescent point. When both buckets of a key are full, or the
 // table or the port's share is used up, a pair of a lower class makes room: expired, then unanswered (of the port that has most),
-// then what the rules refuse by now, then closing, then one question with one answer (no TCP). Any other established flow
-// never makes room for a new one.
+// then what the rules refuse by now, then closing, then one question with one answer (no TCP), then what was silent for a quarter of
+// its timeout. Any other established flow never makes room for a new one.
 //
 // Revocation: `gen` is the sum of the policy generations of the two ports at composition; both only grow, so the sum differs as soon
 // as one did. A stale session is judged again on its next packet; nothing walks the table.

@@ -20,6 +20,7 @@ enum class {
 	CLASS_REFUSED,
 	CLASS_CLOSING,
 	CLASS_EXCHANGE,
+	CLASS_IDLE,
 	CLASS_KEEP
 };
 
@@ -39,6 +40,12 @@ static bool is_exchange(const struct session *s)
 	       weft_session_peer((struct session *)s)->packets <= 1;
 }
 
+// Silent for so long that it may well be over, though its time is not.
+static bool is_idle(uint32_t idle_ms, uint32_t timeout_ms)
+{
+	return idle_ms >= timeout_ms / 4;
+}
+
 static void classify(const struct session_table *t, struct session *s, uint32_t now_ms,
 		     struct candidate *c)
 {
@@ -50,7 +57,7 @@ static void classify(const struct session_table *t, struct session *s, uint32_t 
 	uint32_t timeout = weft_session_timeout_ms(t, s);
 	c->idle_ms = session_idle_ms(s, now_ms);
 	// The reply's line is another one to fetch: only if it can change the answer.
-	if (state == SESSION_CLOSING || c->idle_ms >= timeout)
+	if (state == SESSION_CLOSING || is_idle(c->idle_ms, timeout))
 		c->idle_ms = weft_session_idle_ms(s, now_ms);
 	if (c->idle_ms >= timeout || session_lost_a_port(t, s))
 		c->class = CLASS_EXPIRED;
@@ -62,6 +69,8 @@ static void classify(const struct session_table *t, struct session *s, uint32_t 
 		c->class = CLASS_UNANSWERED;
 	else if (state == SESSION_ESTABLISHED && is_exchange(s))
 		c->class = CLASS_EXCHANGE;
+	else if (state == SESSION_ESTABLISHED && is_idle(c->idle_ms, timeout))
+		c->class = CLASS_IDLE;
 	if (c->class == CLASS_UNANSWERED)
 		c->unanswered =
 			port_unanswered(__atomic_load_n(&t->ports[c->port], __ATOMIC_RELAXED));
@@ -82,7 +91,7 @@ static unsigned states_of(enum class class)
 {
 	if (class == CLASS_EXPIRED || class == CLASS_REFUSED)
 		return STATES_ALL;
-	if (class == CLASS_EXCHANGE)
+	if (class == CLASS_EXCHANGE || class == CLASS_IDLE)
 		return 1u << SESSION_ESTABLISHED;
 	return class == CLASS_CLOSING ? 1u << SESSION_CLOSING : 1u << SESSION_NEW;
 }

@@ -94,12 +94,42 @@ static void what_the_rules_refuse_makes_room_before_what_they_permit(void **stat
 	stop(&f);
 }
 
+static void established_flows_make_room_when_they_were_silent_for_long(void **state)
+{
+	(void)state;
+	const uint32_t quarter = 1000 * fixture_timeouts.udp_answered / 4;
+	struct fixture f = start(16, 100);
+	struct session *s[16];
+	struct flow_key silent, exchange;
+	for (int i = 0; i < 16; i++) {
+		s[i] = more(&f, i == 9 ? IPPROTO_TCP : IPPROTO_UDP);
+		if (i == 8)
+			fixture_exchange(f.t, s[i]);
+		else
+			fixture_answer(f.t, s[i]);
+	}
+	weft_session_key(s[8], &exchange);
+	weft_session_key(s[3], &silent);
+	for (int i = 0; i < 16; i++) // only a word of either end now and then
+		(i % 2 ? s[i] : weft_session_peer(s[i]))->seen_ms = i == 3 ? 1 : 2;
+	struct session_new n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
+	fixture_answer(f.t, fixture_add(f.w, &n, quarter)); // the exchange went first
+	assert_null(fixture_get(f.t, &exchange));
+	n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
+	assert_null(fixture_add(f.w, &n, quarter));
+	assert_non_null(fixture_get(f.t, &silent));
+	assert_non_null(fixture_add(f.w, &n, quarter + 1));
+	assert_null(fixture_get(f.t, &silent));
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_block_of_what_stays_does_not_keep_new_flows_out),
 		cmocka_unit_test(every_window_of_a_port_has_its_turn),
 		cmocka_unit_test(what_the_rules_refuse_makes_room_before_what_they_permit),
+		cmocka_unit_test(established_flows_make_room_when_they_were_silent_for_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
