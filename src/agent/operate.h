@@ -8,7 +8,8 @@
 //   GET  ports/PORT          PORT: id, name, status, reason (why it is not ACTIVE), host, local, network, network_name, project_id,
 //                            mac, fixed_ips, vif, admin_up, port_security, trusted, security_groups [{id, name}], notes, and of
 //                            local ports what the datapath shows: interface, attached, worker, sessions, counters, drops, kind,
-//                            interface_counters, and of vhost-user ports guest {vhostuser_mode, queues, mtu, features, drivers, interrupts}
+//                            interface_counters, and of vhost-user ports guest {vhostuser_mode, queues, mtu, features, drivers, interrupts, mute,
+//                            announced, announce_refused}
 //   GET  networks            {"networks": [{id, name, project_id, mtu, ports, subnets [{id, name, cidr, gateway, dhcp}]}]}; those in use here
 //   GET  groups              {"groups": [{id, name, project_id, stateful, rules, ports}]}; those in use here
 //   GET  routers             {"routers": [{id, name, project_id, admin_up, interfaces [{port, network, network_name, mac, addresses}],

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "base/log.h"
 #include "base/map.h"
+#include "datapath/native/judge.h"
 #include "datapath/native/neighbour_frame.h"
 
 #define ROUNDS	  3
@@ -238,6 +240,30 @@ static void send_one(struct native *dp, uint16_t port, const uint8_t *frame, siz
 		return;
 	memcpy(rte_pktmbuf_append(m, (uint16_t)len), frame, len);
 	weft_send_now(dp, m, port);
+}
+
+void weft_announce_vm(struct native *dp, struct port *p, const struct mac_addr *mac)
+{
+	uint64_t epoch = weft_vstore_epoch(dp->vs);
+	const struct port_policy *policy = weft_vslot_value(p->policy, epoch);
+	const struct network *net = policy == NULL ? NULL
+						   : weft_vslot_value(policy->network, epoch);
+	uint8_t frame[NEIGHBOUR_FRAME_MAX];
+	char text[WEFT_MAC_STRLEN];
+
+	if (net == NULL || !policy->plan->admin_up)
+		return;
+	if (!weft_mac_allowed(policy, mac->b)) {
+		if (p->announce_refused++ == 0)
+			weft_log_warning("port %s: QEMU asks to announce %s, which is not the "
+					 "port's: it is not announced",
+					 p->id, weft_mac_text(mac, text));
+		return;
+	}
+	if (net->uplink == NATIVE_NO_PORT)
+		return;
+	send_one(dp, net->uplink, frame, weft_neighbour_rarp(frame, mac));
+	p->announced++;
 }
 
 // To the uplink and all ports of the network. Returns how many frames.

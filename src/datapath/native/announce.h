@@ -7,6 +7,9 @@
 // this node. Thousands of addresses are spread over time: what comes new goes before repetitions, and an address waits at
 // most once.
 //
+// A VM that came from another node by migration is announced once each time that QEMU asks (it does so several times), to the uplink of its
+// network, by RARP; if the MAC is one that its port may use.
+//
 // Threads    control
 #pragma once
 
@@ -19,6 +22,9 @@ void weft_announcer_free(struct announcer *a);
 void weft_announce_batch(struct native *dp, const struct plan_batch *batch);
 // The uplink of a network has been attached, or its carrier is back.
 void weft_announce_network(struct native *dp, uint32_t network_index);
+
+// QEMU asks for an announcement of this MAC of a VM's port.
+void weft_announce_vm(struct native *dp, struct port *p, const struct mac_addr *mac);
 
 // Ten times a second.
 void weft_announcer_tick(struct announcer *a, uint32_t now_ms);

@@ -212,6 +212,96 @@ static void thousands_of_addresses_are_spread_over_time(void **state)
 	testbed_free(tb);
 }
 
+// ---- VMs that came from another node ----
+
+static const uint8_t rarp_head[] = {0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3};
+
+static void announce_vm(struct testbed *tb, const char *port, struct mac_addr mac)
+{
+	weft_announce_vm(&tb->dp, weft_tables_port(tb->dp.tables, port), &mac);
+	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+}
+
+static void migrated_vm_is_announced_to_the_uplink_as_qemu_does(void **state)
+{
+	struct testbed *tb = north();
+	struct mac_addr mac = testbed_mac("local");
+	struct port *p = weft_tables_port(tb->dp.tables, "local");
+	static const uint8_t zero[18];
+	struct frame f;
+
+	(void)state;
+	quiet(tb);
+	announce_vm(tb, "local", mac);
+	assert_true(testbed_receive(tb, "ext", &f));
+	assert_int_equal(f.len, 60);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(f.b[i], 0xff);
+	assert_memory_equal(f.b + 6, mac.b, 6);
+	assert_memory_equal(f.b + 12, rarp_head, sizeof(rarp_head));
+	assert_memory_equal(f.b + 22, mac.b, 6);
+	assert_memory_equal(f.b + 28, zero, 4);
+	assert_memory_equal(f.b + 32, mac.b, 6);
+	assert_memory_equal(f.b + 38, zero, 4);
+	assert_memory_equal(f.b + 42, zero, 18);
+	assert_false(testbed_receive(tb, "ext", &f));
+	assert_false(testbed_receive(tb, "local", &f));
+	assert_int_equal(p->announced, 1);
+	assert_int_equal(p->announce_refused, 0);
+
+	// Each time that it asks.
+	announce_vm(tb, "local", mac);
+	assert_true(testbed_receive(tb, "ext", &f));
+	testbed_free(tb);
+}
+
+static void only_macs_that_a_port_may_use_are_announced_for_it(void **state)
+{
+	struct testbed *tb = north();
+	struct mac_addr pair;
+	struct port *p;
+	struct frame f;
+
+	(void)state;
+	assert_int_equal(weft_mac_parse("00:00:5e:00:01:07", &pair), 0);
+	testbed_port_with(tb, "local", "ext", "203.0.113.9", "all",
+			  "00:00:5e:00:01:07|203.0.113.77/32", true);
+	testbed_port(tb, "open", "ext", "203.0.113.10", NULL);
+	testbed_port_with(tb, "down", "ext", "203.0.113.11", "all", "", false);
+	testbed_commit(tb);
+	quiet(tb);
+	p = weft_tables_port(tb->dp.tables, "local");
+	announce_vm(tb, "local", pair);
+	assert_true(testbed_receive(tb, "ext", &f));
+	assert_memory_equal(f.b + 6, pair.b, 6);
+
+	announce_vm(tb, "local", testbed_mac("a"));
+	announce_vm(tb, "local", testbed_mac("rx"));
+	announce_vm(tb, "local", gateway_mac);
+	assert_int_equal(p->announced, 1);
+	assert_int_equal(p->announce_refused, 3);
+	// Without port security it may send from any; but QEMU has no other than the port's.
+	announce_vm(tb, "open", testbed_mac("local"));
+	announce_vm(tb, "down", testbed_mac("down"));
+	assert_false(testbed_receive(tb, "ext", &f));
+	testbed_free(tb);
+}
+
+static void nothing_is_said_where_no_uplink_is(void **state)
+{
+	struct testbed *tb = north();
+	struct frame f;
+
+	(void)state;
+	quiet(tb);
+	announce_vm(tb, "a", testbed_mac("a"));
+	assert_false(testbed_receive(tb, "ext", &f));
+	assert_false(testbed_receive(tb, "a", &f));
+	assert_false(testbed_receive(tb, "b", &f));
+	assert_int_equal(weft_tables_port(tb->dp.tables, "a")->announced, 0);
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +313,9 @@ int main(void)
 			router_announces_the_addresses_of_its_gateway_when_they_come_or_change),
 		cmocka_unit_test(network_whose_uplink_comes_announces_all_it_has),
 		cmocka_unit_test(thousands_of_addresses_are_spread_over_time),
+		cmocka_unit_test(migrated_vm_is_announced_to_the_uplink_as_qemu_does),
+		cmocka_unit_test(only_macs_that_a_port_may_use_are_announced_for_it),
+		cmocka_unit_test(nothing_is_said_where_no_uplink_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -292,14 +292,19 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 	return 0;
 }
 
-// Drivers come and go on a thread of librte_vhost; here it is told.
+// Drivers come and go, and QEMU asks, on a thread of librte_vhost; here it is told.
 static void tell_up(struct port *p, const struct plan_port *plan, void *arg)
 {
 	struct native *dp = arg;
 	struct port_io *io = atomic_load(&p->io);
 	bool up = io != NULL && atomic_load(&io->up);
+	struct mac_addr mac;
 
-	if (plan->vif != PLAN_VIF_VHOSTUSER || io == NULL || up == p->told_up)
+	if (plan->vif != PLAN_VIF_VHOSTUSER || io == NULL)
+		return;
+	if (io->ops->announce != NULL && io->ops->announce(io, &mac))
+		weft_announce_vm(dp, p, &mac);
+	if (up == p->told_up)
 		return;
 	p->told_up = up;
 	if (dp->on_port != NULL)

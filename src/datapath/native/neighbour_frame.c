@@ -9,6 +9,8 @@ enum {
 	ARP_LEN = 42,
 	ARP_REQUEST = 1,
 	ARP_REPLY = 2,
+	RARP_REQUEST = 3,
+	FRAME_MIN = 60,
 	IP6 = 14,
 	ND = IP6 + 40,
 	ND_LEN = 32, // 24 and one option with a link-layer address
@@ -107,6 +109,15 @@ size_t weft_neighbour_announcement(uint8_t out[NEIGHBOUR_FRAME_MAX], enum announ
 	if (form == ANNOUNCE_REPLY)
 		return arp(out, ARP_REPLY, everybody, mac, ip->b, mac->b, ip->b);
 	return arp(out, ARP_REQUEST, everybody, mac, ip->b, zero, ip->b);
+}
+
+size_t weft_neighbour_rarp(uint8_t out[NEIGHBOUR_FRAME_MAX], const struct mac_addr *mac)
+{
+	memset(out, 0, FRAME_MIN);
+	arp(out, RARP_REQUEST, everybody, mac, zero, mac->b, zero);
+	out[12] = 0x80;
+	out[13] = 0x35;
+	return FRAME_MIN;
 }
 
 // ---- What others tell ------------------------------------------------------------------------------

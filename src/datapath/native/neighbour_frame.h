@@ -25,6 +25,10 @@ enum announcement { ANNOUNCE_REQUEST, ANNOUNCE_REPLY };
 size_t weft_neighbour_announcement(uint8_t out[NEIGHBOUR_FRAME_MAX], enum announcement form,
 				   const struct ip_addr *ip, const struct mac_addr *mac);
 
+// "I am `mac`", to everybody, as QEMU says it for a VM that came from another node (RFC 903, a request about itself): switches learn from it
+// where that MAC is. It is padded to 60 bytes.
+size_t weft_neighbour_rarp(uint8_t out[NEIGHBOUR_FRAME_MAX], const struct mac_addr *mac);
+
 // What a frame tells about who has an address.
 struct told {
 	struct ip_addr ip;

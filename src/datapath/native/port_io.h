@@ -29,6 +29,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/addr.h"
 #include "base/err.h"
 
 struct port_io;
@@ -48,6 +49,7 @@ struct port_io_guest {	   // the VM's driver
 	uint16_t mtu;	   // that the driver was told; 0: none
 	uint64_t devices;  // how many times a driver became ready
 	uint64_t interrupts;
+	uint64_t mute; // times that a queue began without interrupts, as QEMU gave something wrong for them
 };
 
 struct port_io_ops {
@@ -69,6 +71,9 @@ struct port_io_ops {
 	void (*leave)(struct port_io *io);
 	// NULL: nothing is known.
 	void (*guest)(struct port_io *io, struct port_io_guest *out);
+	// NULL: never. Since it was asked last, QEMU said that the world should learn where this MAC is: its VM has come from another node. It is
+	// QEMU's word.
+	bool (*announce)(struct port_io *io, struct mac_addr *mac);
 };
 
 struct port_io { // embedded first in each kind's own struct
@@ -108,5 +113,6 @@ void weft_tap_finish(void);
 int weft_vhost_open(const char *path, bool server, gid_t group, uint16_t shares,
 		    struct rte_mempool *pool, struct port_io **out, struct err *err);
 
-// Grows whenever a vhost-user port goes up or down, or its driver uses more or fewer queues: look at `up` and the shares then. Any thread.
+// Grows whenever a vhost-user port goes up or down, or its driver uses more or fewer queues, or QEMU asks for an announcement: look at
+// `up`, the shares and `announce` then. Any thread.
 uint32_t weft_vhost_changes(void);

@@ -43,10 +43,10 @@ static json_t *guest_json(const struct port_io_guest *g)
 	for (size_t i = 0; i < RTE_DIM(features); i++)
 		if (g->features >> features[i].bit & 1)
 			json_array_append_new(names, json_string(features[i].name));
-	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:o}", "vhostuser_mode",
+	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:o}", "vhostuser_mode",
 			 g->server ? "client" : "server", "queues", (json_int_t)g->pairs, "mtu",
 			 (json_int_t)g->mtu, "drivers", (json_int_t)g->devices, "interrupts",
-			 (json_int_t)g->interrupts, "features", names);
+			 (json_int_t)g->interrupts, "mute", (json_int_t)g->mute, "features", names);
 }
 
 void weft_native_io_json(struct port_io *io, json_t *o)

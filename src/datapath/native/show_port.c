@@ -57,6 +57,12 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p, const str
 		      (json_int_t)weft_session_port_count(dp->sessions, p->index));
 	if (io != NULL)
 		weft_native_io_json(io, o);
+	json_t *guest = json_object_get(o, "guest");
+	if (guest != NULL) {
+		json_object_set_new(guest, "announced", json_integer((json_int_t)p->announced));
+		json_object_set_new(guest, "announce_refused",
+				    json_integer((json_int_t)p->announce_refused));
+	}
 	counters(dp, p, o);
 	return o;
 }

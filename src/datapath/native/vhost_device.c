@@ -6,9 +6,13 @@
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "datapath/native/vhost_packed.h"
+#include "datapath/native/vring_priv.h"
 
 static struct vhost_device devices[RTE_MAX_VHOST_DEVICE];
 
@@ -56,13 +60,31 @@ static struct vhost_device *device_of(int vid)
 
 // ---- Rings -----------------------------------------------------------------------------------------
 
-// Interrupts are written to this descriptor by workers, who must not wait.
-static void do_not_block(int fd)
+// Interrupts are written to this descriptor by workers, who must not wait: not for a pipe that nobody reads, nor for an event counter that is
+// full. Whether it is one stands nowhere but in its name.
+static bool is_event_counter(int fd)
 {
-	int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+	char path[32], name[64];
+	int flags = fcntl(fd, F_GETFL);
+	ssize_t len;
 
-	if (flags >= 0 && (flags & O_NONBLOCK) == 0)
-		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	len = readlink(path, name, sizeof(name) - 1);
+	if (len < 0 || flags < 0)
+		return false;
+	name[len] = '\0';
+	return strcmp(name, "anon_inode:[eventfd]") == 0 &&
+	       ((flags & O_NONBLOCK) != 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
+}
+
+static void be_mute(struct vhost_io *v, struct vhost_device *d, uint16_t ring)
+{
+	if (!d->is_mute)
+		weft_log_warning("socket %s: what QEMU gave to interrupt its driver by is no "
+				 "eventfd: ring %u has no interrupts",
+				 v->path, ring);
+	d->is_mute = true;
+	vring_count(&vhost_counters(v, ring)->mute);
 }
 
 // Where to go on. A packed ring that is on for the first time may have been in use before weftd was started.
@@ -87,10 +109,14 @@ static void turn_on(struct vhost_io *v, struct vhost_device *d, uint16_t ring)
 	    rte_vhost_get_negotiated_features(d->vid, &features) < 0 ||
 	    weft_vring_memory(d->vid, &d->memory) < 0)
 		return;
-	do_not_block(vring.callfd);
+	if (vring.callfd >= 0 && !is_event_counter(vring.callfd)) {
+		be_mute(v, d, ring);
+		vring.callfd = -1;
+	}
 	rte_spinlock_lock(vhost_lock(v, ring));
 	if (weft_vring_begin(&d->rings[ring], d->vid, ring, features, &d->memory,
-			     vhost_counters(v, ring), base_of(d, ring, features, &vring)))
+			     vhost_counters(v, ring), base_of(d, ring, features, &vring),
+			     vring.callfd))
 		d->begun[ring] = true;
 	rte_spinlock_unlock(vhost_lock(v, ring));
 }
@@ -155,13 +181,39 @@ static int vring_state_changed(int vid, uint16_t ring, int enable)
 	return 0;
 }
 
-// These change the memory under rings that are in use (QEMU's docs/interop/vhost-user.rst); the message begins with its number.
-static bool changes_memory(const void *message)
+// After a migration, of a VM whose driver cannot say it itself: the world should learn that this MAC is here now.
+static void take_rarp(struct vhost_io *v, const void *message)
 {
-	enum { SET_MEM_TABLE = 5, SET_LOG_BASE = 6 };
+	struct {
+		uint32_t request, flags, size;
+		uint8_t mac[6], zero[2];
+	} m;
+	uint64_t word = 0;
+
+	memcpy(&m, message, sizeof(m));
+	if (m.size != sizeof(m.mac) + sizeof(m.zero))
+		return;
+	memcpy(&word, m.mac, sizeof(m.mac));
+	atomic_store(&v->rarp, word | VHOST_RARP_ASKED);
+	atomic_fetch_add_explicit(&changes, 1, memory_order_release);
+}
+
+// QEMU's docs/interop/vhost-user.rst; a message begins with its number.
+enum { SET_MEM_TABLE = 5, SET_LOG_BASE = 6, SEND_RARP = 19 };
+
+static uint32_t request_of(const void *message)
+{
 	uint32_t request;
 
 	memcpy(&request, message, sizeof(request));
+	return request;
+}
+
+// Memory under rings that are in use.
+static bool changes_memory(const void *message)
+{
+	uint32_t request = request_of(message);
+
 	return request == SET_MEM_TABLE || request == SET_LOG_BASE;
 }
 
@@ -183,6 +235,9 @@ static enum rte_vhost_msg_result after_message(int vid, void *message)
 
 	if (v != NULL && changes_memory(message))
 		resume_all(v, d);
+	// librte_vhost's own functions would put the frame between the VM's packets; but they are not in use.
+	if (v != NULL && request_of(message) == SEND_RARP)
+		take_rarp(v, message);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 

@@ -74,6 +74,12 @@ static void vhost_stats(const struct port_io *io, struct port_io_stats *out)
 	}
 }
 
+static void add_guest_counters(const struct vring_counters *c, struct port_io_guest *out)
+{
+	out->interrupts += __atomic_load_n(&c->interrupts, __ATOMIC_RELAXED);
+	out->mute += __atomic_load_n(&c->mute, __ATOMIC_RELAXED);
+}
+
 static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 {
 	struct vhost_io *v = (struct vhost_io *)io;
@@ -84,11 +90,9 @@ static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 		.devices = v->devices,
 	};
 	for (uint16_t i = 0; i < v->n_shares; i++)
-		out->interrupts +=
-			__atomic_load_n(&v->shares[i].counters.interrupts, __ATOMIC_RELAXED);
+		add_guest_counters(&v->shares[i].counters, out);
 	for (size_t i = 0; i < VHOST_LANES; i++)
-		out->interrupts +=
-			__atomic_load_n(&v->lanes[i].counters.interrupts, __ATOMIC_RELAXED);
+		add_guest_counters(&v->lanes[i].counters, out);
 	if (d == NULL)
 		return;
 	for (uint16_t i = 0; i < atomic_load(&d->n_pairs); i++)
@@ -96,6 +100,15 @@ static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 			      __atomic_load_n(&d->rings[2 * i + 1].on, __ATOMIC_RELAXED);
 	out->features = d->features;
 	out->mtu = d->mtu;
+}
+
+static bool vhost_announce(struct port_io *io, struct mac_addr *mac)
+{
+	struct vhost_io *v = (struct vhost_io *)io;
+	uint64_t word = atomic_exchange(&v->rarp, 0);
+
+	memcpy(mac->b, &word, sizeof(mac->b));
+	return (word & VHOST_RARP_ASKED) != 0;
 }
 
 static const struct port_io_ops vhost_ops = {
@@ -110,6 +123,7 @@ static const struct port_io_ops vhost_ops = {
 	.close = vhost_close,
 	.leave = vhost_leave,
 	.guest = vhost_guest,
+	.announce = vhost_announce,
 };
 
 // ---- The socket ------------------------------------------------------------------------------------

@@ -20,7 +20,11 @@
 // Sending    any thread: by the lane of its queue (several queues may share one).
 // Receiving  pair p belongs to share p modulo their number (as many as workers); each share has a worker that takes it.
 //
-// QEMU itself is trusted as far as not to truncate the memory that it shares; memory-backend-memfd seals it.
+// Interrupts are written by workers to a descriptor that QEMU gives. It is looked at when its ring begins: what is no eventfd is never written to, and
+// an eventfd is made not to block.
+//
+// QEMU itself is trusted as far as not to truncate the memory that it shares (memory-backend-memfd seals it), and as not to make such an
+// eventfd block again while its ring is in use, which nobody can forbid to those who share it.
 #pragma once
 
 #include <rte_mempool.h>
@@ -39,6 +43,8 @@
 
 #define VHOST_HAS(dev, feature) (((dev)->features >> (feature)&1) != 0)
 
+#define VHOST_RARP_ASKED (1ULL << 48)
+
 struct vhost_io;
 
 struct vhost_device { // by librte_vhost's number, in a table of its own
@@ -49,6 +55,7 @@ struct vhost_device { // by librte_vhost's number, in a table of its own
 	_Atomic uint16_t n_pairs;      // one more than the highest that was ever on
 	_Atomic uint16_t n_sending;    // the same, of those that the driver has on for sending now
 	bool sends[VHOST_PAIRS_MAX];   // which these are
+	bool is_mute;		       // a ring's interrupts were given up
 	struct vring_memory memory;    // changes only while all rings are off
 	bool begun[2 * VHOST_PAIRS_MAX];	       // it was on before, on this connection
 	struct vring_state rings[2 * VHOST_PAIRS_MAX]; // each under its lock
@@ -80,6 +87,9 @@ struct vhost_io {
 	struct vhost_io *next_io;
 	unsigned int connections;
 	_Atomic uint64_t devices; // how many were ready since the socket was made
+
+	_Atomic uint64_t
+		rarp; // the MAC that QEMU asks to announce, its first byte the lowest, and VHOST_RARP_ASKED; 0: none
 
 	bool server; // in librte_vhost's words: QEMU connects
 	char path[108];

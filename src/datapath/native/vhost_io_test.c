@@ -3,6 +3,7 @@
 #include "datapath/native/port_io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_config.h>
 #include <pthread.h>
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -267,6 +269,93 @@ static void hundreds_of_ports_come_and_go(void **state)
 	lab_vm_fini(&vm);
 }
 
+// ---- Interrupts ----
+
+static void replace_calls(struct lab_vm *vm, int fd)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		close(vm->rings[i].call);
+		vm->rings[i].call = dup(fd);
+		assert_true(vm->rings[i].call >= 0);
+	}
+}
+
+// More packets than a pipe or a counter that is nearly full has room for.
+static void send_many(struct port_io *io, struct lab_vm *vm)
+{
+	uint8_t frame[64] = {2};
+	struct rte_mbuf *pkts[32];
+
+	for (int i = 0; i < 20; i++) {
+		lab_give(vm, 0, 1, LAB_BUFFER);
+		assert_true(lab_send(vm, 0, &plain, frame, sizeof(frame), 0));
+		assert_int_equal(io->ops->rx(io, 0, pkts, 32), 1);
+		assert_int_equal(io->ops->tx(io, pkts, 1), 1);
+	}
+	assert_int_equal(lab_pending(vm, 0), 0);
+}
+
+static void nobody_waits_for_an_event_counter_that_is_full(void **state)
+{
+	struct port_io *io = open_port("a", true);
+	int fd = eventfd(0, EFD_CLOEXEC); // one that blocks
+	uint64_t full = UINT64_MAX - 1;
+	struct lab_vm vm;
+
+	(void)state;
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	lab_vm_init(&vm);
+	replace_calls(&vm, fd);
+	assert_int_equal(lab_connect(&vm, path_of("a")), 0);
+	assert_true(lab_start(&vm, 0, 1));
+	wait_up(io, true);
+	send_many(io, &vm);
+	assert_int_equal(guest_of(io).mute, 0);
+	assert_true(lab_stop(&vm));
+	lab_vm_fini(&vm);
+	wait_up(io, false);
+	close(fd);
+	close_port(io);
+}
+
+static void what_is_no_event_counter_is_never_written_to(void **state)
+{
+	struct port_io *io = open_port("a", true);
+	uint8_t filling[4096] = {0};
+	struct lab_vm vm;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	while (write(fds[1], filling, sizeof(filling)) > 0)
+		;
+	assert_int_equal(fcntl(fds[1], F_SETFL, 0), 0); // who writes now, waits
+	lab_vm_init(&vm);
+	replace_calls(&vm, fds[1]);
+	assert_int_equal(lab_connect(&vm, path_of("a")), 0);
+	assert_true(lab_start(&vm, 0, 1));
+	wait_up(io, true);
+	send_many(io, &vm);
+	assert_true(guest_of(io).mute >= 2);
+	assert_int_equal(guest_of(io).interrupts, 0);
+	assert_int_equal(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+	lab_vm_fini(&vm);
+	wait_up(io, false);
+
+	// The next driver has interrupts.
+	lab_vm_init(&vm);
+	assert_int_equal(lab_connect(&vm, path_of("a")), 0);
+	assert_true(lab_start(&vm, 0, 1));
+	wait_up(io, true);
+	send_many(io, &vm);
+	assert_true(guest_of(io).interrupts >= 20);
+	lab_vm_fini(&vm);
+	wait_up(io, false);
+	close(fds[0]);
+	close(fds[1]);
+	close_port(io);
+}
+
 // ---- Leaving under traffic ----
 
 static struct {
@@ -390,6 +479,8 @@ int main(void)
 		cmocka_unit_test(newest_driver_has_the_port),
 		cmocka_unit_test(port_connects_again_and_again_to_a_qemu_that_listens),
 		cmocka_unit_test(hundreds_of_ports_come_and_go),
+		cmocka_unit_test(nobody_waits_for_an_event_counter_that_is_full),
+		cmocka_unit_test(what_is_no_event_counter_is_never_written_to),
 		cmocka_unit_test(driver_leaves_under_traffic_without_a_trace),
 	};
 

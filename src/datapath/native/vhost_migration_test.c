@@ -180,12 +180,42 @@ static void log_comes_and_goes_under_traffic(void **state)
 	}
 }
 
+// ---- Announcements ----
+
+static void qemu_asks_once_for_an_announcement_and_is_heard_once(void **state)
+{
+	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
+	uint32_t changes;
+	struct mac_addr mac;
+
+	(void)state;
+	two_vms(PROTOCOL, PROTOCOL);
+	changes = weft_vhost_changes();
+	assert_false(a.io->ops->announce(a.io, &mac));
+	assert_true(lab_rarp(&a.vm, macs[0]));
+	assert_true(lab_wait(&a.vm));
+	assert_int_not_equal(weft_vhost_changes(), changes);
+	assert_false(b.io->ops->announce(b.io, &mac));
+	assert_true(a.io->ops->announce(a.io, &mac));
+	assert_memory_equal(mac.b, macs[0], 6);
+	assert_false(a.io->ops->announce(a.io, &mac));
+
+	// The last word counts.
+	assert_true(lab_rarp(&a.vm, macs[0]));
+	assert_true(lab_rarp(&a.vm, macs[1]));
+	assert_true(lab_wait(&a.vm));
+	assert_true(a.io->ops->announce(a.io, &mac));
+	assert_memory_equal(mac.b, macs[1], 6);
+	end_vms();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_that_packets_change_are_dirty_and_no_others),
 		cmocka_unit_test(pages_of_packed_rings_are_dirty_and_no_others),
 		cmocka_unit_test(log_comes_and_goes_under_traffic),
+		cmocka_unit_test(qemu_asks_once_for_an_announcement_and_is_heard_once),
 	};
 
 	int failed = cmocka_run_group_tests_name("copied", tests, start, NULL);

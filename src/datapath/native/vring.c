@@ -126,7 +126,7 @@ static void hush(struct vring_state *r)
 
 bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t features,
 		      const struct vring_memory *memory, struct vring_counters *counters,
-		      uint16_t base)
+		      uint16_t base, int call)
 {
 	struct rte_vhost_vring v;
 
@@ -144,7 +144,7 @@ bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t f
 		.size = v.size,
 		.next = base,
 		.vid = vid,
-		.call = v.callfd,
+		.call = call,
 		.memory = memory,
 		.desc = v.desc,
 		.avail = v.avail,

@@ -42,6 +42,7 @@ struct vring_counters {
 	uint64_t malformed;  // chains that lead nowhere, and packets that cannot be
 	uint64_t refused;    // packets that no chain can hold
 	uint64_t interrupts; // sent to the driver
+	uint64_t mute; // times that a ring began without a way to interrupt its driver, as QEMU gave a wrong one
 };
 
 struct vring_state { // "vring" is the standard header's
@@ -77,10 +78,10 @@ struct vring_state { // "vring" is the standard header's
 int weft_vring_memory(int vid, struct vring_memory *out);
 
 // Use a ring as librte_vhost has it, with these features, from `base` on (vhost_packed.h). The driver is interrupted, as it may have missed
-// something. False: the ring does not lie in the memory.
+// something, by `call` (vhost_io.h says what that must be; < 0: not at all). False: the ring does not lie in the memory.
 bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t features,
 		      const struct vring_memory *memory, struct vring_counters *counters,
-		      uint16_t base);
+		      uint16_t base, int call);
 // Where the next one begins.
 uint16_t weft_vring_base(const struct vring_state *r);
 
