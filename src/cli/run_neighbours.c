@@ -24,6 +24,7 @@ int weft_run_show_neighbours(const struct invocation *in, struct err *err)
 		{"ADDRESS", "address", 0},
 		{"CLAIMED BY", "mac", 0},
 		{"TIMES", "times", 0},
+		{"DEFENDED", "defended", 0},
 		{"MS AGO", "ago_ms", 0},
 	};
 	struct text t = {0};

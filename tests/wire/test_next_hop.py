@@ -207,6 +207,26 @@ def test_a_claim_for_one_of_our_addresses_is_shown_and_not_believed(north):
     assert n.vm.ping(n.web.ip)
 
 
+def test_a_floating_ip_is_defended_against_a_claim(north):
+    """The gateway believes the claim, and then us; of further claims within ten seconds there is no answer (RFC 5227, 2.4)."""
+    n = north()
+    ip = n.floating(n.vm)["floating_ip_address"]
+    assert n.gateway.ping(ip)
+    entry = lambda: n.gateway.netns.run("ip", "neigh", "show", ip)
+    ours = next(w for w in entry().split() if w.count(":") == 5)
+    time.sleep(3)  # what a new address says of itself is over
+    with n.out.tap() as got:
+        n.out.send(gratuitous(ip, "02:00:5e:99:00:99"))
+        assert got(announcement(ip, ours, 1)) is not None
+    n.lab.wait(lambda: ours in entry(), what="the gateway's return")
+    assert n.gateway.ping(ip)
+    with n.out.tap() as got:
+        n.out.send(gratuitous(ip, "02:00:5e:99:00:99"))
+        assert got(announcement(ip, ours, 1), 1.5) is None
+    conflict = next(c for c in n.api.weft("neighbours")["conflicts"] if c["address"] == ip)
+    assert (conflict["times"], conflict["defended"]) == (2, 1)
+
+
 def test_a_scan_of_the_external_subnet_hurts_nobody_else(north):
     """One VM sends to very many addresses that nobody has; another reaches the internet for the first time meanwhile."""
     n = north()

@@ -13,16 +13,19 @@
 
 #define ROUNDS	  3
 #define ROUND_MS  1000
+#define DEFEND_MS 10000
 // Frames that one tick may send.
 #define TICK_SENT 256
+// "network address"
+#define KEY_LEN	  (WEFT_ID_LEN + 1 + WEFT_IP_STRLEN)
 
 struct announced {
 	char network_id[WEFT_ID_LEN + 1];
 	struct ip_addr ip;
 	struct mac_addr mac;
-	bool waits;
+	bool waits, was_defended;
 	uint8_t round; // that comes next
-	uint32_t due_ms;
+	uint32_t due_ms, defended_ms;
 	TAILQ_ENTRY(announced) of_owner, of_round;
 };
 
@@ -39,9 +42,10 @@ struct announcer {
 	struct native *dp;
 	uint32_t now_ms;
 	struct map *owners;		     // id -> struct owner
+	struct map *addresses;		     // "network address" -> struct announced
 	struct announced_list round[ROUNDS]; // each in the order in which it is due
 	size_t n_waiting;
-	uint64_t sent;
+	uint64_t sent, defended;
 };
 
 static void *must(void *p)
@@ -57,6 +61,7 @@ struct announcer *weft_announcer_new(struct native *dp)
 
 	a->dp = dp;
 	a->owners = weft_map_new();
+	a->addresses = weft_map_new();
 	for (size_t i = 0; i < ROUNDS; i++)
 		TAILQ_INIT(&a->round[i]);
 	return a;
@@ -83,13 +88,25 @@ static void wait_for_round(struct announcer *a, struct announced *n, uint8_t rou
 	TAILQ_INSERT_TAIL(&a->round[round], n, of_round);
 }
 
+static char *key_of(char key[KEY_LEN], const char *network_id, const struct ip_addr *ip)
+{
+	char text[WEFT_IP_STRLEN];
+
+	snprintf(key, KEY_LEN, "%s %s", network_id, weft_ip_text(ip, text));
+	return key;
+}
+
 static void forget(struct announcer *a, struct owner *o)
 {
 	struct announced *n;
+	char key[KEY_LEN];
 
 	while ((n = TAILQ_FIRST(&o->list)) != NULL) {
 		TAILQ_REMOVE(&o->list, n, of_owner);
 		stop_waiting(a, n);
+		// It may be another owner's by now.
+		if (weft_map_get(a->addresses, key_of(key, n->network_id, &n->ip)) == n)
+			weft_map_del(a->addresses, key);
 		free(n);
 	}
 	free(o);
@@ -102,6 +119,7 @@ void weft_announcer_free(struct announcer *a)
 	for (struct map_entry *e = weft_map_first(a->owners); e; e = weft_map_next(e))
 		forget(a, weft_map_value(e));
 	weft_map_free(a->owners);
+	weft_map_free(a->addresses);
 	free(a);
 }
 
@@ -122,6 +140,7 @@ static void add(struct announcer *a, struct owner *old, struct owner *now, const
 		const struct ip_addr *ip, const struct mac_addr *mac)
 {
 	struct announced *n = old == NULL ? NULL : find(old, network_id, ip, mac);
+	char key[KEY_LEN];
 
 	if (n != NULL) {
 		TAILQ_REMOVE(&old->list, n, of_owner);
@@ -131,6 +150,7 @@ static void add(struct announcer *a, struct owner *old, struct owner *now, const
 		n->ip = *ip;
 		n->mac = *mac;
 		wait_for_round(a, n, 0, a->now_ms);
+		weft_map_put(a->addresses, key_of(key, network_id, ip), n);
 	}
 	TAILQ_INSERT_TAIL(&now->list, n, of_owner);
 }
@@ -230,6 +250,25 @@ void weft_announce_network(struct native *dp, uint32_t network_index)
 	}
 }
 
+bool weft_announce_defend(struct native *dp, const char *network_id, const struct ip_addr *ip)
+{
+	struct announcer *a = dp->announcer;
+	char key[KEY_LEN];
+	struct announced *n = weft_map_get(a->addresses, key_of(key, network_id, ip));
+
+	if (n == NULL || (n->was_defended && (int32_t)(a->now_ms - n->defended_ms) < DEFEND_MS))
+		return false;
+	n->was_defended = true;
+	n->defended_ms = a->now_ms;
+	a->defended++;
+	// The last round, and before all that is due later.
+	stop_waiting(a, n);
+	wait_for_round(a, n, ROUNDS - 1, a->now_ms);
+	TAILQ_REMOVE(&a->round[ROUNDS - 1], n, of_round);
+	TAILQ_INSERT_HEAD(&a->round[ROUNDS - 1], n, of_round);
+	return true;
+}
+
 // ---- Out -------------------------------------------------------------------------------------------
 
 static void send_one(struct native *dp, uint16_t port, const uint8_t *frame, size_t len)
@@ -309,6 +348,11 @@ void weft_announcer_tick(struct announcer *a, uint32_t now_ms)
 uint64_t weft_announcer_sent(const struct announcer *a)
 {
 	return a->sent;
+}
+
+uint64_t weft_announcer_defended(const struct announcer *a)
+{
+	return a->defended;
 }
 
 size_t weft_announcer_waiting(const struct announcer *a)

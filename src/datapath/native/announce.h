@@ -10,6 +10,9 @@
 // A VM that came from another node by migration is announced once each time that QEMU asks (it does so several times), to the uplink of its
 // network, by RARP; if the MAC is one that its port may use.
 //
+// An address that somebody else outside claims is defended by one more announcement, at most once in ten seconds (RFC 5227, 2.4 (c)): those
+// who believed the claim come back, and two machines that quarrel do not fill the network.
+//
 // Threads    control
 #pragma once
 
@@ -26,9 +29,13 @@ void weft_announce_network(struct native *dp, uint32_t network_index);
 // QEMU asks for an announcement of this MAC of a VM's port.
 void weft_announce_vm(struct native *dp, struct port *p, const struct mac_addr *mac);
 
+// Somebody outside claims an address of the network. True: it is one that is announced, and is defended.
+bool weft_announce_defend(struct native *dp, const char *network_id, const struct ip_addr *ip);
+
 // Ten times a second.
 void weft_announcer_tick(struct announcer *a, uint32_t now_ms);
 
 uint64_t weft_announcer_sent(
 	const struct announcer *a); // addresses announced, each repetition counted
+uint64_t weft_announcer_defended(const struct announcer *a); // claims that were answered so
 size_t weft_announcer_waiting(const struct announcer *a);

@@ -53,7 +53,7 @@ static struct heard heard(struct testbed *tb, const char *port, const char *text
 	return h;
 }
 
-static void quiet(struct testbed *tb)
+static void silence(struct testbed *tb)
 {
 	testbed_pass_time(tb, 3000);
 	heard(tb, "ext", "0.0.0.1", "");
@@ -79,7 +79,7 @@ static void floating_ip_is_announced_three_times_to_the_whole_network(void **sta
 	struct testbed *tb = north();
 
 	(void)state;
-	quiet(tb);
+	silence(tb);
 	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
 	testbed_pass_time(tb, 100);
 	expect(tb, "ext", "203.0.113.20", "fm", 1);
@@ -102,7 +102,7 @@ static void floating_ip_that_moves_is_announced_again_and_one_that_stays_is_not(
 
 	(void)state;
 	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
-	quiet(tb);
+	silence(tb);
 	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
 	testbed_pass_time(tb, 3000);
 	expect(tb, "ext", "203.0.113.20", "fm", 0);
@@ -120,7 +120,7 @@ static void address_that_goes_is_not_announced_any_more(void **state)
 	struct testbed *tb = north();
 
 	(void)state;
-	quiet(tb);
+	silence(tb);
 	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
 	testbed_pass_time(tb, 100);
 	expect(tb, "ext", "203.0.113.20", "fm", 1);
@@ -168,7 +168,7 @@ static void network_whose_uplink_comes_announces_all_it_has(void **state)
 	testbed_network(tb, "ext2", 1500);
 	external_router_put(tb, "203.0.113.1/24,2001:db8::1/64", true);
 	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
-	quiet(tb);
+	silence(tb);
 	weft_announce_network(&tb->dp, ext(tb) + 1);
 	testbed_pass_time(tb, 3000);
 	assert_int_equal(heard(tb, "ext", "203.0.113.20", "fm").requests, 0);
@@ -188,7 +188,7 @@ static void thousands_of_addresses_are_spread_over_time(void **state)
 	char id[16], ip[32];
 
 	(void)state;
-	quiet(tb);
+	silence(tb);
 	for (uint32_t i = 0; i < 2000; i++) {
 		snprintf(id, sizeof(id), "f%u", i);
 		snprintf(ip, sizeof(ip), "203.0.%u.%u", 120 + i / 250, i % 250 + 1);

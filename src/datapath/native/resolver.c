@@ -134,7 +134,7 @@ static bool is_planned(const struct native *dp, uint64_t epoch, uint32_t network
 	return f != NULL || (n != NULL && n->n > 0);
 }
 
-static void report_conflict(struct worker *w, uint32_t network, const struct told *t)
+static void report_conflict(struct worker *w, const struct port_policy *in, const struct told *t)
 {
 	struct resolver *r = w->dp->resolver;
 	struct resolver_worker *rw = &r->workers[w->id];
@@ -143,7 +143,8 @@ static void report_conflict(struct worker *w, uint32_t network, const struct tol
 	atomic_fetch_add_explicit(&r->conflicts, 1, memory_order_relaxed);
 	if (tail - atomic_load_explicit(&rw->claim_head, memory_order_acquire) == CLAIMS)
 		return;
-	rw->claims[tail & (CLAIMS - 1)] = (struct claim) {network, t->ip, t->mac};
+	rw->claims[tail & (CLAIMS - 1)] = (struct claim) {
+		.network = in->network_index, .port = in->index, .ip = t->ip, .mac = t->mac};
 	atomic_store_explicit(&rw->claim_tail, tail + 1, memory_order_release);
 }
 
@@ -153,7 +154,7 @@ static bool may_move(struct hop *h, const struct told *t, uint32_t now)
 	if (t->overrides &&
 	    is_since(now, atomic_load_explicit(&h->since_ms, memory_order_relaxed), SETTLE_MS))
 		return true;
-	atomic_store_explicit(&h->told_ms, now - REFRESH_MS, memory_order_relaxed);
+	atomic_store_explicit(&h->fresh_ms, now - REFRESH_MS, memory_order_relaxed);
 	return false;
 }
 
@@ -179,7 +180,8 @@ static void take(struct worker *w, uint16_t port, struct hop *h, const struct to
 							memory_order_acquire));
 	atomic_store_explicit(&h->port, port, memory_order_relaxed);
 	// Whoever moved is asked soon whether it is really there.
-	atomic_store_explicit(&h->told_ms, moved ? w->now_ms - REFRESH_MS + RETRY_MS : w->now_ms,
+	atomic_store_explicit(&h->heard_ms, w->now_ms, memory_order_relaxed);
+	atomic_store_explicit(&h->fresh_ms, moved ? w->now_ms - REFRESH_MS + RETRY_MS : w->now_ms,
 			      memory_order_relaxed);
 	if (known && !moved)
 		return;
@@ -237,7 +239,7 @@ bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struc
 		key = hop_key(in->network_index, &t.ip);
 		hear_holder(w, in, weft_vmap_get(dp->neighbours, &key, epoch), &t);
 		if (!rightful && native_is_uplink(in))
-			report_conflict(w, in->network_index, &t);
+			report_conflict(w, in, &t);
 	} else {
 		key = hop_key(in->network_index, &t.ip);
 		h = weft_hop_find(dp->resolver, &key);
@@ -269,7 +271,7 @@ static bool view_of(const struct hop *h, struct next_hop_view *v)
 					       : "asking",
 		.port = atomic_load_explicit(&h->port, memory_order_relaxed),
 		.since_ms = atomic_load_explicit(&h->since_ms, memory_order_relaxed),
-		.told_ms = atomic_load_explicit(&h->told_ms, memory_order_relaxed),
+		.heard_ms = atomic_load_explicit(&h->heard_ms, memory_order_relaxed),
 		.held = atomic_load_explicit(&h->held, memory_order_relaxed),
 	};
 	v->has_mac = state != HOP_ASKING && v->port != NATIVE_NO_PORT;

@@ -16,7 +16,7 @@
 // hops of routes are exempt: there are as many as the plan has.
 //
 // Claims for an address that the plan gives to somebody else are not believed; those from the physical network are counted and shown as
-// conflicts.
+// conflicts, and floating IPs and routers' own addresses are defended (announce.h).
 //
 // Threads    get: any reader; hold, heard, turn: workers; tick, each: control
 // Ownership  hold takes the mbuf; packets that still wait are freed with the resolver
@@ -65,8 +65,8 @@ struct next_hop_view {
 	const char *state; // "known", "asking", "failed"
 	uint16_t port;	   // where it was heard; NATIVE_NO_PORT = nowhere
 	uint32_t since_ms; // it has been so
-	uint32_t told_ms;  // since it was last heard of
-	uint32_t held;	   // packets that wait for it
+	uint32_t heard_ms; // the last time that it was heard of, and believed; where it was heard at all
+	uint32_t held; // packets that wait for it
 };
 
 void weft_resolver_each(const struct resolver *r,
@@ -77,7 +77,7 @@ struct address_conflict {
 	uint32_t network_index;
 	struct ip_addr ip;
 	struct mac_addr mac; // his
-	uint64_t times;
+	uint64_t times, defended;
 	uint32_t at_ms; // the last time
 };
 

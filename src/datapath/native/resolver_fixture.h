@@ -186,3 +186,30 @@ static inline uint32_t arrived(struct testbed *tb, const char *port)
 		n += f.b[12] == 0x08 && f.b[13] == 0;
 	return n;
 }
+
+static inline void quiet(struct testbed *tb)
+{
+	struct frame f;
+
+	while (testbed_receive(tb, "ext", &f) || testbed_receive(tb, "local", &f) ||
+	       testbed_receive(tb, "a", &f))
+		continue;
+}
+
+static inline struct testbed *with_gateway(void)
+{
+	struct testbed *tb = north();
+
+	tb->w->now_ms = 5000;
+	weft_resolver_tick(tb->dp.resolver, 5000);
+	hold(tb, "203.0.113.254");
+	answer_arp(tb, &gateway_mac, "203.0.113.254");
+	arrived(tb, "b");
+	quiet(tb);
+	return tb;
+}
+
+static inline uint32_t gen_of(struct testbed *tb, const char *port)
+{
+	return atomic_load(&tb->dp.gen[policy(tb, port)->index]);
+}

@@ -96,7 +96,7 @@ static struct hop *make(struct worker *w, const struct judge *j, const struct ne
 	h->from_mac = j->ask.from_mac;
 	h->asked_ms = w->now_ms;
 	atomic_store_explicit(&h->used_ms, w->now_ms, memory_order_relaxed);
-	atomic_store_explicit(&h->told_ms, w->now_ms, memory_order_relaxed);
+	atomic_store_explicit(&h->fresh_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&h->since_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&h->port, NATIVE_NO_PORT, memory_order_relaxed);
 	linked = push(r, h, chain);

@@ -17,15 +17,6 @@ static struct frame out6(uint16_t sport)
 	return testbed_frame("a", "r1", "fd01::1", "2001:db8:e::7", UDP(sport, 53, 8));
 }
 
-static void quiet(struct testbed *tb)
-{
-	struct frame f;
-
-	while (testbed_receive(tb, "ext", &f) || testbed_receive(tb, "local", &f) ||
-	       testbed_receive(tb, "a", &f))
-		continue;
-}
-
 // A packet of A's flow that left by the uplink, with this MAC as its destination; its source port.
 static uint16_t left_to(struct testbed *tb, const struct mac_addr *mac)
 {

@@ -90,7 +90,10 @@ static inline struct mac_addr hop_mac(uint64_t word)
 struct hop {
 	_Atomic uint64_t word;
 	_Atomic uint32_t next; // in its chain: index + 1; 0 = the last
-	_Atomic uint32_t used_ms, told_ms, since_ms;
+	_Atomic uint32_t used_ms, since_ms;
+	_Atomic uint32_t heard_ms; // the last time that what was said of it was believed
+	_Atomic uint32_t
+		fresh_ms; // it is refreshed REFRESH_MS after: then, or sooner if there is doubt
 	_Atomic uint16_t port; // where it was heard
 	_Atomic uint16_t held;
 	struct neighbour_key key;
@@ -114,6 +117,7 @@ struct waiting {
 
 struct claim { // for an address that is somebody else's
 	uint32_t network;
+	uint16_t port; // the network's uplink
 	struct ip_addr ip;
 	struct mac_addr mac;
 };

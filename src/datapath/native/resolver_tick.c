@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "datapath/native/announce.h"
 #include "datapath/native/resolver_priv.h"
 
 // Questions that one tick may send: what is due beyond waits for the next.
@@ -168,7 +169,7 @@ static void asking(struct resolver *r, struct hop *h, uint64_t word, uint32_t no
 static void known(struct resolver *r, struct hop *h, uint64_t word, uint32_t now)
 {
 	uint8_t tries = hop_tries(word);
-	uint32_t told = atomic_load_explicit(&h->told_ms, memory_order_relaxed);
+	uint32_t fresh = atomic_load_explicit(&h->fresh_ms, memory_order_relaxed);
 
 	if (r->compare && (is_planned_now(r, h) || !has_asker(r, h)))
 		withdraw(r, h, word);
@@ -178,7 +179,7 @@ static void known(struct resolver *r, struct hop *h, uint64_t word, uint32_t now
 		fail(r, h, word, now);
 	else if (tries > 0)
 		ask(r, h, word, (uint8_t)(tries + 1), now, false);
-	else if (is_since(now, told, REFRESH_MS))
+	else if (is_since(now, fresh, REFRESH_MS))
 		ask(r, h, word, 1, now, true);
 }
 
@@ -256,11 +257,15 @@ static struct seen_conflict *place_for(struct resolver *r, const struct claim *c
 
 static void remember(struct resolver *r, const struct claim *c, uint32_t now)
 {
+	const struct port *uplink = native_port(r->dp, c->port);
 	struct seen_conflict *s = place_for(r, c);
 	char ip[WEFT_IP_STRLEN], mac[WEFT_MAC_STRLEN];
 
 	s->c.mac = c->mac;
 	s->c.at_ms = now;
+	// Its index may be another port's by now.
+	if (uplink != NULL && uplink->role == PORT_UPLINK)
+		s->c.defended += weft_announce_defend(r->dp, uplink->id, &c->ip);
 	if (s->c.times++ > 0 && !is_since(now, s->logged_ms, LOG_AGAIN_MS))
 		return;
 	s->logged_ms = now;

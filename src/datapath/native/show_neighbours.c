@@ -53,8 +53,9 @@ static void add_next_hop(const struct next_hop_view *v, void *arg)
 		json_pack("{s:s?,s:s,s:s?,s:s,s:s?,s:o,s:o,s:I}", "network",
 			  network_id(l, v->network_index), "address", weft_ip_text(&v->ip, ip),
 			  "mac", v->has_mac ? weft_mac_text(&v->mac, mac) : NULL, "state", v->state,
-			  "port", port == NULL ? NULL : port->id, "heard_ms", ago(l, v->told_ms),
-			  "since_ms", ago(l, v->since_ms), "waiting", (json_int_t)v->held));
+			  "port", port == NULL ? NULL : port->id, "heard_ms",
+			  v->has_mac ? ago(l, v->heard_ms) : json_null(), "since_ms",
+			  ago(l, v->since_ms), "waiting", (json_int_t)v->held));
 }
 
 static void add_conflict(const struct address_conflict *c, void *arg)
@@ -62,11 +63,12 @@ static void add_conflict(const struct address_conflict *c, void *arg)
 	struct listing *l = arg;
 	char ip[WEFT_IP_STRLEN], mac[WEFT_MAC_STRLEN];
 
-	json_array_append_new(l->list, json_pack("{s:s?,s:s,s:s,s:I,s:o}", "network",
-						 network_id(l, c->network_index), "address",
-						 weft_ip_text(&c->ip, ip), "mac",
-						 weft_mac_text(&c->mac, mac), "times",
-						 (json_int_t)c->times, "ago_ms", ago(l, c->at_ms)));
+	json_array_append_new(
+		l->list,
+		json_pack("{s:s?,s:s,s:s,s:I,s:I,s:o}", "network", network_id(l, c->network_index),
+			  "address", weft_ip_text(&c->ip, ip), "mac", weft_mac_text(&c->mac, mac),
+			  "times", (json_int_t)c->times, "defended", (json_int_t)c->defended,
+			  "ago_ms", ago(l, c->at_ms)));
 }
 
 json_t *weft_native_neighbours_json(struct native *dp)
@@ -109,4 +111,7 @@ void weft_native_neighbour_metrics(struct native *dp, struct text *out)
 	counter(out, "weft_announcements_total",
 		"Announcements of floating IPs and router addresses.",
 		weft_announcer_sent(dp->announcer));
+	counter(out, "weft_address_defences_total",
+		"Claims from outside that were answered by an announcement.",
+		weft_announcer_defended(dp->announcer));
 }
