@@ -3,12 +3,38 @@
 
 #include <errno.h>
 
+// What is taken in will lie where the list was.
+static void save_list(const struct rte_mbuf *m, struct lent_piece to[LENT_PIECES])
+{
+	struct lent_piece one;
+	const struct lent_piece *p = weft_lent_pieces(m, &one);
+
+	for (uint32_t left = m->pkt_len - m->data_len; left > 0; left -= p++->len)
+		*to++ = *p;
+}
+
+// The next len bytes, off what *p leads to.
+static void copy(uint8_t *to, struct lent_piece **p, uint32_t len)
+{
+	while (len > 0) {
+		uint32_t part = RTE_MIN(len, (*p)->len);
+
+		memcpy(to, (*p)->at, part);
+		to += part;
+		len -= part;
+		(*p)->at += part;
+		(*p)->len -= part;
+		if ((*p)->len == 0)
+			(*p)++;
+	}
+}
+
 int weft_lent_take(struct rte_mbuf *m, struct rte_mempool *pool)
 {
-	const uint8_t *rest = weft_lent_rest(m);
+	struct lent_piece pieces[LENT_PIECES], *from = pieces;
 	uint32_t len = m->pkt_len - m->data_len;
 	uint16_t part = (uint16_t)RTE_MIN(len, rte_pktmbuf_tailroom(m));
-	struct rte_mbuf *more = NULL, **end = &more, *last = m;
+	struct rte_mbuf *more = NULL, **end = &more;
 	uint16_t segments = 1;
 
 	// All buffers first: a packet that is half taken in would be neither.
@@ -25,13 +51,11 @@ int weft_lent_take(struct rte_mbuf *m, struct rte_mempool *pool)
 		end = &next->next;
 		segments++;
 	}
-	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), rest, part);
+	save_list(m, pieces);
+	copy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), &from, part);
 	m->data_len += part;
-	rest += part;
-	for (last = more; last != NULL; last = last->next) {
-		memcpy(rte_pktmbuf_mtod(last, void *), rest, last->data_len);
-		rest += last->data_len;
-	}
+	for (struct rte_mbuf *s = more; s != NULL; s = s->next)
+		copy(rte_pktmbuf_mtod(s, uint8_t *), &from, s->data_len);
 	m->next = more;
 	m->nb_segs = segments;
 	return 0;

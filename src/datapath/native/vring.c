@@ -370,6 +370,15 @@ static void packed_give_one(const struct vring_state *r, uint16_t at, bool wrap,
 	log_ring(r, d, sizeof(*d));
 }
 
+static void packed_advance(struct vring_state *r, uint16_t slots)
+{
+	r->next += slots;
+	if (r->next >= r->size) {
+		r->next -= r->size;
+		r->wrap = !r->wrap;
+	}
+}
+
 // A packet's first buffer tells how many follow: they must be there when it is seen.
 static void packed_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n)
 {
@@ -379,11 +388,7 @@ static void packed_give(struct vring_state *r, const struct vring_chain *chains,
 	for (uint16_t i = 0; i < n; i++) {
 		if (i > 0)
 			packed_give_one(r, r->next, r->wrap, &chains[i]);
-		r->next += chains[i].slots;
-		if (r->next >= r->size) {
-			r->next -= r->size;
-			r->wrap = !r->wrap;
-		}
+		packed_advance(r, chains[i].slots);
 	}
 	if (n > 0)
 		packed_give_one(r, first, first_wrap, &chains[0]);
@@ -395,6 +400,29 @@ void weft_vring_give(struct vring_state *r, const struct vring_chain *chains, ui
 		packed_give(r, chains, n);
 	else
 		split_give(r, chains, n);
+}
+
+void weft_vring_hold(struct vring_state *r, const struct vring_chain *c)
+{
+	if (!r->packed) { // it is seen when the index says so
+		split_give(r, c, 1);
+		return;
+	}
+	r->held[r->n_held++] = (struct vring_held) {.id = c->id, .slots = c->slots};
+	packed_advance(r, c->slots);
+}
+
+// In their order, so that the ring tells at any moment how far it is (vhost_packed.h).
+static void give_held(struct vring_state *r, uint16_t before)
+{
+	r->next = before & (WRAP - 1);
+	r->wrap = before & WRAP;
+	for (uint16_t i = 0; i < r->n_held; i++) {
+		struct vring_chain c = {.id = r->held[i].id, .slots = r->held[i].slots};
+
+		packed_give(r, &c, 1);
+	}
+	r->n_held = 0;
 }
 
 static bool is_passed(uint16_t event, uint16_t now, uint16_t before)
@@ -441,6 +469,8 @@ void weft_vring_publish(struct vring_state *r, uint16_t before)
 {
 	if (weft_vring_base(r) == before)
 		return;
+	if (r->n_held > 0)
+		give_held(r, before);
 	if (!r->packed) {
 		__atomic_store_n(&r->used->idx, r->next, __ATOMIC_RELEASE);
 		log_ring(r, &r->used->idx, sizeof(r->used->idx));

@@ -6,9 +6,9 @@
 // is ever touched. A chain that leads nowhere is given back unused and counted; a ring whose own indices are impossible is left alone
 // until its driver sets it up anew.
 //
-// Lending: a long packet from a split ring may stay where it is but for its head (lent.h), so that between VMs its payload is copied once.
-// Its burst's buffers are shown to the driver when the caller is done with it. Not lent is what needs to be read whole (vnet.h), is in several
-// buffers, or comes from a packed ring or during a migration.
+// Lending: a long packet may stay where it is but for its head (lent.h), so that between VMs its payload is copied once.
+// Its burst's buffers are shown to the driver when the caller is done with it. Not lent is what needs to be read whole (vnet.h), or is in more
+// pieces than lent.h has room for.
 //
 // A burst is taken or given as a whole: the driver sees it, and is interrupted if it wants to be, when it is complete.
 //
@@ -55,7 +55,7 @@ struct vring_state { // "vring" is the standard header's
 	uint8_t header_len;   // 10 or 12
 	uint16_t index;	      // among the device's
 	uint16_t size, next;  // the next chain's place; split: a free running index
-	uint16_t lent_from;   // if lending: the first of them
+	uint16_t lent_from;   // if lending: where the first of them was
 	uint16_t signalled;   // place at the last interrupt
 	int vid, call;	      // whom to interrupt; < 0: nobody
 	const struct vring_memory *memory;
@@ -72,6 +72,11 @@ struct vring_state { // "vring" is the standard header's
 		struct vring_packed_desc_event *device;
 	};
 	struct vring_counters *counters;
+	// Packed: what is given back, but not yet written there.
+	uint16_t n_held;
+	struct vring_held {
+		uint16_t id, slots;
+	} held[VRING_BURST];
 };
 
 // The memory that a connection shares now. -errno: it shares none, or more regions than there can be.

@@ -175,9 +175,15 @@ static inline void copy(uint8_t *to, const struct rte_mbuf *m)
 	const uint8_t *head = rte_pktmbuf_mtod(m, const uint8_t *);
 
 	if (weft_is_lent(m)) {
+		struct lent_piece one;
+		const struct lent_piece *piece = weft_lent_pieces(m, &one);
+
 		memcpy(to, head, m->data_len);
-		// A VM may send from where it receives.
-		memmove(to + m->data_len, weft_lent_rest(m), m->pkt_len - m->data_len);
+		to += m->data_len;
+		for (uint32_t left = m->pkt_len - m->data_len; left > 0; left -= piece++->len) {
+			memmove(to, piece->at, piece->len); // a VM may send from where it receives
+			to += piece->len;
+		}
 	} else if (m->pkt_len <= LENT_HEAD && m->nb_segs == 1) {
 		copy_head(to, head, m->pkt_len);
 	} else {

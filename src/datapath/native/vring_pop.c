@@ -9,6 +9,7 @@
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
+#include "datapath/native/lent.h"
 #include "datapath/native/vnet.h"
 
 // Buffers of 2 KB for PACKET_MAX.
@@ -62,9 +63,28 @@ static bool extend(struct rte_mempool *pool, struct rte_mbuf *m, uint32_t len)
 	return true;
 }
 
+// Copy the head, and list what is behind it.
+static void read_head(struct reader *from, struct rte_mbuf *m, uint32_t len)
+{
+	struct lent_piece *list = weft_lent_list(m);
+	uint16_t n = 0;
+
+	m->pkt_len = len;
+	m->data_len = LENT_HEAD;
+	read_bytes(from, rte_pktmbuf_mtod(m, void *), LENT_HEAD);
+	for (; from->at < from->p->n; from->at++, from->offset = 0) {
+		const struct vring_piece *piece = &from->p->at[from->at];
+
+		if (piece->len > from->offset)
+			list[n++] = (struct lent_piece) {piece->host + from->offset,
+							 piece->len - from->offset};
+	}
+	weft_lent_set(m, n == 1 ? (const void *)list->at : list);
+}
+
 // -EINVAL: no packet; -ENOBUFS: not now.
 static int take(const struct vring_state *r, const struct vring_pieces *p, struct rte_mempool *pool,
-		struct rte_mbuf *m)
+		struct rte_mbuf *m, bool lend)
 {
 	struct reader from = {.p = p};
 	union {
@@ -75,7 +95,16 @@ static int take(const struct vring_state *r, const struct vring_pieces *p, struc
 	if (p->len < r->header_len + sizeof(struct rte_ether_hdr) ||
 	    p->len > r->header_len + (uint64_t)PACKET_MAX)
 		return -EINVAL;
-	if (!extend(pool, m, (uint32_t)p->len - r->header_len))
+	uint32_t len = (uint32_t)p->len - r->header_len;
+	if (lend && len > LENT_HEAD && p->n <= LENT_PIECES) {
+		read_bytes(&from, &header, r->header_len);
+		read_head(&from, m, len);
+		int ret = weft_vnet_in(&header.h, m);
+		if (ret != -ENOTSUP)
+			return ret;
+		return weft_lent_take(m, pool) < 0 ? -ENOBUFS : weft_vnet_in(&header.h, m);
+	}
+	if (!extend(pool, m, len))
 		return -ENOBUFS;
 	read_bytes(&from, &header, r->header_len);
 	for (struct rte_mbuf *s = m; s != NULL; s = s->next)
@@ -94,7 +123,7 @@ static void prefetch(const struct vring_state *r, uint16_t n)
 
 // Whatever it is. Returns how many chains are done with; *out counts the packets.
 static uint16_t pop_any(struct vring_state *r, struct rte_mempool *pool, struct rte_mbuf **pkts,
-			uint16_t n, uint16_t *out)
+			uint16_t n, bool lend, uint16_t *out)
 {
 	struct rte_mbuf *spare[VRING_BURST];
 	uint16_t i = 0;
@@ -114,10 +143,13 @@ static uint16_t pop_any(struct vring_state *r, struct rte_mempool *pool, struct 
 		if (!weft_vring_chain(r, 0, &c, &p))
 			break;
 		if (likely(c.ok))
-			ret = take(r, &p, pool, spare[i]);
+			ret = take(r, &p, pool, spare[i], lend);
 		if (ret == -ENOBUFS)
 			break; // it waits in the ring
-		weft_vring_give(r, &c, 1);
+		if (lend)
+			weft_vring_hold(r, &c);
+		else
+			weft_vring_give(r, &c, 1);
 		if (likely(ret == 0)) {
 			pkts[(*out)++] = spare[i];
 		} else {
@@ -140,8 +172,8 @@ uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct 
 	if (!r->packed && !r->logged)
 		out = weft_vring_pop_plain(r, pool, pkts, n, lend);
 	if (out < n)
-		pop_any(r, pool, pkts, n - out, &out);
-	r->lending = lend && !r->packed && out > 0;
+		pop_any(r, pool, pkts, n - out, lend, &out);
+	r->lending = lend && out > 0;
 	if (r->lending)
 		r->lent_from = begin;
 	else

@@ -37,6 +37,8 @@ bool weft_vring_has(const struct vring_state *r, uint16_t ahead);
 
 // Give chains back. They are the next ones; the first is shown to the driver last.
 void weft_vring_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n);
+// The same for one chain that the driver is not shown before weft_vring_publish; at most VRING_BURST of them.
+void weft_vring_hold(struct vring_state *r, const struct vring_chain *c);
 // The burst is complete: `before` is weft_vring_base at its begin.
 void weft_vring_publish(struct vring_state *r, uint16_t before);
 

@@ -59,8 +59,13 @@ static void put(const struct vring_state *r, const struct vring_pieces *p, const
 	write_bytes(&to, &h, r->header_len);
 	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
 		write_bytes(&to, rte_pktmbuf_mtod(s, const void *), s->data_len);
-	if (weft_is_lent(m))
-		write_bytes(&to, weft_lent_rest(m), m->pkt_len - m->data_len);
+	if (weft_is_lent(m)) {
+		struct lent_piece one;
+		const struct lent_piece *piece = weft_lent_pieces(m, &one);
+
+		for (uint32_t left = m->pkt_len - m->data_len; left > 0; left -= piece++->len)
+			write_bytes(&to, piece->at, piece->len);
+	}
 }
 
 enum found { FOUND, FOUND_LATER, FOUND_NEVER };
