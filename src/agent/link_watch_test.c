@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/map.h"
+#include "base/skip.h"
 
 #define TAP_A "tapaaaaaaaa-aa"
 #define TAP_B "tapbbbbbbbb-bb"
@@ -82,10 +83,8 @@ static struct bench *started(void **state)
 	struct bench *b = *state;
 	struct err err = {0};
 
-	if (b->loop == NULL) {
-		print_message("no right to make a network namespace\n");
-		skip();
-	}
+	if (b->loop == NULL)
+		weft_skip("no right to make a network namespace");
 	if (weft_link_watch_start(b->loop, is_tap, changed, b, &b->watch, &err) != 0)
 		fail_msg("%s", err.msg);
 	return b;
@@ -95,10 +94,8 @@ static void what_is_there_at_the_start_is_told(void **state)
 {
 	struct bench *b = *state;
 
-	if (b->loop == NULL) {
-		print_message("no right to make a network namespace\n");
-		skip();
-	}
+	if (b->loop == NULL)
+		weft_skip("no right to make a network namespace");
 	run("ip link add " TAP_A " type veth peer name other");
 	started(state);
 	assert_int_equal(b->changes, 1);

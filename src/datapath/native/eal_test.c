@@ -15,6 +15,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 
+#include "base/skip.h"
 #include "base/text.h"
 
 #include <cmocka.h>
@@ -49,10 +50,8 @@ static void cores_are_read_from_lists_and_ranges(void **state)
 		else
 			second = cpu;
 	}
-	if (second != first + 1) {
-		print_message("this machine gives us one core, or scattered ones\n");
-		skip();
-	}
+	if (second != first + 1)
+		weft_skip("this machine gives us one core, or scattered ones");
 
 	CPU_ZERO(&two);
 	CPU_SET(first, &two);

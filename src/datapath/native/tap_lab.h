@@ -31,6 +31,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 
+#include "base/skip.h"
 #include "base/text.h"
 #include "datapath/native/eal.h"
 #include "datapath/native/port_io.h"
@@ -83,13 +84,11 @@ static inline int lab_stop(void **state)
 	return 0;
 }
 
-#define needs_lab()                                         \
-	do {                                                \
-		if (lab_missing != NULL) {                  \
-			print_message("%s\n", lab_missing); \
-			skip();                             \
-		}                                           \
-	} while (0)
+static inline void needs_lab(void)
+{
+	if (lab_missing != NULL)
+		weft_skip(lab_missing);
+}
 
 // A peer's namespace lives as long as its process.
 struct peer {

@@ -322,10 +322,9 @@ static void udp_segments_arrive_one_by_one(void **state)
 			 sizeof(data));
 	ssize_t n = recv(receiver, got, sizeof(got), 0);
 	if (n < 0 && stats_of(vm1.io).rx_lost > 0) {
-		print_message("packet sockets cannot express it before Linux 6.2\n");
 		close(receiver);
 		close(sender);
-		skip();
+		weft_skip("packet sockets cannot express it before Linux 6.2");
 	}
 	for (size_t at = 0; at < sizeof(data); at += 1000) {
 		assert_int_equal(n, RTE_MIN(sizeof(data) - at, 1000u));
@@ -433,10 +432,8 @@ static void a_tap_device_carries_large_segments_both_ways(void **state)
 	ssize_t n;
 	int fd = tap_new("taptest");
 
-	if (fd < 0) {
-		print_message("no /dev/net/tun\n");
-		skip();
-	}
+	if (fd < 0)
+		weft_skip("no /dev/net/tun");
 	if (weft_tap_open("taptest", 1500, lab_pool, &io, &err) < 0)
 		fail_msg("%s", err.msg);
 
