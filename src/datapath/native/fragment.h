@@ -5,6 +5,9 @@
 // id) -> ports. Later fragments that come before the first wait here (bounded), and are handed back when it arrives. Fragments that would
 // overwrite the transport header are dropped (RFC 1858, 3128, 5722), as are tiny first fragments.
 //
+// A datagram's fragments must come to one worker: a sender with several queues sends them by one, as all systems do, or they wait in vain. Each
+// first fragment is judged by itself, so those of several workers permit no more than one's.
+//
 // Threads    one table per worker
 // Ownership  a held mbuf belongs to the table until it is handed back
 #pragma once

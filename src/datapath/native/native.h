@@ -233,7 +233,7 @@ struct poll_list {
 #define DROP_SAMPLES	256 // power of two
 #define DROP_SAMPLE_LEN 128
 
-// How many ICMP errors a port may cause: so many at once, and so many a second. Behind an uplink are many hosts: each of them has
+// How many ICMP errors a port may cause by each worker: so many at once, and so many a second. Behind an uplink are many hosts: each of them has
 // as much, by a hash of its address, and all of them together have more.
 #define ICMP_BURST	       20
 #define ICMP_PER_SECOND	       100

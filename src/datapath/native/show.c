@@ -189,6 +189,16 @@ static json_t *drops(struct native *dp, size_t limit)
 
 // ---- Workers ---------------------------------------------------------------------------------------
 
+// Of its ports, how many does it share with other workers?
+static uint16_t shared_ports(const struct poll_list *list)
+{
+	uint16_t n = 0;
+
+	for (uint16_t i = 0; i < list->n; i++)
+		n += list->polls[i].port->shares > 1;
+	return n;
+}
+
 static json_t *worker_json(const struct worker *w)
 {
 	const struct worker_stats *s = &w->stats;
@@ -199,7 +209,8 @@ static json_t *worker_json(const struct worker *w)
 #define SET(name, value) json_object_set_new(o, name, json_integer((json_int_t)(value)))
 	SET("worker", w->id);
 	SET("core", w->core);
-	SET("ports", list == NULL ? 0 : list->n);
+	SET("ports", list->n);
+	SET("shared_ports", shared_ports(list));
 	SET("polls", s->polls);
 	SET("empty_polls", s->empty_polls);
 	SET("sleeps", s->sleeps);

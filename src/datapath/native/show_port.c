@@ -39,6 +39,16 @@ static void counters(struct native *dp, const struct port *p, json_t *o)
 	json_object_set_new(o, "drops", drops);
 }
 
+// By whom what it sends is received; the queues of pair p by the p-th of them, modulo their number.
+static json_t *workers(const struct native *dp, const struct port *p)
+{
+	json_t *list = json_array();
+
+	for (uint16_t i = 0; i < p->shares; i++)
+		json_array_append_new(list, json_integer((p->worker + i) % dp->n_workers));
+	return list;
+}
+
 json_t *weft_native_port_json(struct native *dp, const struct port *p, const struct plan_port *plan)
 {
 	struct port_io *io = atomic_load(&p->io);
@@ -55,6 +65,7 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p, const str
 		      "vif", plan->vif_name, "interface", io == NULL ? NULL : p->ifname, "reason",
 		      p->reason, "worker", (json_int_t)p->worker, "sessions",
 		      (json_int_t)weft_session_port_count(dp->sessions, p->index));
+	json_object_set_new(o, "workers", workers(dp, p));
 	if (io != NULL)
 		weft_native_io_json(io, o);
 	json_t *guest = json_object_get(o, "guest");

@@ -145,10 +145,24 @@ struct testbed *testbed_new(uint32_t sessions)
 	return tb;
 }
 
+struct worker *testbed_worker(struct testbed *tb)
+{
+	struct native *dp = &tb->dp;
+	uint16_t id = dp->n_workers;
+	struct err err;
+
+	must_be(weft_worker_new(dp, id, 0, &dp->workers[id], &err) == 0);
+	dp->n_workers++;
+	return dp->workers[id];
+}
+
 void testbed_free(struct testbed *tb)
 {
 	struct native *dp = &tb->dp;
 
+	atomic_store(&dp->stop, true);
+	while (dp->n_workers > 1)
+		weft_worker_stop(dp->workers[--dp->n_workers]);
 	rte_rcu_qsbr_thread_offline(dp->qsbr, 0);
 	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
 		struct port *p = native_port(dp, (uint16_t)i);

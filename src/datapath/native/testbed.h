@@ -16,7 +16,9 @@ struct testbed {
 };
 
 struct testbed *testbed_new(uint32_t sessions);
-void testbed_free(struct testbed *tb);
+void testbed_free(struct testbed *tb); // dp.stop is set for workers that were started
+// One more worker, on core 0; not started, and offline for grace periods. Before anything is carried.
+struct worker *testbed_worker(struct testbed *tb);
 
 // Each appends to the batch.
 void testbed_network(struct testbed *tb, const char *id, uint32_t mtu);

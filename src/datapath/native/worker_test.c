@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who polls what, and when a worker sleeps.
+#include "datapath/native/worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+
+#include "datapath/native/tables.h"
+#include "datapath/native/testbed.h"
+
+#define PORTS 5
+
+// ---- A port whose packets come by the clock --------------------------------------------------------
+
+struct source {
+	struct port_io io;
+	struct rte_mempool *pool;
+	uint16_t shares;
+	_Atomic uint32_t every_us; // 0: none
+	uint64_t last;
+	_Atomic uint64_t polls;
+};
+
+static uint16_t source_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct source *s = (struct source *)io;
+	uint64_t now = rte_rdtsc(), every = atomic_load(&s->every_us);
+
+	(void)n;
+	s->polls++;
+	if (share != 0 || every == 0 || now - s->last < every * (rte_get_tsc_hz() / 1000000))
+		return 0;
+	s->last = now;
+	pkts[0] = rte_pktmbuf_alloc(s->pool);
+	assert_non_null(pkts[0]);
+	memset(rte_pktmbuf_append(pkts[0], 60), 0xff, 60);
+	return 1;
+}
+
+static uint16_t source_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+{
+	(void)io;
+	rte_pktmbuf_free_bulk(pkts, n);
+	return n;
+}
+
+static uint16_t source_shares(const struct port_io *io)
+{
+	return ((const struct source *)io)->shares;
+}
+
+static void source_close(struct port_io *io)
+{
+	free(io);
+}
+
+static const struct port_io_ops source_ops = {
+	.name = "source",
+	.rx = source_rx,
+	.tx = source_tx,
+	.shares = source_shares,
+	.close = source_close,
+};
+
+// In the place of the port's memory.
+static struct source *make_source(struct testbed *tb, const char *port)
+{
+	struct port *p = weft_tables_port(tb->dp.tables, port);
+	struct source *s = calloc(1, sizeof(*s));
+	struct port_io *memory = atomic_exchange(&p->io, &s->io);
+
+	memory->ops->close(memory);
+	s->io.ops = &source_ops;
+	s->io.up = true;
+	s->pool = tb->dp.pool;
+	s->shares = 1;
+	return s;
+}
+
+static struct testbed *bed(uint16_t workers, struct source *sources[PORTS])
+{
+	struct testbed *tb = testbed_new(1024);
+
+	while (tb->dp.n_workers < workers)
+		testbed_worker(tb);
+	testbed_network(tb, "n", 1500);
+	testbed_rule_set(tb, "out", true, "egress 4 any\n");
+	for (int i = 0; i < PORTS; i++) {
+		char name[8], ip[16];
+
+		snprintf(name, sizeof(name), "p%d", i);
+		snprintf(ip, sizeof(ip), "10.0.0.%d", i + 1);
+		testbed_port(tb, name, "n", ip, "out");
+	}
+	testbed_commit(tb);
+	for (int i = 0; i < PORTS; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "p%d", i);
+		sources[i] = make_source(tb, name);
+	}
+	return tb;
+}
+
+// ---- Who polls what --------------------------------------------------------------------------------
+
+static unsigned int pollers(const struct testbed *tb, const struct source *s, uint16_t share)
+{
+	unsigned int n = 0;
+
+	for (uint16_t i = 0; i < tb->dp.n_workers; i++) {
+		const struct poll_list *list = tb->dp.workers[i]->polls;
+
+		for (uint16_t k = 0; k < list->n; k++)
+			n += list->polls[k].port->io == &s->io && list->polls[k].share == share;
+	}
+	return n;
+}
+
+static void every_share_of_a_port_has_one_worker(void **state)
+{
+	struct source *sources[PORTS];
+
+	(void)state;
+	for (uint16_t workers = 1; workers <= 4; workers++) {
+		struct testbed *tb = bed(workers, sources);
+
+		// Each number of shares after each other.
+		for (uint16_t turn = 0; turn < 2 * PORTS; turn++) {
+			for (uint16_t i = 0; i < PORTS; i++)
+				sources[i]->shares = (uint16_t)(1 + (i + turn * 3) % (workers + 2));
+			weft_workers_set_ports(&tb->dp);
+			for (uint16_t i = 0; i < PORTS; i++)
+				for (uint16_t share = 0; share < 8; share++)
+					assert_int_equal(pollers(tb, sources[i], share),
+							 share < RTE_MIN(sources[i]->shares,
+									 workers));
+		}
+		testbed_free(tb);
+	}
+}
+
+static void port_with_one_queue_costs_other_workers_nothing(void **state)
+{
+	struct source *sources[PORTS];
+	struct testbed *tb = bed(2, sources);
+	struct worker *w[2] = {tb->dp.workers[0], tb->dp.workers[1]};
+	const struct poll_list *before;
+
+	(void)state;
+	weft_workers_set_ports(&tb->dp);
+	assert_int_equal(atomic_load(&w[0]->polls)->n + atomic_load(&w[1]->polls)->n, PORTS);
+	sources[0]->shares = 2;
+	weft_workers_set_ports(&tb->dp);
+	assert_int_equal(atomic_load(&w[0]->polls)->n + atomic_load(&w[1]->polls)->n, PORTS + 1);
+	// Nothing changed: nobody looks at another list.
+	before = w[0]->polls;
+	weft_workers_set_ports(&tb->dp);
+	assert_ptr_equal(w[0]->polls, before);
+	sources[0]->shares = 1;
+	weft_workers_set_ports(&tb->dp);
+	assert_int_equal(atomic_load(&w[0]->polls)->n + atomic_load(&w[1]->polls)->n, PORTS);
+	testbed_free(tb);
+}
+
+// ---- Sleep -----------------------------------------------------------------------------------------
+
+static void worker_sleeps_when_nothing_comes_and_not_between_packets(void **state)
+{
+	struct source *sources[PORTS];
+	struct testbed *tb = bed(2, sources);
+	struct worker *w = tb->dp.workers[1];
+	struct source *s = NULL;
+	uint64_t sleeps, polls;
+	struct err err;
+
+	(void)state;
+	tb->dp.config.poll = DATAPATH_POLL_ADAPTIVE;
+	weft_workers_set_ports(&tb->dp);
+	for (int i = 0; i < PORTS; i++)
+		if (pollers(tb, sources[i], 0) == 1 &&
+		    weft_tables_port(tb->dp.tables, (char[]) {'p', (char)('0' + i), 0})->worker ==
+			    1)
+			s = sources[i];
+	assert_non_null(s);
+	atomic_store(&s->every_us, 50);
+	assert_int_equal(weft_worker_start(w, &err), 0);
+	usleep(50000);
+	sleeps = *(volatile uint64_t *)&w->stats.sleeps;
+	atomic_store(&s->every_us, 0);
+	usleep(10000);
+	polls = atomic_load(&s->polls);
+	usleep(100000);
+	polls = atomic_load(&s->polls) - polls;
+	assert_int_equal(sleeps, 0);
+	assert_true(*(volatile uint64_t *)&w->stats.sleeps > 100);
+	assert_in_range(polls, 100, 10000); // of 10 us and more each
+	assert_true(*(volatile uint64_t *)&w->stats.packets > 10);
+	testbed_free(tb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_share_of_a_port_has_one_worker),
+		cmocka_unit_test(port_with_one_queue_costs_other_workers_nothing),
+		cmocka_unit_test(worker_sleeps_when_nothing_comes_and_not_between_packets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
