@@ -26,7 +26,7 @@ deps = @tools/deps.sh $(1)
 step = @echo "==> $(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check unit wire crash bench lint fmt fuzz install deb clean
+.PHONY: help build demo check unit wire crash stress bench lint fmt fuzz install deb clean
 
 help: ## this list
 	@echo "Weft: the network of an OpenStack compute node."
@@ -57,6 +57,11 @@ wire: ## the wire tests only [DATAPATH=native|ovs-learn|ovs-conntrack|linux] [K=
 crash: ## kill -9 under load, 200 times; the state must survive
 	$(call deps,build unit crash)
 	@tools/check.sh crash
+
+stress: ## everything at once for SECS=60 seconds, every packet accounted for; one worker, then two [SAN=1]
+	$(call deps,build stress)
+	@tools/build.sh $(BUILD)
+	@tools/run.sh tests/stress/run --seconds $(SECS) $(if $(filter-out 0,$(SAN)),--rate 200)
 
 bench: ## throughput and setup rate [QUICK=1] [OUT=file.json]
 	$(call deps,build bench)
