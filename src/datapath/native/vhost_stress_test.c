@@ -31,24 +31,27 @@
 static struct rte_mempool *pool;
 static char dir[] = "/tmp/weft-vhost-XXXXXX";
 static struct port_io *port[2];
+static uint16_t shares; // of each port
 static char path[2][64];
 static _Atomic bool stop_workers, stop_vms;
 static _Atomic uint64_t carried, connections;
 
+// With one share each worker has a port; with two, each has its share of both.
 static void *worker(void *arg)
 {
-	size_t me = (size_t)arg;
+	uint16_t me = (uint16_t)(size_t)arg;
 	struct rte_mbuf *pkts[32];
 
 	rte_thread_register();
 	for (unsigned int turn = 0; !stop_workers; turn++) {
-		uint16_t n = port[me]->ops->lend(port[me], 0, pkts, 32);
-		struct port_io *to = port[turn % 2];
+		struct port_io *from = port[shares == 1 ? me : turn / 2 % 2], *to = port[turn % 2];
+		uint16_t share = shares == 1 ? 0 : me;
+		uint16_t n = from->ops->lend(from, share, pkts, 32);
 		uint16_t sent = n > 0 ? to->ops->tx(to, pkts, n) : 0;
 
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 		if (n > 0)
-			port[me]->ops->done(port[me], 0);
+			from->ops->done(from, share);
 		carried += sent;
 		if (n == 0)
 			sched_yield();
@@ -269,9 +272,11 @@ static void whatever_vms_do_their_ports_work_afterwards(void **state)
 	pthread_t workers[2], vms[2];
 
 	(void)state;
+	stop_vms = stop_workers = false;
+	carried = connections = 0;
 	assert_works();
 	for (size_t i = 0; i < 2; i++) {
-		vm[i].me = i;
+		vm[i] = (struct chaos) {.me = i};
 		vm[i].seed = (unsigned int)time(NULL) + (unsigned int)i * 7919;
 		print_message("seed of VM %zu: %u\n", i, vm[i].seed);
 		assert_int_equal(pthread_create(&workers[i], NULL, worker, (void *)i), 0);
@@ -306,9 +311,17 @@ static int start(void **state)
 		print_error("%s\n", err.msg);
 		return -1;
 	}
+	return 0;
+}
+
+static int open_ports(void **state)
+{
+	struct err err = {0};
+
+	shares = *(const uint16_t *)*state;
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(path[i], sizeof(path[i]), "%s/%zu", dir, i);
-		if (weft_vhost_open(path[i], true, (gid_t)-1, 1, pool, &port[i], &err) < 0) {
+		if (weft_vhost_open(path[i], true, (gid_t)-1, shares, pool, &port[i], &err) < 0) {
 			print_error("%s\n", err.msg);
 			return -1;
 		}
@@ -317,11 +330,17 @@ static int start(void **state)
 	return 0;
 }
 
-static int stop(void **state)
+static int close_ports(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < 2; i++)
 		port[i]->ops->close(port[i]);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
 	unsigned int in_use = rte_mempool_in_use_count(pool);
 
 	rmdir(dir);
@@ -334,8 +353,12 @@ static int stop(void **state)
 
 int main(void)
 {
+	static uint16_t one = 1, two = 2;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whatever_vms_do_their_ports_work_afterwards),
+		cmocka_unit_test_prestate_setup_teardown(
+			whatever_vms_do_their_ports_work_afterwards, open_ports, close_ports, &one),
+		cmocka_unit_test_prestate_setup_teardown(
+			whatever_vms_do_their_ports_work_afterwards, open_ports, close_ports, &two),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
