@@ -145,9 +145,10 @@ def require():
 
 class Guest:
     """A VM on a port of the lab. kind "vhostuser" or "tap"; device: further properties of virtio-net-pci; server: QEMU makes the
-    socket."""
+    socket; accel: "kvm" or "tcg", by itself what acceleration() says."""
 
-    def __init__(self, lab, net, port, kind="vhostuser", queues=1, device="", server=False):
+    def __init__(self, lab, net, port, kind="vhostuser", queues=1, device="", server=False, accel=None):
+        self.accel = accel or acceleration()
         self.lab, self.net, self.port = lab, net, port
         self.kind, self.queues, self.device, self.server = kind, queues, device, server
         self.mac, self.id = port["mac_address"], port["id"]
@@ -189,7 +190,7 @@ class Guest:
     def start(self, wait=True):
         kernel, initramfs = _image(self.lab.dir)
         multi = ",mq=on" if self.queues > 1 else ""
-        if acceleration() == "tcg":
+        if self.accel == "tcg":
             multi += ",vectors=0"  # QEMU 7.2 crashes on vhost-user's MSI-X without KVM
         line = f"{self.dir}/line"
         if os.path.exists(line):
@@ -197,7 +198,7 @@ class Guest:
         with open(f"{self.dir}/qemu.log", "ab") as log:
             self.qemu = self.lab.node.popen(
                 "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-                "-machine", f"pc,accel={acceleration()},memory-backend=mem", "-cpu", "host" if acceleration() == "kvm" else "qemu64",
+                "-machine", f"pc,accel={self.accel},memory-backend=mem", "-cpu", "host" if self.accel == "kvm" else "qemu64",
                 "-smp", str(self.queues), "-m", "256M",
                 "-object", "memory-backend-memfd,id=mem,size=256M,share=on", *self._netdev(),
                 "-device", f"virtio-net-pci,netdev=n,mac={self.mac},romfile={multi}{self.device}",
@@ -227,7 +228,7 @@ class Guest:
                        for n in ("qemu", "boot") if os.path.exists(f"{self.dir}/{n}.log"))
 
     def wait_booted(self):
-        self._until(b"@@ready\n", 30 if acceleration() == "kvm" else 180)
+        self._until(b"@@ready\n", 30 if self.accel == "kvm" else 180)
 
     def kill(self, sig=signal.SIGKILL):
         if self.qemu is not None and self.qemu.poll() is None:
