@@ -135,6 +135,10 @@ int weft_plan_build_subnet(const struct object *o, const struct object *network,
 	s->ra = v6_mode(o, "ipv6_ra_mode");
 	s->address = v6_mode(o, "ipv6_address_mode");
 	s->dhcp = json_is_true(json_object_get(o->attr, "enable_dhcp"));
+	// Neutron's DHCP agent serves a subnet that says nothing of either as it did before there were modes.
+	if (s->cidr.ip.family == 6 && s->dhcp && s->ra == PLAN_V6_NONE &&
+	    s->address == PLAN_V6_NONE)
+		s->address = PLAN_V6_STATEFUL;
 	// Hosts of other IPv6 subnets have no question to a DHCPv6 server.
 	if (s->cidr.ip.family == 6)
 		s->dhcp = s->dhcp &&

@@ -306,8 +306,11 @@ static void an_ipv6_subnet_says_how_its_hosts_get_their_addresses(void **state)
 	(void)state;
 	add_port(&s, HOST, "10.0.0.5", "");
 	subnet = v6_subnet(&s, "");
-	assert_false(subnet->dhcp);
+	assert_true(subnet->dhcp);
 	assert_int_equal(subnet->ra, PLAN_V6_NONE);
+	assert_int_equal(subnet->address, PLAN_V6_STATEFUL);
+	subnet = v6_subnet(&s, ", 'enable_dhcp': false");
+	assert_false(subnet->dhcp);
 	assert_int_equal(subnet->address, PLAN_V6_NONE);
 	subnet = v6_subnet(&s, ", 'ipv6_ra_mode': 'slaac', 'ipv6_address_mode': 'slaac'");
 	assert_false(subnet->dhcp);

@@ -20,19 +20,19 @@ from vm import NO
 DNS = ["2001:db8::53", "2001:db8::54"]
 
 
-def network(lab, mode=None, address_mode=None, number=1, **attrs):
+def network(lab, mode=None, address_mode=None, number=1, enable_dhcp=True, **attrs):
     """A network with one IPv6 subnet; None: hosts are told by nobody."""
     net = lab.network(None, **attrs)
-    net["v6"] = subnet(lab, net, mode, address_mode, number)
+    net["v6"] = subnet(lab, net, mode, address_mode, number, enable_dhcp)
     return net
 
 
-def subnet(lab, net, mode, address_mode=None, number=1):
+def subnet(lab, net, mode, address_mode=None, number=1, enable_dhcp=True):
     modes = {"ipv6_ra_mode": mode} if mode else {}
     if address_mode or mode:
         modes["ipv6_address_mode"] = address_mode or mode
     return lab.api.create("subnet", network_id=net["id"], ip_version=6, cidr=f"fd00:{number}::/64", dns_nameservers=DNS,
-                          **modes)
+                          enable_dhcp=enable_dhcp, **modes)
 
 
 class Router:
@@ -154,7 +154,7 @@ def advertised(lab):
 
 
 def test_nobody_is_told_where_no_mode_is_set(lab):
-    """Somebody else's router may advertise; DHCPv6 is served when the address mode says so."""
+    """Somebody else's router may advertise; DHCPv6 is served when the address mode says so, or when no mode is set."""
     net = network(lab, None, "dhcpv6-stateful")
     other = network(lab, number=2)
     a, c = lab.vm(net), lab.vm(other)
@@ -162,7 +162,8 @@ def test_nobody_is_told_where_no_mode_is_set(lab):
     with c.sniff() as got:
         Router(lab, other["v6"])
         assert got(is_ra, 1) is None
-    assert dhclient(a, "-1")["new_ip6_address"] == a.ip6
+    for vm in (a, c):
+        assert dhclient(vm, "-1")["new_ip6_address"] == vm.ip6
 
 
 def test_a_router_that_joins_or_changes_is_told_unasked(lab):
@@ -450,7 +451,7 @@ def test_what_is_not_for_the_server_or_malformed_gets_no_answer(lab):
 
 def test_dhcpv6_disabled_reaches_a_server_without_port_security(lab):
     """The same as with DHCPv4: a filtered VM is no server and hears no questions."""
-    net = network(lab)
+    net = network(lab, enable_dhcp=False)
     a, filtered = lab.vm(net), lab.vm(net)
     server = lab.vm(net, port_security_enabled=False)
     answer = (Ether(src=server.mac, dst=a.mac) / IPv6(src=link_local(server.mac), dst=link_local(a.mac)) /
