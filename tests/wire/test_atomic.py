@@ -3,6 +3,7 @@
 between. Every probe carries a number, so what got through can be named."""
 import itertools
 import socket
+import struct
 import threading
 import time
 
@@ -79,7 +80,19 @@ class Stream:
         wanted, end = set(range(self.sent)), time.monotonic() + YES
         while (missing := wanted - self.seen) and time.monotonic() < end:
             time.sleep(0.02)
-        return f"{len(missing)} of {len(wanted)} lost: {sorted(missing)[:10]}…" if missing else None
+        if not missing:
+            return None
+        return f"{len(missing)} of {len(wanted)} lost: {sorted(missing)[:10]}…, {self._reasons()}"
+
+    def _reasons(self):
+        """What everybody on the way counted: the receiving socket itself, weftd, the two interfaces, the kernel's own queue."""
+        _, socket_drops = struct.unpack("II", self._in.getsockopt(263, 6, 8))  # PACKET_STATISTICS
+        ports = {p: vm.show() for p, vm in (("sender", self.a), ("receiver", self.b))}
+        with open("/proc/net/softnet_stat") as f:
+            backlog = sum(int(line.split()[1], 16) for line in f)
+        links = [vm.netns.ip("-s", "link", "show", "eth0").split("\n", 2)[2] for vm in (self.a, self.b)]
+        return (f"of them {socket_drops} by the receiving socket; since the machine's start {backlog} in all its backlogs; "
+                f"ports: {ports}; interfaces: {links}")
 
     def __exit__(self, *_):
         self._stop.set()

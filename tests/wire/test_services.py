@@ -9,7 +9,7 @@ from scapy.layers.l2 import ARP, Ether
 
 import frames
 from probe import expect_all, expect_frames
-from vm import NO
+from vm import NO, YES
 
 
 def dhcp_frame(vm, kind, xid=1, source="0.0.0.0", dst="255.255.255.255", to_mac=frames.BROADCAST, chaddr=None,
@@ -19,8 +19,8 @@ def dhcp_frame(vm, kind, xid=1, source="0.0.0.0", dst="255.255.255.255", to_mac=
         options=[("message-type", kind), *options.items(), "end"])
 
 
-def dhcp_answer(vm, question, timeout=NO):
-    """{option: value} of the answer, with 'yiaddr' and 'frame'; None without one."""
+def dhcp_answer(vm, question, timeout=YES):
+    """{option: value} of the answer, with 'yiaddr' and 'frame'; None without one (then with timeout=NO)."""
     xid = question[BOOTP].xid
     with vm.sniff() as got:
         vm.send(question)
@@ -108,7 +108,7 @@ def test_a_request_for_a_wrong_address_is_refused_by_nak(lab):
                                    {"requested_addr": "192.168.1.1"}), 10):
         nak = dhcp_answer(a, dhcp_frame(a, "request", xid, **options))
         assert nak["message-type"] == NAK and nak["yiaddr"] == "0.0.0.0" and nak["frame"].dst == frames.BROADCAST
-    assert dhcp_answer(a, dhcp_frame(a, "request", 20, requested_addr=a.ip, server_id="10.0.0.77")) is None
+    assert dhcp_answer(a, dhcp_frame(a, "request", 20, requested_addr=a.ip, server_id="10.0.0.77"), NO) is None
     assert dhcp_answer(a, dhcp_frame(a, "request", 21, requested_addr=a.ip, server_id=server))["message-type"] == ACK
 
 
@@ -116,11 +116,11 @@ def test_a_vm_cannot_lease_for_another_mac_nor_answer_from_another_address(lab):
     """48: DHCP from the wrong IP; a question in another's name."""
     net = lab.network()
     a, b = lab.vm(net, []), lab.vm(net, [])
-    assert dhcp_answer(a, dhcp_frame(a, "discover", 30, chaddr=b.mac)) is None
-    assert dhcp_answer(a, dhcp_frame(a, "request", 31, "10.0.0.99", ciaddr="10.0.0.99")) is None
+    assert dhcp_answer(a, dhcp_frame(a, "discover", 30, chaddr=b.mac), NO) is None
+    assert dhcp_answer(a, dhcp_frame(a, "request", 31, "10.0.0.99", ciaddr="10.0.0.99"), NO) is None
     assert a.drops("spoofed-ip") == 1
     release = dhcp_frame(a, "release", 32, a.ip, ciaddr=a.ip)
-    assert dhcp_answer(a, release) is None
+    assert dhcp_answer(a, release, NO) is None
     assert dhcp_answer(a, dhcp_frame(a, "discover", 33))["yiaddr"] == a.ip
 
 
@@ -138,7 +138,7 @@ def test_dhcp_disabled_is_not_answered_and_reaches_a_server_without_port_securit
     net = lab.network(None)
     net["v4"] = lab.api.create("subnet", network_id=net["id"], ip_version=4, cidr="10.0.0.0/24", enable_dhcp=False)
     a, filtered = lab.vm(net), lab.vm(net)
-    assert dhcp_answer(a, dhcp_frame(a, "discover", 50)) is None
+    assert dhcp_answer(a, dhcp_frame(a, "discover", 50), NO) is None
     server = lab.vm(net, port_security_enabled=False)
     with filtered.sniff() as filtered_got:
         expect_frames(a, server, {"discover": dhcp_frame(a, "discover", 51)})

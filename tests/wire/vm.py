@@ -274,8 +274,8 @@ def exchange(a, b, data=b"weft"):
         return False
 
 
-def arrives(sender, receiver, data=b"x", timeout=NO):
-    """Does `data` sent on one open socket come out of the other in time? For flows that should (not) be cut."""
+def arrives(sender, receiver, data=b"x", timeout=YES):
+    """Does `data` sent on one open socket come out of the other in time? Of a flow that should be cut, with timeout=NO."""
     receiver.settimeout(timeout)
     try:
         sender.send(data)
