@@ -162,15 +162,22 @@ static inline bool is_running(int fd, const char *ifname)
 	return ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING) != 0;
 }
 
-// The kernel notices a carrier in the background, and drops what is sent before.
+// The kernel notices a carrier in the background, and drops what is sent before. Each end is known to a socket of its namespace.
+static inline void wait_carrier(int fd_a, const char *a, int fd_b, const char *b)
+{
+	for (int tries = 0; !(is_running(fd_a, a) && is_running(fd_b, b)); tries++) {
+		assert_true(tries < 2000);
+		usleep(10000);
+	}
+	usleep(5000);
+}
+
 static inline void peer_wait_carrier(const struct peer *p)
 {
 	int host = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int vm = peer_socket(p, AF_INET, SOCK_DGRAM, 0), tries = 0;
+	int vm = peer_socket(p, AF_INET, SOCK_DGRAM, 0);
 
-	while (!(is_running(host, p->tap) && is_running(vm, "eth0")) && tries++ < 500)
-		usleep(10000);
-	usleep(5000);
+	wait_carrier(host, p->tap, vm, "eth0");
 	close(host);
 	close(vm);
 }
@@ -210,6 +217,9 @@ static inline void ethtool_set(int fd, const char *ifname, uint32_t command, uin
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
 	assert_int_equal(ioctl(fd, SIOCETHTOOL, &ifr), 0);
 }
+
+// How long to wait for what should come: it ends the wait, so a busy machine may take its time.
+#define PATIENCE_MS 20000
 
 // What arrives at a port within that time, at most n; peers talk on their own (neighbour discovery), so a test's
 // frames have this type.

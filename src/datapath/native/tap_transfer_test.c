@@ -439,7 +439,7 @@ static void a_tap_device_carries_large_segments_both_ways(void **state)
 
 	make_large();
 	assert_int_equal(write(fd, &out, sizeof(out)), sizeof(out));
-	assert_int_equal(take(io, 0x0800, &m, 1, 500), 1);
+	assert_int_equal(take(io, 0x0800, &m, 1, PATIENCE_MS), 1);
 	assert_true(is_whole(m));
 
 	memset(&in, 0, sizeof(in));
