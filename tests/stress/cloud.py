@@ -9,6 +9,7 @@ change touches exactly the classes whose answer is another one afterwards, and a
            F  floods
 """
 import json
+import select
 import subprocess
 
 from lab import BUILD, HOST, Lab
@@ -20,6 +21,7 @@ IP = {A: "10.71.1.10", C: "10.71.1.12", F: "10.71.1.15", B: "10.71.2.11", D: "10
 IP6 = {vm: f"fd71:{net + 1}::{10 + vm}" for vm, net in NETS.items()}
 EXTRA_IP = "10.71.1.200"  # C's allowed address pair
 MAC = "02:71:00:00:00:{:02x}"
+PATIENCE = 20  # seconds for a command to the VMs; what they sent before must go through
 GATEWAY3 = "02:71:00:00:03:01"
 
 CONFIG = """[datapath]
@@ -214,7 +216,7 @@ class Vms:
     def __init__(self, site, seed, cpu):
         self.site, self.names = site, {}
         subprocess.run(["ninja", "-C", BUILD, "tests/stress/stress-vms"], check=True, stdout=subprocess.DEVNULL)
-        self.proc = subprocess.Popen(["taskset", "-c", str(cpu), "nice", f"{BUILD}/tests/stress/stress-vms", str(seed)],
+        self.proc = subprocess.Popen(["taskset", "-c", str(cpu), f"{BUILD}/tests/stress/stress-vms", str(seed)],
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.classes = []
         for vm, name in enumerate(VMS):
@@ -224,6 +226,8 @@ class Vms:
 
     def ask(self, **command):
         self.proc.stdin.write((json.dumps(command) + "\n").encode())
+        if not select.select([self.proc.stdout], [], [], PATIENCE)[0]:
+            raise AssertionError(f"weftd takes no packets ({self.site.lab.daemon.poll()}), or the VMs hang: {list(command)[0]}")
         line = self.proc.stdout.readline()
         if not line:
             raise AssertionError(f"the VMs' program ended with status {self.proc.wait()}")
