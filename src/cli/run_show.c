@@ -196,6 +196,7 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 		{"to VM bytes", "counters.to_vm_bytes", 0},
 		{"dropped from VM", "counters.dropped_from_vm", 0},
 		{"dropped to VM", "counters.dropped_to_vm", 0},
+		{"lost from VM", "interface_counters.rx_lost", 0},
 	};
 	static const struct column guest[] = {
 		{"queues", "guest.queues", 0},
