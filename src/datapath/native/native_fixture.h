@@ -53,3 +53,10 @@ static inline bool pass(struct testbed *tb, const char *from, const char *to, st
 {
 	return testbed_passes(tb, from, to, &f);
 }
+
+static inline void open_tcp(struct testbed *tb)
+{
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, SYN))));
+	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, SYN | ACK))));
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+}

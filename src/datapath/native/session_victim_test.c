@@ -1,30 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who makes room: where in the table those are that may go, and what the rules refuse by now.
-#include "datapath/native/session_fixture.h"
+#include "datapath/native/session_testing.h"
 
 #define PAIRS 32768u
 
-struct fixture {
-	struct session_table *t;
-	struct session_worker *w;
-	uint32_t next; // number of the next connection
-};
-
-static struct fixture start(uint32_t connections, uint32_t share)
-{
-	struct fixture f = {.t = fixture_table(connections, share, NULL)};
-
-	f.w = weft_session_worker_new(f.t);
-	return f;
-}
-
-static void stop(struct fixture *f)
-{
-	weft_session_worker_free(f->w);
-	weft_sessions_free(f->t);
-}
-
-static struct session *more(struct fixture *f, uint8_t proto)
+static struct session *more_by(struct fixture *f, uint8_t proto)
 {
 	struct session_new n = fixture_new(4, proto, 1, 60, f->next++);
 
@@ -37,11 +17,11 @@ static void a_block_of_what_stays_does_not_keep_new_flows_out(void **state)
 	(void)state;
 	struct fixture f = start(PAIRS, 100);
 	for (uint32_t i = 0; i < PAIRS * 3 / 4; i++)
-		fixture_answer(f.t, more(&f, IPPROTO_UDP));
+		fixture_answer(f.t, more_by(&f, IPPROTO_UDP));
 	for (uint32_t i = 0; i < PAIRS / 4; i++)
-		fixture_exchange(f.t, more(&f, IPPROTO_UDP));
+		fixture_exchange(f.t, more_by(&f, IPPROTO_UDP));
 	for (uint32_t i = 0; i < 2 * PAIRS; i++) {
-		struct session *s = more(&f, IPPROTO_UDP);
+		struct session *s = more_by(&f, IPPROTO_UDP);
 		assert_non_null(s);
 		fixture_exchange(f.t, s);
 	}
@@ -55,7 +35,7 @@ static void every_window_of_a_port_has_its_turn(void **state)
 	uint32_t refused = 0;
 	struct session *only = NULL;
 	for (uint32_t i = 0; i < PAIRS; i++) {
-		struct session *s = more(&f, IPPROTO_UDP);
+		struct session *s = more_by(&f, IPPROTO_UDP);
 		if (i == PAIRS / 3)
 			only = s;
 		else
@@ -79,15 +59,15 @@ static void what_the_rules_refuse_makes_room_before_what_they_permit(void **stat
 	struct fixture f = start(16, 100);
 	struct flow_key kept[15], refused;
 	for (int i = 0; i < 15; i++) {
-		struct session *s = more(&f, i % 2 ? IPPROTO_TCP : IPPROTO_UDP);
+		struct session *s = more_by(&f, i % 2 ? IPPROTO_TCP : IPPROTO_UDP);
 		fixture_exchange(f.t, s);
 		weft_session_key(s, &kept[i]);
 	}
-	struct session *s = more(&f, IPPROTO_TCP);
+	struct session *s = more_by(&f, IPPROTO_TCP);
 	fixture_answer(f.t, s);
 	s->flags |= SESSION_REFUSED;
 	weft_session_key(s, &refused);
-	assert_non_null(more(&f, IPPROTO_TCP));
+	assert_non_null(more_by(&f, IPPROTO_TCP));
 	assert_null(fixture_get(f.t, &refused));
 	for (int i = 0; i < 15; i++)
 		assert_non_null(fixture_get(f.t, &kept[i]));
@@ -102,7 +82,7 @@ static void established_flows_make_room_when_they_were_silent_for_long(void **st
 	struct session *s[16];
 	struct flow_key silent, exchange;
 	for (int i = 0; i < 16; i++) {
-		s[i] = more(&f, i == 9 ? IPPROTO_TCP : IPPROTO_UDP);
+		s[i] = more_by(&f, i == 9 ? IPPROTO_TCP : IPPROTO_UDP);
 		if (i == 8)
 			fixture_exchange(f.t, s[i]);
 		else

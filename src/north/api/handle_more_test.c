@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests beyond create, show, update and delete: pages, filters, tags, revisions, agents, quotas, operators.
+#include "north/api/request.h"
+
+#include "north/api/handle_testing.h"
+
+static void pages_link_to_each_other_until_all_was_seen(void **state)
+{
+	struct fixture *f = *state;
+	char target[512] = "/v2.0/networks?limit=2&sort_key=name";
+	size_t seen = 0;
+	for (int i = 0; i < 5; i++)
+		ask(f, "POST", "/v2.0/networks", "{'network': {'name': 'n'}}");
+	while (*target) {
+		assert_int_equal(ask(f, "GET", target, NULL), 200);
+		seen += json_array_size(inner(f, "networks"));
+		const json_t *link = json_array_get(inner(f, "networks_links"), 0);
+		bool more = strcmp(weft_json_text(link, "rel"), "next") == 0;
+		const char *href = weft_json_text(link, "href") + strlen("http://127.0.0.1:9696");
+		snprintf(target, sizeof(target), "%s", more ? href : "");
+	}
+	assert_int_equal(seen, 5);
+}
+
+static void ids_in_the_query_answer_each_object_once(void **state)
+{
+	struct fixture *f = *state;
+	char id[37], target[256];
+	create(f, "networks", "network", "{}", id);
+	snprintf(target, sizeof(target), "/v2.0/networks?id=%s&id=%s&id=none", id, id);
+	assert_int_equal(count(f, target, "networks"), 1);
+	snprintf(target, sizeof(target), "/v2.0/networks?id=%s&name=other", id);
+	assert_int_equal(count(f, target, "networks"), 0);
+}
+
+static void ports_are_filtered_by_their_run_time_status(void **state)
+{
+	struct fixture *f = *state;
+	char network[37], port[37], body[128];
+	create(f, "networks", "network", "{}", network);
+	snprintf(body, sizeof(body), "{'network_id': '%s'}", network);
+	create(f, "ports", "port", body, port);
+	assert_int_equal(count(f, "/v2.0/ports?status=DOWN", "ports"), 1);
+	weft_model_set_port_status(f->core.model, port, "ACTIVE");
+	assert_int_equal(count(f, "/v2.0/ports?status=DOWN", "ports"), 0);
+	assert_int_equal(count(f, "/v2.0/ports?status=ACTIVE&sort_key=status", "ports"), 1);
+}
+
+static void tags_are_added_replaced_and_removed(void **state)
+{
+	struct fixture *f = *state;
+	char id[37];
+	create(f, "networks", "network", "{}", id);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s/tags/blue", id, NULL), 201);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s/tags/blue", id, NULL), 201);
+	assert_int_equal(ask_about(f, "GET", "/v2.0/networks/%s/tags/blue", id, NULL), 204);
+	assert_int_equal(ask_about(f, "POST", "/v2.0/networks/%s/tags", id,
+				   "{'tags': ['blue', 'red']}"),
+			 200);
+	assert_int_equal(json_array_size(inner(f, "tags")), 2);
+	assert_int_equal(count(f, "/v2.0/networks?tags=blue,red", "networks"), 1);
+	assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s/tags/blue", id, NULL), 204);
+	assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s/tags/blue", id, NULL), 404);
+	assert_string_equal(error_type(f), "TagNotFound");
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s/tags", id, "{'tags': ['x']}"), 200);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s/tags", id, "{'tag': 1}"), 400);
+	assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s/tags", id, NULL), 204);
+	assert_int_equal(ask_about(f, "GET", "/v2.0/networks/%s/tags", id, NULL), 200);
+	assert_int_equal(json_array_size(inner(f, "tags")), 0);
+}
+
+static void if_match_refuses_a_revision_that_is_past(void **state)
+{
+	struct fixture *f = *state;
+	char id[37], match[64];
+	create(f, "networks", "network", "{}", id);
+	int64_t revision = weft_json_int(inner(f, "network"), "revision_number", -1);
+	snprintf(match, sizeof(match), "revision_number=%d", (int)revision + 7);
+	f->if_match = match;
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", id, "{'network': {'name': 'x'}}"),
+			 412);
+	assert_string_equal(error_type(f), "RevisionNumberConstraintFailed");
+	assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s", id, NULL), 412);
+	snprintf(match, sizeof(match), "revision_number=%d", (int)revision);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", id, "{'network': {'name': 'x'}}"),
+			 200);
+	f->if_match = "*";
+	assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s", id, NULL), 400);
+}
+
+static void address_group_takes_and_gives_back_addresses(void **state)
+{
+	struct fixture *f = *state;
+	char id[37];
+	create(f, "address-groups", "address_group", "{'name': 'g', 'addresses': ['10.0.0.1/32']}",
+	       id);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/address-groups/%s/add_addresses", id,
+				   "{'addresses': ['10.0.0.2/32']}"),
+			 200);
+	assert_int_equal(json_array_size(json_object_get(inner(f, "address_group"), "addresses")),
+			 2);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/address-groups/%s/remove_addresses", id,
+				   "{'address_group': {'addresses': ['10.0.0.1/32']}}"),
+			 200);
+	assert_int_equal(json_array_size(json_object_get(inner(f, "address_group"), "addresses")),
+			 1);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/address-groups/%s/add_addresses", id,
+				   "{'address_group': {}}"),
+			 400);
+}
+
+static void agents_can_be_filtered_and_shown(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(count(f, "/v2.0/agents", "agents"), 2);
+	assert_int_equal(count(f, "/v2.0/agents?host=two", "agents"), 1);
+	assert_int_equal(count(f, "/v2.0/agents?limit=1&marker=a1&fields=id", "agents"), 1);
+	assert_int_equal(ask(f, "GET", "/v2.0/agents?nonsense=1", NULL), 400);
+	assert_int_equal(ask(f, "GET", "/v2.0/agents/a2", NULL), 200);
+	assert_int_equal(ask(f, "GET", "/v2.0/agents/a3", NULL), 404);
+}
+
+static void quotas_have_no_limits(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED, NULL), 200);
+	assert_int_equal(weft_json_int(inner(f, "quota"), "port", 0), -1);
+	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED "/details.json", NULL), 200);
+	assert_int_equal(weft_json_int(json_object_get(inner(f, "quota"), "port"), "used", -1), 0);
+	f->roles = "member";
+	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED, NULL), 403);
+}
+
+static void operators_speak_to_the_agent(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "POST", "/weft/v1/ports/p?a=b", "{}"), 200);
+	assert_string_equal(weft_json_text(f->answer.json, "path"), "ports/p");
+	assert_string_equal(weft_json_text(inner(f, "query"), "a"), "b");
+	assert_int_equal(ask(f, "GET", "/weft/v1/ports/none", NULL), 404);
+	assert_string_equal(weft_json_text(f->answer.json, "error"), "port none is unknown");
+	assert_int_equal(ask(f, "GET", "/metrics", NULL), 200);
+	assert_string_equal(f->answer.text.s, "weft_ports 0\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_MODEL(pages_link_to_each_other_until_all_was_seen),
+		WITH_MODEL(ids_in_the_query_answer_each_object_once),
+		WITH_MODEL(ports_are_filtered_by_their_run_time_status),
+		WITH_MODEL(tags_are_added_replaced_and_removed),
+		WITH_MODEL(if_match_refuses_a_revision_that_is_past),
+		WITH_MODEL(address_group_takes_and_gives_back_addresses),
+		WITH_MODEL(agents_can_be_filtered_and_shown),
+		WITH_MODEL(quotas_have_no_limits),
+		WITH_MODEL(operators_speak_to_the_agent),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
