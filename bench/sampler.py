@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples that can be trusted: each between two measurements of the limit, and marked when something disturbed it.
+"""Samples that can be trusted: each taken in slices between measurements of the limit, and marked when something disturbed it.
 
 A sample is disturbed when
   - the generator did not run all the time (somebody else had its core). Threads of the switch under test, beside the one that polls,
     are part of what is measured: what they took is told ("own"), and is no disturbance;
-  - the two limits disagree;
+  - the limits beside its slices disagree, or the slices do: something began or ended meanwhile;
   - the limit is far below the best one seen for that size in the whole run: a slow phase, as when a neighbour works on the same
     physical core. All then runs slowly, also the limit, but neither cycles nor ratios are what they were.
 It is taken again while there is patience: for the point, and in all. What stays disturbed is marked, never used silently.
@@ -13,6 +13,7 @@ import glob
 import json
 import os
 import select
+import statistics
 import subprocess
 import time
 
@@ -20,7 +21,8 @@ import switches
 
 BUILD = os.environ.setdefault("WEFT_BUILD", os.path.join(switches.ROOT, "build"))
 MIN_SHARE = 0.93  # of the window that the generator must really have run
-MAX_APART = 0.15  # how far the two limits may be apart
+MAX_APART = 0.15  # how far limits, or slices, may be apart
+OWN = 0.02  # of the time: below that a switch's own threads are not worth telling
 MIN_LIMIT = 0.80  # of the best limit of that size
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -92,12 +94,19 @@ def own_seconds(switch):
     return total / TICK
 
 
+def apart(values):
+    """How far the smallest and the largest are, of their mean."""
+    mean = sum(values) / len(values) if values else 0
+    return (max(values) - min(values)) / mean if mean > 0 else 0
+
+
 class Sampler:
     """seconds: of one sample; patience: seconds that repetitions may cost in all, point_s: at one point."""
 
     def __init__(self, seconds, patience, quick):
         self.seconds, self.patience = seconds, patience
-        self.bracket_s = min(0.2 if quick else 0.4, seconds)
+        self.bracket_s = min(0.2, seconds)
+        self.slices = 3 if seconds >= 1.5 else 2
         self.point_s = 12 * seconds
         self.known_s = 3 if quick else 10
         self.best = {}  # size: Mpps of the limit
@@ -122,8 +131,11 @@ class Sampler:
 
     def close(self):
         if self.traffic is not None:
-            if self.limit is not None:
-                self.limit.go()  # the generator says goodbye to it
+            try:
+                if self.limit is not None:
+                    self.limit.go()  # the generator says goodbye to it
+            except RuntimeError:  # it has ended
+                pass
             self.traffic.close()
         if self.limit is not None:
             self.limit.close()
@@ -185,41 +197,60 @@ class Sampler:
             s["cycles"] = (now[0] - cycles[0]) / max(1, now[1] - cycles[1])
         return s
 
-    def sample(self, switch, size, users, runs=1, prepare=None, **more):
-        """One bracketed sample; "disturbed" says why it may not be used, or is None. runs: so many in a row, the last one counts.
-        prepare(): what comes first, when the switch runs again."""
-        before = self.bracket(size)
+    def sample(self, switch, size, users, runs=None, prepare=None, **more):
+        """One sample; "disturbed" says why it may not be used, or is None. runs: so many in a row without a limit between them, the
+        last one counts. prepare(): what comes first, when the switch runs."""
+        brackets, windows = [self.bracket(size)], []
         switch.go()
         try:
             if prepare is not None:
                 prepare()
             elif more.get("mode") != "setups":
                 self.traffic.run(switch, size, users, 0.01, known_s=self.known_s)
-            windows = [self._window(switch, size, users, self.seconds if runs == 1 else self.seconds / 2, known=True, **more)
-                       for _ in range(runs)]
+            for i in range(runs or self.slices):
+                if i > 0 and runs is None:
+                    switch.pause()
+                    brackets.append(self.bracket(size))
+                    switch.go()
+                windows.append(self._window(switch, size, users, self.seconds / (2 if runs else self.slices), known=True, **more))
             switch.forget()
         finally:
             switch.pause()
-        after = self.bracket(size)
-        s, limits = windows[-1], (before["mpps"], after["mpps"])
-        s["limit"] = sum(limits) / 2
+        brackets.append(self.bracket(size))
+        limits = [b["mpps"] for b in brackets]
+        s = self._together(windows) if runs is None else {**windows[-1], "runs": [w["setups_per_s"] for w in windows],
+                                                          "first_per_s": windows[0]["setups_per_s"]}
+        s["bad"] = sum(w["bad"] for w in windows)
+        s["limit"] = sum(limits) / len(limits)
         s["ratio"] = s["mpps"] / s["limit"]
-        if runs > 1:
-            s["bad"] = sum(w["bad"] for w in windows)
-            s["runs"] = [w["setups_per_s"] for w in windows]
-            s["first_per_s"] = s["runs"][0]
-        s["disturbed"] = self._why([before, after], windows, limits, size)
+        rates = [w["mpps"] for w in windows] if runs is None and "rate" not in more else []
+        s["disturbed"] = self._why(brackets, windows, limits, rates, size)
         return s
 
-    def _why(self, brackets, windows, limits, size):
-        limit = sum(limits) / 2
+    def _together(self, windows):
+        """Slices of one length as one: sums or means; latencies by their median."""
+        s = dict(windows[0])
+        for key in s:
+            values = [w[key] for w in windows]
+            if key in ("sent", "received", "bad", "seconds"):
+                s[key] = sum(values)
+            elif key in ("p50_us", "p99_us"):
+                s[key] = statistics.median(values)
+            else:
+                s[key] = sum(values) / len(values)
+        return s
+
+    def _why(self, brackets, windows, limits, rates, size):
         share = min([b["share"] for b in brackets] + [w["share"] + (w["own"] if w["share"] < MIN_SHARE else 0) for w in windows])
-        apart = abs(limits[0] - limits[1]) / limit
         if share < MIN_SHARE:
             return f"generator ran {share:.0%}"
-        if apart > MAX_APART:
-            return f"limits {apart:.0%} apart"
-        return self.slow_text(size, limit) if self.is_slow(size, limit) else None
+        if apart(limits) > MAX_APART:
+            return f"limits {apart(limits):.0%} apart"
+        if self.is_slow(size, min(limits)):
+            return self.slow_text(size, min(limits))
+        if apart(rates) > MAX_APART and max(w["own"] for w in windows) < OWN:
+            return f"slices {apart(rates):.0%} apart"
+        return None
 
     def measure(self, switch, size, users, **more):
         """Samples until one is undisturbed, as long as there is patience: the point's, and the whole run's."""

@@ -74,7 +74,7 @@ class Switch:
         for p in self.procs:
             p.send_signal(sig)  # not to one that has ended: its number may be another's
             if p.poll() is not None:
-                raise RuntimeError(f"{self.name}: ended by itself, status {p.returncode}\n{self.log()[-2000:]}")
+                raise RuntimeError(f"{self.name}: ended by itself, status {p.returncode}\n{self.log()[-600:].strip()}")
 
     def pause(self):
         self.signal(signal.SIGSTOP)

@@ -227,14 +227,15 @@ static json_t *figures(struct run *r, double cpu, double wall)
 {
 	struct end *a = &r->pair->end[0], *b = &r->pair->end[1];
 	uint64_t known = a->received + b->received, fresh = a->received_fresh + b->received_fresh;
-	uint64_t answered = a->received_fresh, sent = a->known.sent + b->known.sent;
+	uint64_t answered = a->received_fresh, sent = a->known.sent + b->known.sent, arrived;
 	json_t *out = json_object();
 
 	settle(r);
+	arrived = a->received + b->received; // with what was on its way when the window began
 	set(out, "mpps", (double)(known + fresh) / wall / 1e6);
 	set(out, "known_mpps", (double)known / wall / 1e6);
 	set(out, "setups_per_s", (double)answered / wall);
-	set(out, "lost", sent == 0 ? 0 : 1 - (double)(a->received + b->received) / (double)sent);
+	set(out, "lost", arrived >= sent ? 0 : 1 - (double)arrived / (double)sent);
 	set(out, "share", cpu / wall);
 	set(out, "seconds", wall);
 	json_object_set_new(out, "sent",
