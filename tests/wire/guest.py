@@ -228,7 +228,7 @@ class Guest:
                        for n in ("qemu", "boot") if os.path.exists(f"{self.dir}/{n}.log"))
 
     def wait_booted(self):
-        self._until(b"@@ready\n", 30 if self.accel == "kvm" else 180)
+        self._until(b"@@ready\n", 30 if self.accel == "kvm" else 600)
 
     def kill(self, sig=signal.SIGKILL):
         if self.qemu is not None and self.qemu.poll() is None:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import stat
-import time
 
 import pytest
 
@@ -167,15 +166,17 @@ def test_qemu_is_killed_and_started_again(site):
 def test_weftd_restarts_under_traffic(site, sig):
     site.c.run("iperf3 -s -1 -D")
     site.b.run("iperf3 -s -1 -D")
-    site.a.begin(f"iperf3 -c {site.b.ip} -t 5 -J")
-    time.sleep(1.5)
-    site.lab.restart(sig)
+    site.a.begin(f"iperf3 -c {site.b.ip} -t 300 -J")
+    received = lambda: site.b.show()["counters"]["to_vm_bytes"]
+    site.lab.wait(lambda: received() > 1 << 20, 30, "the transfer")
+    site.lab.restart(sig)  # counters begin anew
     for g in (site.a, site.b):
         g.wait_status("ACTIVE", 5)
-    status, out = site.a.end(40)
-    assert status == 0, out
-    last = json.loads(out)["intervals"][-1]["sum"]
-    assert last["bytes"] > 0  # the connection lives on
+    # The connection lives on, for iperf3 makes no other; after a pause TCP may wait as long again.
+    site.lab.wait(lambda: received() > 1 << 20, 60, "the transfer to go on")
+    site.b.run("killall iperf3")
+    _, out = site.a.end(40)
+    assert len(json.loads(out)["start"]["connected"]) == 1
     assert site.a.ping(site.b.ip) == 3
     site.c.run("killall iperf3", check=False)
 
