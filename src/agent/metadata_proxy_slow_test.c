@@ -3,7 +3,6 @@
 #include "agent/metadata_proxy.h"
 
 #include "agent/metadata_proxy_testing.h"
-#include "agent/metadata_upstream.h"
 
 #define PLACES 4
 
@@ -142,13 +141,6 @@ static void who_has_few_connections_gets_in_while_the_server_is_slow(void **stat
 	for (int i = 1; i < PLACES; i++)
 		close(fds[i]);
 	bench_free(b);
-}
-
-static int init(void **state)
-{
-	(void)state;
-	weft_metadata_upstream_init();
-	return 0;
 }
 
 int main(void)

@@ -3,7 +3,6 @@
 #include "agent/metadata_proxy.h"
 
 #include "agent/metadata_proxy_testing.h"
-#include "agent/metadata_upstream.h"
 
 static void a_request_arrives_as_it_was_sent_and_says_who_asks(void **state)
 {
@@ -428,13 +427,6 @@ static void a_servers_address_is_checked(void **state)
 	assert_string_equal(prefix, "/a/b");
 	free(server);
 	free(prefix);
-}
-
-static int init(void **state)
-{
-	(void)state;
-	weft_metadata_upstream_init();
-	return 0;
 }
 
 int main(void)

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "agent/metadata_proxy.h"
+#include "agent/metadata_upstream.h"
 
 #define ROOM (6u << 20)
 
@@ -49,6 +50,13 @@ struct bench {
 	uint16_t port;
 	struct err err;
 };
+
+static inline int init(void **state)
+{
+	(void)state;
+	weft_metadata_upstream_init();
+	return 0;
+}
 
 static inline int listen_at(uint16_t *port)
 {

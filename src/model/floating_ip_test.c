@@ -23,6 +23,15 @@ static int associate(struct world *w, const struct caller *who, const char *id, 
 	return put(w->m, who, RES_FLOATING_IP, id, NULL, "{'port_id': '%s'}", port_id);
 }
 
+// One in which a floating IP leads to the port; its id.
+static struct world associated(char id[WEFT_ID_LEN + 1])
+{
+	struct world w = connected();
+	keep(id, floating_new(&w, ""));
+	assert_done(associate(&w, &alice, id, w.port));
+	return w;
+}
+
 static const char *status_of(const struct world *w, const char *id)
 {
 	static char status[16];
@@ -253,11 +262,8 @@ static void floating_ips_lead_only_to_the_projects_own_ports(void **state)
 static void what_a_floating_ip_needs_stays(void **state)
 {
 	(void)state;
-	struct world w = connected();
-	const struct object *o = floating_new(&w, "");
 	char id[WEFT_ID_LEN + 1];
-	keep(id, o);
-	assert_done(associate(&w, &alice, id, w.port));
+	struct world w = associated(id);
 	assert_refused(clear_gateway(&w), -EBUSY, "RouterExternalGatewayInUseByFloatingIp");
 	assert_refused(leave(w.m, &alice, w.router, NULL, "{'subnet_id': '%s'}", w.inside), -EBUSY,
 		       "RouterInterfaceInUseByFloatingIP");
@@ -276,11 +282,8 @@ static void what_a_floating_ip_needs_stays(void **state)
 static void floating_ip_leaves_a_port_that_goes_or_loses_the_address(void **state)
 {
 	(void)state;
-	struct world w = connected();
-	const struct object *o = floating_new(&w, "");
 	char id[WEFT_ID_LEN + 1];
-	keep(id, o);
-	assert_done(associate(&w, &alice, id, w.port));
+	struct world w = associated(id);
 	assert_done(
 		put(w.m, &alice, RES_PORT, w.port, NULL,
 		    "{'fixed_ips': [{'ip_address': '10.1.0.10'}, {'ip_address': '10.1.0.11'}]}"));
