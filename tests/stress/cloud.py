@@ -21,7 +21,7 @@ IP = {A: "10.71.1.10", C: "10.71.1.12", F: "10.71.1.15", B: "10.71.2.11", D: "10
 IP6 = {vm: f"fd71:{net + 1}::{10 + vm}" for vm, net in NETS.items()}
 EXTRA_IP = "10.71.1.200"  # C's allowed address pair
 MAC = "02:71:00:00:00:{:02x}"
-PATIENCE = 20  # seconds for a command to the VMs; what they sent before must go through
+PATIENCE = 40  # seconds for an answer of the VMs' program; it has 20 for what must go through weftd
 GATEWAY3 = "02:71:00:00:03:01"
 
 CONFIG = """[datapath]
@@ -227,14 +227,22 @@ class Vms:
     def ask(self, **command):
         self.proc.stdin.write((json.dumps(command) + "\n").encode())
         if not select.select([self.proc.stdout], [], [], PATIENCE)[0]:
-            raise AssertionError(f"weftd takes no packets ({self.site.lab.daemon.poll()}), or the VMs hang: {list(command)[0]}")
+            raise AssertionError(f"the VMs do not answer: {command}")
         line = self.proc.stdout.readline()
         if not line:
             raise AssertionError(f"the VMs' program ended with status {self.proc.wait()}")
         answer = json.loads(line)
         if "error" in answer:
-            raise AssertionError(f"VMs: {answer['error']}")
+            raise AssertionError(f"VMs: {answer['error']} {answer.get('of')}: {self.weftd()}")
         return answer
+
+    def weftd(self):
+        """How weftd sees it, when something hangs."""
+        if self.site.lab.daemon.poll() is not None:
+            return f"weftd ended with status {self.site.lab.daemon.poll()}:\n{self.site.lab.log_text()}"
+        api = self.site.api
+        ports = [api.weft("ports/" + p["id"]) for p in self.site.ports]
+        return {"ports": [(p["attached"], p["reason"], p["counters"]) for p in ports], "workers": api.weft("workers")}
 
     def add(self, classes):
         for name, kind, vm, to, dport, may, more in classes:

@@ -66,10 +66,10 @@ struct class
 	uint32_t next_flow;
 	uint32_t last_seq[2][VMS_MAX];
 	bool any_seq[2][VMS_MAX];
-	uint32_t *known; // per flow: version whose first packet was answered; UINT32_MAX: none
+	uint32_t *known; // per flow: version in which an answer came; UINT32_MAX: none
 	double due;	 // packets that the rate owes it
 	struct count count[2];
-	uint64_t first_sent, first_seen; // answers to a flow's first packet after a change
+	uint64_t first_sent, first_seen; // answers to a flow that had none since the change
 };
 
 // The tag says everything but the bytes. arrived: as the receiver must get it (NOBODY: the target). Returns its length.

@@ -247,9 +247,9 @@ static void answer(struct play *p, struct class *c, const struct tag *t)
 			return;
 		stamp = STAMP_CHANGING;
 	} else if (first) {
-		// Its question may have passed in the moment of another change, and made no session.
+		// No answer came yet: the question may have passed in the moment of another change, and made no session, or the session
+		// of an unanswered question made room for another.
 		stamp = STAMP_CHANGING;
-		c->known[t->flow] = c->version;
 	}
 	a.first = first;
 	if (play_send(p, c, &a, stamp, t->len > 300 ? some_length(p) : (uint16_t)(t->seq % 16)))
@@ -341,6 +341,8 @@ void play_receive(void *arg, unsigned int vm, const uint8_t *frame, uint32_t len
 		play_wrong(p, c, &t, "came to %s", p->vms[vm].name);
 	if (c->kind != KIND_FRAG && !late)
 		check_order(p, c, &t, vm);
+	if (t.dir == 1 && c->known != NULL && t.version == c->version)
+		c->known[t.flow] = c->version;
 	if (c->kind == KIND_TCP)
 		play_tcp_seen(p, c, &t);
 	else if (t.dir == 0 &&

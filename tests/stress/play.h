@@ -17,7 +17,8 @@ struct conn {				   // a TCP client's
 	double at;			   // when it last sent something
 	bool open, busy;		   // busy: waits for an answer
 	uint8_t state, tries;
-	uint32_t server_flow, server_version, answers; // the other end's
+	uint32_t heard;	      // answers to this connection since the latest change
+	uint32_t server_flow; // that the other end heard of last
 };
 
 struct play {

@@ -10,7 +10,7 @@
 #define EXCHANGES 6
 #define AGAIN_S	  0.05
 #define TRIES	  4
-#define SETTLED	  2 // answers after which nothing but the policy can stop a connection
+#define SETTLED	  2 // answers heard after which nothing but the policy can stop a connection
 
 enum { CLIENT_IDLE, CLIENT_SYN, CLIENT_DATA, CLIENT_FIN };
 
@@ -31,7 +31,7 @@ static void open_next(struct play *p, const struct class *c, struct conn *k, uin
 	k->flow = k->open ? k->flow + c->flows : slot;
 	k->open = true;
 	k->state = CLIENT_SYN;
-	k->exchanges = k->tries = 0;
+	k->exchanges = k->tries = k->heard = 0;
 	k->busy = false;
 	p->connections++;
 }
@@ -65,7 +65,7 @@ static void send_late(struct play *p, struct class *c, struct conn *k)
 {
 	struct tag t = {.dir = 1, .target = c->target, .flow = k->server_flow, .l4 = PSH | ACK};
 
-	if (c->target != NOBODY && k->answers >= SETTLED && play_random(p, 8) == 0)
+	if (c->target != NOBODY && k->heard > 0 && play_random(p, 8) == 0)
 		play_send(p, c, &t, STAMP_FORBIDDEN, 0);
 }
 
@@ -113,6 +113,7 @@ static void client_sees(struct play *p, struct class *c, struct conn *k, const s
 		k->state = CLIENT_IDLE;
 		break;
 	}
+	k->heard = k->version == t->version ? k->heard + 1 : 1;
 	k->version = t->version;
 	k->busy = false;
 	k->tries = 0;
@@ -127,16 +128,13 @@ static void server_sees(struct play *p, struct class *c, struct conn *k, const s
 	    c->stamp != STAMP_ALLOWED)
 		return;
 	a.l4 = ACK | (t->l4 & SYN ? SYN : t->l4 & FIN ? FIN : PSH);
-	if ((t->l4 & SYN) || k->server_flow != t->flow || k->server_version != t->version)
-		k->answers = 0;
 	k->server_flow = t->flow;
-	k->server_version = t->version;
-	plain = t->stamp == STAMP_ALLOWED && k->answers >= SETTLED;
+	plain = t->stamp == STAMP_ALLOWED && (t->l4 & SYN) == 0 && k->flow == t->flow &&
+		k->version == t->version && k->heard >= SETTLED;
 	a.first = !plain;
 	if (play_send(p, c, &a, plain ? STAMP_ALLOWED : STAMP_CHANGING,
 		      (uint16_t)play_random(p, 600)))
 		c->first_sent += a.first;
-	k->answers++;
 }
 
 void play_tcp_seen(struct play *p, struct class *c, const struct tag *t)

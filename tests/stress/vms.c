@@ -27,11 +27,13 @@
 #define LINE_MAX_LEN 65536
 #define RX_BUDGET    64
 #define BURY_EVERY   4096 // turns
+#define BARRIER_S    20.0 // patience
 
 static struct play play;
 
 struct barrier {
 	bool pending;
+	double since;
 	uint16_t mark[VMS_MAX];
 	struct vm_rings *rings[VMS_MAX];
 };
@@ -212,6 +214,7 @@ static json_t *do_changing(const json_t *o)
 		barrier.mark[i] = vm_mark(&play.vms[i]);
 	}
 	barrier.pending = true;
+	barrier.since = play.now;
 	return NULL;
 }
 
@@ -311,10 +314,22 @@ static bool listen_once(void)
 
 static void check_barrier(void)
 {
-	for (unsigned int i = 0; i < play.n_vms; i++)
-		if (barrier.rings[i] == play.vms[i].rings && barrier.rings[i] != NULL &&
-		    !vm_passed(&play.vms[i], barrier.mark[i]))
+	for (unsigned int i = 0; i < play.n_vms; i++) {
+		if (barrier.rings[i] == NULL)
+			continue;
+		// Passed once is passed: the ring goes on, and its index comes around.
+		if (barrier.rings[i] != play.vms[i].rings ||
+		    vm_passed(&play.vms[i], barrier.mark[i])) {
+			barrier.rings[i] = NULL;
+		} else {
+			if (play.now - barrier.since < BARRIER_S)
+				return;
+			barrier.pending = false;
+			say(json_pack("{s:s, s:s}", "error", "weftd takes nothing from", "of",
+				      play.vms[i].name));
 			return;
+		}
+	}
 	barrier.pending = false;
 	say(json_pack("{s:f}", "at", play.now - play.begun));
 }
