@@ -209,12 +209,15 @@ static uint32_t request_of(const void *message)
 	return request;
 }
 
-// Memory under rings that are in use.
-static bool changes_memory(const void *message)
+// Memory under rings that are in use; the log only while it is written to, so that no packet is lost when it begins.
+static bool changes_memory(int vid, const void *message)
 {
 	uint32_t request = request_of(message);
+	uint64_t features = 0;
 
-	return request == SET_MEM_TABLE || request == SET_LOG_BASE;
+	if (request == SET_LOG_BASE && rte_vhost_get_negotiated_features(vid, &features) == 0)
+		return (features >> VHOST_F_LOG_ALL & 1) != 0;
+	return request == SET_MEM_TABLE;
 }
 
 static enum rte_vhost_msg_result before_message(int vid, void *message)
@@ -222,7 +225,7 @@ static enum rte_vhost_msg_result before_message(int vid, void *message)
 	struct vhost_device *d = device_of(vid);
 	struct vhost_io *v = d == NULL ? NULL : atomic_load(&d->io);
 
-	if (v != NULL && changes_memory(message))
+	if (v != NULL && changes_memory(vid, message))
 		pause_all(v, d);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
@@ -233,7 +236,7 @@ static enum rte_vhost_msg_result after_message(int vid, void *message)
 	struct vhost_device *d = device_of(vid);
 	struct vhost_io *v = d == NULL ? NULL : atomic_load(&d->io);
 
-	if (v != NULL && changes_memory(message))
+	if (v != NULL && changes_memory(vid, message))
 		resume_all(v, d);
 	// librte_vhost's own functions would put the frame between the VM's packets; but they are not in use.
 	if (v != NULL && request_of(message) == SEND_RARP)
