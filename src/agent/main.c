@@ -25,8 +25,12 @@
 #define TICK_MS	      100
 #define FIRST_TURN_MS 1000
 
+// Of our own: this process was started again.
+#define WITHOUT_HUGEPAGES "WEFT_WITHOUT_HUGEPAGES"
+
 struct daemon {
 	struct config config;
+	bool again; // start once more, as a new process
 	uint64_t began_ms;
 	int lock_fd;
 	struct event_base *loop;
@@ -174,10 +178,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static int start_datapath(struct daemon *d, struct err *err)
 {
-	const struct datapath_config config = weft_config_datapath(&d->config);
+	struct datapath_config config = weft_config_datapath(&d->config);
 	const struct timeval tick = {.tv_usec = TICK_MS * 1000};
 	int ret;
 
+	if (config.hugepages == DATAPATH_HUGEPAGES_AUTO && getenv(WITHOUT_HUGEPAGES) != NULL)
+		config.hugepages = DATAPATH_HUGEPAGES_OFF;
 	d->ops = &weft_native_ops;
 	ret = d->ops->start(&config, on_port, d, &d->datapath, err);
 	if (ret != 0)
@@ -399,8 +405,11 @@ static int run(struct daemon *d)
 				       (unsigned long long)(weft_now_ms() - step_ms));
 		n++;
 	}
+	d->again = ret == -ERESTART && getenv(WITHOUT_HUGEPAGES) == NULL;
 	if (ret == 0)
 		event_base_dispatch(d->loop);
+	else if (d->again)
+		weft_log_info("%s: starting again with ordinary memory", err.msg);
 	else
 		weft_log_error("%s", err.msg);
 	while (n-- > 0) {
@@ -411,6 +420,15 @@ static int run(struct daemon *d)
 			       (unsigned long long)(weft_now_ms() - step_ms));
 	}
 	return ret == 0 ? 0 : 1;
+}
+
+// DPDK starts once in a process, and huge pages may go while it does.
+static void start_again(char **argv)
+{
+	close_range(3, ~0U, 0); // DPDK's memory among them
+	setenv(WITHOUT_HUGEPAGES, "1", 1);
+	execv("/proc/self/exe", argv);
+	weft_log_error("weftd cannot be started again: %s", strerror(errno));
 }
 
 static const char usage[] =
@@ -486,5 +504,7 @@ int main(int argc, char **argv)
 	weft_log_set_level(d.config.log);
 	status = check ? check_config(&d.config, path) : run(&d);
 	weft_config_fini(&d.config);
+	if (d.again)
+		start_again(argv);
 	return status;
 }

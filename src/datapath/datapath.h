@@ -109,7 +109,8 @@ enum datapath_show {
 struct datapath_ops {
 	const char *name; // "native", "ovs", "linux"
 
-	// Bring the datapath up with no ports. on_port (arg) is told of attachment changes afterwards.
+	// Bring the datapath up with no ports. on_port (arg) is told of attachment changes afterwards. -ERESTART: huge pages that were there
+	// are gone, and can only be done without in a new process; not if they are required.
 	int (*start)(const struct datapath_config *config, datapath_port_event on_port, void *arg,
 		     struct datapath **out, struct err *err);
 

@@ -21,6 +21,7 @@
 #include <rte_mbuf.h>
 
 #include "base/log.h"
+#include "datapath/native/huge.h"
 #include "datapath/native/native.h"
 
 // A DPDK port's rings, for each worker: 1,024 packets to be received and as many to be sent.
@@ -41,8 +42,10 @@
 
 static bool started;
 static FILE *log_stream;
-static char log_last[512]; // what EAL said last: the cause, when it fails
-static bool listening;	   // lines are not logged: the first is kept
+static char log_last[512];  // what EAL said last: the cause, when it fails
+static bool trying;	    // a failure now is no error
+static bool may_do_without; // huge pages are in use, and need not be
+static bool listening;	    // lines are not logged: the first is kept
 static char heard[512];
 
 static bool is_dpdk(const struct datapath_physical *p)
@@ -102,7 +105,10 @@ static ssize_t log_write(void *cookie, const char *text, size_t len)
 		return (ssize_t)len;
 
 	uint32_t level = (uint32_t)rte_log_cur_msg_loglevel();
-	weft_log(level <= RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "DPDK: %s", log_last);
+	weft_log(trying			? LOG_LEVEL_INFO
+		 : level <= RTE_LOG_ERR ? LOG_LEVEL_ERROR
+					: LOG_LEVEL_WARNING,
+		 "DPDK: %s", log_last);
 	return (ssize_t)len;
 }
 
@@ -118,7 +124,7 @@ static int log_open(struct err *err)
 	return 0;
 }
 
-// Can the kernel promise that much in huge pages of one size? Nothing is touched.
+// Does the kernel have that much in huge pages of one size?
 static bool huge_pages_free(size_t mb)
 {
 	DIR *dir = opendir("/sys/kernel/mm/hugepages");
@@ -130,12 +136,9 @@ static bool huge_pages_free(size_t mb)
 
 		if (sscanf(entry->d_name, "hugepages-%lukB", &kb) != 1)
 			continue;
-		int log2 = __builtin_ctzl(kb << 10);
 		size_t len = RTE_ALIGN_CEIL(mb << 20, (size_t)kb << 10);
-		void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | log2 << MAP_HUGE_SHIFT,
-			       -1, 0);
-		if (p == MAP_FAILED)
+		void *p = weft_huge_map(len, (unsigned int)__builtin_ctzl(kb << 10));
+		if (p == NULL)
 			continue;
 		munmap(p, len);
 		enough = true;
@@ -256,15 +259,21 @@ int weft_eal_start(const struct datapath_config *config, bool *huge, struct err 
 		return ret;
 
 	started = true;
+	may_do_without = use_huge && config->hugepages == DATAPATH_HUGEPAGES_AUTO;
 	log_last[0] = '\0';
+	trying = may_do_without;
 	ret = eal_init(config, heap_mb(config), use_huge);
+	trying = false;
 	int code = rte_errno;
 	runtime_dir_end(&dir);
-	if (ret < 0)
-		return weft_fail(err, code > 0 ? -code : -EINVAL, "DPDK does not start: %s",
-				 log_last[0] != '\0' ? log_last : rte_strerror(code));
-	*huge = use_huge;
-	return 0;
+	if (ret >= 0) {
+		*huge = use_huge;
+		return 0;
+	}
+	// Pages may have gone since choose_memory, and DPDK does not start twice.
+	ret = may_do_without ? -ERESTART : code > 0 ? -code : -EINVAL;
+	return weft_fail(err, ret, "DPDK does not start: %s",
+			 log_last[0] != '\0' ? log_last : rte_strerror(code));
 }
 
 void weft_eal_stop(void)
@@ -293,13 +302,14 @@ const char *weft_eal_heard(void)
 int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out, struct err *err)
 {
 	unsigned int flags = rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
+	int no_memory = may_do_without ? -ERESTART : -ENOMEM;
 	struct rte_mempool *pool = rte_mempool_create_empty(
 		"weft", buffers(config), RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf),
 		BUFFERS_CACHED, sizeof(struct rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
 	int ret;
 
 	if (pool == NULL)
-		return weft_fail(err, -rte_errno, "no memory for %u packet buffers: %s",
+		return weft_fail(err, no_memory, "no memory for %u packet buffers: %s",
 				 buffers(config), rte_strerror(rte_errno));
 	ret = rte_mempool_set_ops_byname(pool, "ring_mp_mc", NULL);
 	if (ret < 0) {
@@ -312,8 +322,8 @@ int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out
 	ret = rte_mempool_populate_default(pool);
 	if (ret < 0) {
 		rte_mempool_free(pool);
-		return weft_fail(err, ret, "no memory for %u packet buffers: %s", buffers(config),
-				 rte_strerror(-ret));
+		return weft_fail(err, no_memory, "no memory for %u packet buffers: %s",
+				 buffers(config), rte_strerror(-ret));
 	}
 	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
 	*out = pool;

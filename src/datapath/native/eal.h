@@ -15,7 +15,7 @@
 
 // Initialise. Huge pages: AUTO uses them when enough are free, else runs without and says so once; REQUIRE fails without;
 // OFF never. *huge = what it became. Leaves the calling thread's CPU affinity as it was and installs no signal handlers. EAL's own log goes to
-// weft_log at warning and above.
+// weft_log at warning and above. -ERESTART: as datapath.h says of start.
 int weft_eal_start(const struct datapath_config *config, bool *huge, struct err *err);
 // After everything that lives in DPDK's memory is freed.
 void weft_eal_stop(void);
@@ -25,7 +25,7 @@ void weft_eal_listen(bool on);
 const char *weft_eal_heard(void);
 
 // The packet buffers, 2 KB of data each plus headroom; how many follows the number of workers. Freed with rte_mempool_free().
-// -ENOTSUP: DPDK's mempool driver is not installed.
+// -ENOTSUP: DPDK's mempool driver is not installed. -ERESTART: as weft_eal_start.
 int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out, struct err *err);
 
 // Cores for n workers from config->cores ("", "0", "2-5", "1,3"); empty: choose from the process's affinity mask (not

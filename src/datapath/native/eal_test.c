@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/eal.h"
 
+#include <errno.h>
+#include <linux/mman.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -9,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,6 +148,136 @@ static void buffers_hold_2_kb_and_threads_of_ours_have_a_cache(void **state)
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
+// ---- Huge pages that are not there after all ----
+
+// What the kernel does about huge pages in the next test. Whoever looks for some first gets them, and `left` mappings more.
+static struct {
+	bool pretended, beyond_limit;
+	int asked, left;
+} pages;
+
+// Touching it is answered by SIGBUS, as beyond a control group's limit.
+static void *beyond_limit(size_t len)
+{
+	int fd = memfd_create("empty", MFD_CLOEXEC);
+
+	return (void *)syscall(SYS_mmap, NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static void *map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if ((flags & MAP_HUGETLB) != 0 && pages.pretended) {
+		flags &= ~(MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT);
+		if (pages.beyond_limit)
+			return beyond_limit(len);
+		if (pages.asked++ > 0 && pages.left-- <= 0) {
+			errno = ENOMEM;
+			return MAP_FAILED;
+		}
+	}
+	return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset);
+}
+
+// In the C library's place, by both of its names.
+void *plain_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset) __asm__("mmap");
+void *plain_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	return map(addr, len, prot, flags, fd, offset);
+}
+void *large_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		 off_t offset) __asm__("mmap64");
+void *large_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	return map(addr, len, prot, flags, fd, offset);
+}
+
+// DPDK takes anonymous ones then.
+int memfd_create(const char *name, unsigned int flags)
+{
+	if ((flags & MFD_HUGETLB) != 0 && pages.pretended) {
+		errno = EINVAL;
+		return -1;
+	}
+	return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+static bool write_count(const char *name, unsigned int n)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-2048kB/%s", name);
+	FILE *f = fopen(path, "w");
+	return f != NULL && fprintf(f, "%u\n", n) > 0 && fclose(f) == 0;
+}
+
+// What the kernel says, to this process only.
+static bool say_free(unsigned int n)
+{
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("none", "/sys/kernel/mm/hugepages", "tmpfs", 0, NULL) == 0 &&
+	       mkdir("/sys/kernel/mm/hugepages/hugepages-2048kB", 0755) == 0 &&
+	       write_count("nr_hugepages", n) && write_count("free_hugepages", n) &&
+	       write_count("resv_hugepages", 0) && write_count("surplus_hugepages", 0) &&
+	       write_count("nr_overcommit_hugepages", 0);
+}
+
+enum { STARTED_HUGE = 1, STARTED_ORDINARY, POOL_RESTARTS, RESTARTS, REFUSED, OTHERWISE, NOT_HERE };
+
+static int start_with(enum datapath_hugepages wanted, unsigned int said, int left, bool limited)
+{
+	const struct datapath_config c = {.workers = 1, .hugepages = wanted};
+	struct rte_mempool *mine;
+	struct err err = {0};
+	bool huge;
+	pid_t pid = fork();
+	int ret, status;
+
+	if (pid == 0) {
+		if (!say_free(said))
+			_exit(NOT_HERE);
+		pages.pretended = true;
+		pages.left = left;
+		pages.beyond_limit = limited;
+		ret = weft_eal_start(&c, &huge, &err);
+		if (ret < 0)
+			_exit(ret == -ERESTART ? RESTARTS : ret == -ENOMEM ? REFUSED : OTHERWISE);
+		ret = weft_eal_pool(&c, &mine, &err);
+		_exit(ret == -ERESTART ? POOL_RESTARTS
+		      : ret < 0	       ? OTHERWISE
+		      : huge	       ? STARTED_HUGE
+				       : STARTED_ORDINARY);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == NOT_HERE)
+		skip(); // no rights to mount
+	return WEXITSTATUS(status);
+}
+
+static void auto_uses_huge_pages_that_are_there(void **state)
+{
+	(void)state;
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_AUTO, 512, 512, false), STARTED_HUGE);
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_OFF, 512, 512, false), STARTED_ORDINARY);
+}
+
+static void auto_does_without_huge_pages_beyond_a_limit(void **state)
+{
+	(void)state;
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_AUTO, 512, 512, true), STARTED_ORDINARY);
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_REQUIRE, 512, 512, true), REFUSED);
+}
+
+static void auto_asks_for_a_new_process_when_huge_pages_go_meanwhile(void **state)
+{
+	(void)state;
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_AUTO, 512, 0, false), RESTARTS);
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_AUTO, 0, 0, false), RESTARTS);
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_AUTO, 512, 8, false), POOL_RESTARTS);
+	assert_int_equal(start_with(DATAPATH_HUGEPAGES_REQUIRE, 512, 8, false), OTHERWISE);
+}
+
 // Before this process has its own.
 static void many_daemons_run_side_by_side(void **state)
 {
@@ -174,6 +310,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cores_are_read_from_lists_and_ranges),
 		cmocka_unit_test(malformed_cores_are_refused),
+		cmocka_unit_test(auto_uses_huge_pages_that_are_there),
+		cmocka_unit_test(auto_does_without_huge_pages_beyond_a_limit),
+		cmocka_unit_test(auto_asks_for_a_new_process_when_huge_pages_go_meanwhile),
 		cmocka_unit_test(many_daemons_run_side_by_side),
 		cmocka_unit_test(start_is_fast_and_leaves_the_thread_alone),
 		cmocka_unit_test(buffers_hold_2_kb_and_threads_of_ours_have_a_cache),

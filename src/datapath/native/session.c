@@ -3,32 +3,30 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/mman.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "datapath/native/huge.h"
 #include "datapath/native/session_table.h"
 
-#define HUGE_PAGE	(2u << 20)
+#define HUGE_LOG2	21
+#define HUGE_PAGE	(1u << HUGE_LOG2)
 #define CONNECTIONS_MIN 16
 #define CONNECTIONS_MAX (1u << 28)
 #define TIMEOUT_MAX_MS	(INT32_MAX - 60000) // signed differences of a 32-bit clock
 #define WORDS_PER_PAIR	4		    // two are used: at most half of the index is full
 
 // Address space; the kernel gives memory as it is touched. Huge pages of the pool are the exception: they are
-// set aside at once, and if there are not enough, transparent ones do.
+// taken at once, and if there are not enough, transparent ones do.
 static void *reserve(size_t *len, bool huge)
 {
 	char *p;
 
 	*len = RTE_ALIGN_CEIL(*len, (size_t)HUGE_PAGE);
-	if (huge) {
-		p = mmap(NULL, *len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
-		if (p != MAP_FAILED)
-			return p;
-	}
+	p = huge ? weft_huge_map(*len, HUGE_LOG2) : NULL;
+	if (p != NULL)
+		return p;
 	p = mmap(NULL, *len + HUGE_PAGE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
