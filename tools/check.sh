@@ -8,6 +8,7 @@
 #
 # SAN=1      tests the build with address and undefined-behaviour sanitizers
 # DATAPATH   the datapath under the wire tests
+# WORKERS    how many weftd has under the wire tests (1), where they do not say themselves
 # K          pytest's -k for them
 set -u
 cd "$(dirname "$0")/.." || exit 1

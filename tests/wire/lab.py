@@ -145,7 +145,8 @@ class Lab:
         """The lab's own configuration with `extra` (INI text) over it."""
         config = configparser.ConfigParser(interpolation=None)
         config.read_dict({"node": {"host": HOST, "run_dir": f"{self.dir}/run", "state_dir": f"{self.dir}/state"},
-                          "datapath": {"type": self.datapath.split("-")[0], "sessions": "16384"},
+                          "datapath": {"type": self.datapath.split("-")[0], "sessions": "16384",
+                                       "workers": os.environ.get("WORKERS") or "1"},
                           "physical": physical})
         config.read_string(extra)
         with open(f"{self.dir}/weftd.conf", "w") as f:
