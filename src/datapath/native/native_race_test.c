@@ -3,7 +3,8 @@
 // that the new policy forbids, in either direction, and nothing is lost that it permits. A direction may be one worker's, or two workers' at
 // once, as that of a VM with several queues.
 #include <pthread.h>
-#include <rte_cycles.h>
+#include <sched.h>
+#include <rte_lcore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -90,6 +91,8 @@ static void *run(void *arg)
 {
 	struct side *s = arg;
 
+	// With caches of their own few of them wait for one that has to wait for a core.
+	rte_thread_register();
 	rte_rcu_qsbr_thread_online(s->tb->dp.qsbr, s->w->id);
 	while (!atomic_load(&stop)) {
 		uint64_t before = atomic_load(&expected[s->replies]);
@@ -107,6 +110,7 @@ static void *run(void *arg)
 			s->wrong++;
 	}
 	rte_rcu_qsbr_thread_offline(s->tb->dp.qsbr, s->w->id);
+	rte_thread_unregister();
 	return NULL;
 }
 
@@ -127,8 +131,10 @@ static void change(struct testbed *tb, uint32_t number, const char *set, bool st
 	testbed_rule_set(tb, set, stateful, rules);
 	testbed_commit(tb);
 	token = rte_rcu_qsbr_start(tb->dp.qsbr);
-	while (rte_rcu_qsbr_check(tb->dp.qsbr, token, false) == 0)
+	while (rte_rcu_qsbr_check(tb->dp.qsbr, token, false) == 0) {
 		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+		sched_yield();
+	}
 	atomic_store(&n_seen, 0);
 	atomic_store(&expected[0], EXPECT(number, questions));
 	atomic_store(&expected[1], EXPECT(number, replies));
