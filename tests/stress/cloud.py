@@ -206,8 +206,8 @@ class Site:
         ]
 
     def flood(self, kept):
-        return [("kept", "udp", F, A, 7000, lambda now: A, {"flows": kept, "weight": 3}),
-                ("flood", "flood", F, A, 6000, lambda now: A, {"flows": 1 << 24, "weight": 6})]
+        return [("kept", "udp", F, A, 7000, lambda now: A, {"flows": kept, "weight": 3, "pressed": True}),
+                ("flood", "flood", F, A, 6000, lambda now: A, {"flows": 1 << 24, "weight": 6, "pressed": True})]
 
 
 class Vms:
@@ -255,7 +255,7 @@ class Vms:
                      got_src=more.get("got_src", src), hops=more.get("hops", 1 if routed else 0), flows=more.get("flows", 16),
                      sport=20000 + 300 * len(self.classes) if kind not in ("tcp", "flood") else 20000,
                      weight=float(more.get("weight", 1)), receivers=more.get("receivers", 0), steady=more.get("steady", False),
-                     spoofed_mac=more.get("spoofed_mac", False), **{"from": vm})
+                     spoofed_mac=more.get("spoofed_mac", False), pressed=more.get("pressed", False), **{"from": vm})
             self.classes.append((name, may, 0 if to is None else to))
         self.set([i for i in range(len(self.classes) - len(classes), len(self.classes))], self.site.now)
 

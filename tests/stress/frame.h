@@ -39,6 +39,10 @@ struct tag {
 };
 _Static_assert(sizeof(struct tag) == 28, "no padding");
 
+struct heard { // answers that came while the class's version was this one
+	uint32_t version, n;
+};
+
 struct count {
 	uint64_t sent[STAMPS], seen[STAMPS];
 };
@@ -48,9 +52,10 @@ struct class
 	char name[32], note[96]; // note: the latest change
 	enum kind kind;
 	uint8_t id, from, family, hops;
-	bool routed;		  // through the sender's gateway; else to the receiver's MAC
-	bool steady;		  // no change touches it
-	bool spoofed_mac;	  // sent with a MAC that is not the sender's
+	bool routed;	  // through the sender's gateway; else to the receiver's MAC
+	bool steady;	  // no change touches it
+	bool pressed;	  // its sessions may make room for others at any time: answers may be lost
+	bool spoofed_mac; // sent with a MAC that is not the sender's
 	uint8_t src[16], dst[16]; // as sent
 	uint8_t got_src[16],
 		got_dst[16]; // as it must arrive; got_dst all zero: the receiver's own address
@@ -66,10 +71,10 @@ struct class
 	uint32_t next_flow;
 	uint32_t last_seq[2][VMS_MAX];
 	bool any_seq[2][VMS_MAX];
-	uint32_t *known; // per flow: version in which an answer came; UINT32_MAX: none
-	double due;	 // packets that the rate owes it
+	struct heard *heard; // per flow; NULL: nobody counts
+	double due;	     // packets that the rate owes it
 	struct count count[2];
-	uint64_t first_sent, first_seen; // answers to a flow that had none since the change
+	uint64_t first_sent, first_seen; // answers to flows that had too few since the change
 };
 
 // The tag says everything but the bytes. arrived: as the receiver must get it (NOBODY: the target). Returns its length.

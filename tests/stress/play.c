@@ -6,11 +6,11 @@
 #include <string.h>
 #include <time.h>
 
-#define BURST	32
-#define RESERVE (LAB_RING / 2) // places that answers may use and questions may not
-#define RAGS_PER_S \
-	300.0 // incomplete datagrams of a class: each is known for 30 s, and ids are 16,384
-#define LATE_ANSWERS 4 // of forbidden flows, for each burst of questions
+#define BURST	     32
+#define RESERVE	     (LAB_RING / 2) // places that answers may use and questions may not
+#define RAGS_PER_S   300.0 // incomplete datagrams of a class: ids are 16,384, each is known for 30 s
+#define SETTLED	     3	   // answers after which nothing but the policy can stop a flow
+#define LATE_ANSWERS 4	   // of forbidden flows, for each burst of questions
 
 static const char *const stamp_words[STAMPS] = {"allowed", "forbidden", "changing"};
 
@@ -161,7 +161,7 @@ static void send_late_answers(struct play *p, struct class *c)
 	for (int i = 0; i < LATE_ANSWERS; i++) {
 		struct tag t = {.dir = 1, .target = c->target, .flow = play_random(p, c->flows)};
 
-		if (c->known[t.flow] != UINT32_MAX && vm_room(&p->vms[c->target]) > RESERVE)
+		if (c->heard[t.flow].n > 0 && vm_room(&p->vms[c->target]) > RESERVE)
 			play_send(p, c, &t, STAMP_FORBIDDEN, 0);
 	}
 }
@@ -173,7 +173,7 @@ static unsigned int emit(struct play *p, struct class *c, unsigned int n)
 
 	if (c->kind == KIND_TCP)
 		return vm_room(v) > RESERVE ? play_tcp_emit(p, c, n) : 0;
-	if (c->stamp == STAMP_FORBIDDEN && c->known != NULL && c->target != NOBODY &&
+	if (c->stamp == STAMP_FORBIDDEN && c->heard != NULL && c->target != NOBODY &&
 	    c->kind != KIND_FLOOD)
 		send_late_answers(p, c);
 	for (; done < n && vm_room(v) > RESERVE; done++) {
@@ -236,21 +236,19 @@ static void check_order(struct play *p, struct class *c, const struct tag *t, un
 static void answer(struct play *p, struct class *c, const struct tag *t)
 {
 	struct tag a = {.dir = 1, .target = t->target, .flow = t->flow};
-	bool first = c->known != NULL && c->known[t->flow] != c->version;
+	const struct heard *h = c->heard == NULL ? NULL : &c->heard[t->flow];
+	bool first = h != NULL && (h->version != c->version || h->n < SETTLED);
 	enum stamp stamp = c->stamp;
 
 	// The question was let through by a policy that is gone, perhaps.
 	if (t->version != c->version || c->stamp != STAMP_ALLOWED)
 		return;
-	if (c->kind == KIND_FLOOD) { // what its session is evicted before
-		if (t->flow % 4 != 0)
-			return;
+	if (c->kind == KIND_FLOOD && t->flow % 4 != 0)
+		return;
+	// The first question may have passed in the moment of another change, and made no session; and the session of a flow of few packets may
+	// have made room for another's.
+	if (first || c->pressed)
 		stamp = STAMP_CHANGING;
-	} else if (first) {
-		// No answer came yet: the question may have passed in the moment of another change, and made no session, or the session
-		// of an unanswered question made room for another.
-		stamp = STAMP_CHANGING;
-	}
 	a.first = first;
 	if (play_send(p, c, &a, stamp, t->len > 300 ? some_length(p) : (uint16_t)(t->seq % 16)))
 		c->first_sent += first;
@@ -307,6 +305,12 @@ static bool is_tag(const struct play *p, const struct tag *t)
 		t->flow < p->classes[t->class].flows);
 }
 
+static void hear(struct heard *h, uint32_t version)
+{
+	h->n = h->version == version ? h->n + 1 : 1;
+	h->version = version;
+}
+
 static void count(struct play *p, struct class *c, const struct tag *t)
 {
 	if (c->kind == KIND_BCAST) {
@@ -341,8 +345,8 @@ void play_receive(void *arg, unsigned int vm, const uint8_t *frame, uint32_t len
 		play_wrong(p, c, &t, "came to %s", p->vms[vm].name);
 	if (c->kind != KIND_FRAG && !late)
 		check_order(p, c, &t, vm);
-	if (t.dir == 1 && c->known != NULL && t.version == c->version)
-		c->known[t.flow] = c->version;
+	if (t.dir == 1 && c->heard != NULL)
+		hear(&c->heard[t.flow], t.version);
 	if (c->kind == KIND_TCP)
 		play_tcp_seen(p, c, &t);
 	else if (t.dir == 0 &&

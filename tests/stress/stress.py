@@ -37,7 +37,7 @@ class Run:
         self.connected = set(range(len(VMS)))
 
     def connect(self, vm):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while not self.vms.ask(connect=vm)["connected"]:
             if time.monotonic() > end:
                 raise AssertionError(f"{VMS[vm]} cannot connect")
@@ -46,7 +46,7 @@ class Run:
 
     def wait_active(self, vm):
         site = self.site
-        site.lab.wait(lambda: site.api.get("port", site.ports[vm]["id"])["status"] == "ACTIVE", 10, f"{VMS[vm]} not ACTIVE")
+        site.lab.wait(lambda: site.api.get("port", site.ports[vm]["id"])["status"] == "ACTIVE", 30, f"{VMS[vm]} not ACTIVE")
 
     def change(self):
         site, vms = self.site, self.vms

@@ -114,15 +114,15 @@ static json_t *add_class(const json_t *o)
 	json_int_t receivers;
 	const char *name, *kind;
 	json_t *rest;
-	int routed, steady, spoofed;
+	int routed, steady, spoofed, pressed;
 
 	if (play.n_classes == CLASSES_MAX ||
 	    json_unpack((json_t *)(uintptr_t)o,
-			"{s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:F,s:I,s:b,s:b,s:b,s?o}", "class", &name,
-			"kind", &kind, "from", &from, "family", &family, "hops", &hops, "sport",
-			&sport, "dport", &dport, "flows", &flows, "weight", &c->weight, "receivers",
-			&receivers, "routed", &routed, "steady", &steady, "spoofed_mac", &spoofed,
-			"src", &rest) != 0 ||
+			"{s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:F,s:I,s:b,s:b,s:b,s:b,s?o}", "class",
+			&name, "kind", &kind, "from", &from, "family", &family, "hops", &hops,
+			"sport", &sport, "dport", &dport, "flows", &flows, "weight", &c->weight,
+			"receivers", &receivers, "routed", &routed, "steady", &steady,
+			"spoofed_mac", &spoofed, "pressed", &pressed, "src", &rest) != 0 ||
 	    !read_kind(kind, &c->kind) || !read_ip(o, "src", c->src, 16) ||
 	    !read_ip(o, "dst", c->dst, 16) || !read_ip(o, "got_src", c->got_src, 16) ||
 	    !read_ip(o, "got_dst", c->got_dst, 16) || from < 0 || from >= VMS_MAX || flows < 1 ||
@@ -140,13 +140,13 @@ static json_t *add_class(const json_t *o)
 	c->routed = routed;
 	c->steady = steady;
 	c->spoofed_mac = spoofed;
+	c->pressed = pressed;
 	c->stamp = STAMP_CHANGING;
 	c->target = NOBODY;
 	if (c->kind == KIND_UDP || c->kind == KIND_ICMP) {
-		c->known = malloc(c->flows * sizeof(*c->known));
-		if (c->known == NULL)
+		c->heard = calloc(c->flows, sizeof(*c->heard));
+		if (c->heard == NULL)
 			return problem("out of memory");
-		memset(c->known, 0xff, c->flows * sizeof(*c->known));
 	}
 	return json_pack("{s:i}", "id", (int)play.n_classes++);
 }
@@ -374,7 +374,7 @@ int main(int argc, char **argv)
 		vm_cut(&play.vms[i], true, play.now);
 	bury(true);
 	for (unsigned int i = 0; i < play.n_classes; i++)
-		free(play.classes[i].known);
+		free(play.classes[i].heard);
 	json_decref(play.told);
 	return 0;
 }
