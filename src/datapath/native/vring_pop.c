@@ -169,7 +169,7 @@ uint16_t weft_vring_pop(struct vring_state *r, struct rte_mempool *pool, struct 
 	if (!r->on)
 		return 0;
 	n = RTE_MIN(n, VRING_BURST);
-	if (!r->packed && !r->logged)
+	if (!r->logged)
 		out = weft_vring_pop_plain(r, pool, pkts, n, lend);
 	if (out < n)
 		pop_any(r, pool, pkts, n - out, lend, &out);
