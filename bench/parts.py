@@ -5,9 +5,12 @@ Each part is a list of steps (what it is, a function of the sampler that returns
 """
 from switches_ovs import OvsConntrack, OvsConntrackSmall, OvsLearn
 from switches_weft import WeftBusy, WeftDefault, WeftMillion, weft_scale
+from targets import FULL_TEXT
 
 RATE = 200000  # packets a second each way, for latency
 FULL_RATE = 500000  # of known users, while new flows come in
+SILENT_S = 50
+FULL = ("short", "long", "idle")
 SCALE = ((10, 2), (100, 2), (1000, 2), (10000, 2), (10, 100), (10, 1000))
 SCALE_QUICK = ((10, 2), (10000, 2), (10, 1000))
 
@@ -75,18 +78,25 @@ def fill(sampler, switch, users, seconds):
     return held
 
 
-def full_step(sampler, cls, entries, long):
-    """New flows on a full table, beside known users at a fixed rate. long: the table is full of these users' own two-way flows; else of
-    one question and one answer each, and there are 1,000 users."""
-    users = entries if long else min(1000, entries)
+def full_step(sampler, cls, entries, case):
+    """New flows on a full table, beside known users at a fixed rate. The table is full of
+    "short"  one question and one answer each; the known users are 1,000
+    "long"   the known users' own two-way flows
+    "idle"   two-way flows, all but the known users' silent since SILENT_S."""
+    known = entries if case == "long" else min(1000, entries)
+    first = known if case == "short" else entries
     fill_s = max(0.2, sampler.seconds)
     with Open(sampler, cls, paused=False) as switch:
-        sampler.traffic.run(switch, 64, users, fill_s / 2, known_s=sampler.known_s)
-        held = fill(sampler, switch, users, fill_s / 2)
+        sampler.traffic.run(switch, 64, first, fill_s / 2, known_s=sampler.known_s)
+        if case == "idle":
+            sampler.traffic.run(switch, 64, known, SILENT_S if sampler.seconds >= 0.5 else 1, rate=FULL_RATE)
+            held = switch.sessions()
+        else:
+            held = fill(sampler, switch, known, fill_s / 2)
         switch.pause()
         switch.forget = lambda: None  # the table stays full, also for a repetition
-        s = sampler.measure(switch, 64, users, mode="mixed", rate=FULL_RATE, prepare=lambda: None)
-    return {"switch": switch.name, "entries": entries, "case": "long" if long else "short", "users": users, "size": 64,
+        s = sampler.measure(switch, 64, known, mode="mixed", rate=FULL_RATE, prepare=lambda: None)
+    return {"switch": switch.name, "entries": entries, "case": case, "users": known, "size": 64,
             "held": held, **{k: s[k] for k in ("setups_per_s", "known_mpps", "lost", "limit", "own", "bad", "disturbed")}}
 
 
@@ -101,10 +111,10 @@ def steps(quick, users_max):
     memory = [(WeftMillion, million, 10), (OvsConntrack, million, 20)]
     for cls, users, known_s in memory + ([] if quick else [(OvsLearn, min(300000, users_max), 20)]):
         out.append(("memory", f"{cls.name}: memory", lambda s, c=cls, u=users, k=known_s: memory_step(s, c, u, k)))
-    for cls in (WeftDefault, OvsConntrackSmall) + (() if quick else (OvsLearn,)):
-        for long in (False, True):
-            out.append(("full", f"{cls.name}: full of {'two-way flows' if long else 'short exchanges'}",
-                        lambda s, c=cls, w=long: full_step(s, c, entries, w)))
+    for cls, cases in ((WeftDefault, FULL), (OvsConntrackSmall, FULL), (OvsLearn, ("short", "long"))):
+        for case in cases[:2] if quick else cases:
+            if not (quick and cls is OvsLearn):
+                out.append(("full", f"{cls.name}: full of {FULL_TEXT[case]}", lambda s, c=cls, w=case: full_step(s, c, entries, w)))
     return out
 
 

@@ -13,6 +13,7 @@ BY_USERS = (  # users, target, floor, target cycles, VPP acl without routing, Op
     (100000, 0.88, 0.60, 175, "0.39", "0.15", "0.011"),
     (1000000, 0.82, 0.52, 195, "0.26", "0.12", "0.006"))
 BY_SIZE = ((512, 1.5, 0.80, "VPP 0.75, conntrack 0.36"), (1518, 1.25, 0.75, "VPP 0.67, conntrack 0.49"))
+FULL_TEXT = {"short": "short exchanges", "long": "two-way flows that all go on", "idle": "two-way flows, most silent since 50 s"}
 UNCHANGED = 0.95  # of the rate: a change below that is one
 LOST = 0.001  # of the established flows' packets, at most, on a full table
 
@@ -94,7 +95,7 @@ class Targets:
         for r in self.result.get("full", []):
             if not r["switch"].startswith("weft"):
                 continue
-            what = "two-way flows" if r["case"] == "long" else "short exchanges"
+            what = FULL_TEXT[r["case"]]
             good = r["setups_per_s"] >= 1000 and r["lost"] <= LOST
             self.add(f"table full of {what}: new flows enter, established ones stay", "VPP and Open vSwitch refuse every new flow", "both", "both",
                      f"{r['setups_per_s']:,.0f} new/s, {r['lost']:.2%} of the established lost", "met" if good else "missed", r["disturbed"])
