@@ -102,6 +102,23 @@ static void a_new_connection_of_the_same_ports_is_judged_by_itself(void **state)
 	testbed_free(tb);
 }
 
+// Else who is refused could make the other end's next packet open it anew.
+static void a_new_connection_that_is_refused_changes_nothing(void **state)
+{
+	struct testbed *tb = refused_tcp();
+
+	(void)state;
+	assert_int_equal(dropped(tb, "x", in(TCP(999, 80, SYN))), DROP_INGRESS_RULES);
+	assert_int_equal(dropped(tb, "a", out(TCP(80, 999, ACK))), DROP_INGRESS_RULES);
+	assert_int_equal(dropped(tb, "x", in(TCP(999, 80, ACK))), DROP_INGRESS_RULES);
+	rules(tb, "ingress 4 tcp 81-81\n"); // the other end may open none either, for a while
+	assert_int_equal(dropped(tb, "a", out(TCP(80, 999, SYN))), DROP_EGRESS_RULES);
+	rules(tb, OTHER_RULES);
+	assert_int_equal(dropped(tb, "a", out(TCP(80, 999, ACK))), DROP_INGRESS_RULES);
+	assert_int_equal(tb->w->stats.revoked, 1);
+	testbed_free(tb);
+}
+
 static void a_reset_from_either_end_changes_nothing(void **state)
 {
 	struct testbed *tb = refused_tcp();
@@ -178,6 +195,64 @@ static void errors_about_it_do_not_pass(void **state)
 	testbed_free(tb);
 }
 
+// The rules of who has the floating IP now are not about the host that had it.
+static void a_floating_ip_that_moves_takes_no_mark_along(void **state)
+{
+	struct testbed *tb = refused(UDP(999, 80, 20), UDP(80, 999, 20));
+
+	(void)state;
+	assert_int_equal(dropped(tb, "x", in(UDP(999, 80, 20))), DROP_INGRESS_RULES);
+	testbed_floating(tb, "f", "r", "ext", FLOATING, "10.0.1.2", "b");
+	testbed_commit(tb);
+	assert_int_equal(dropped(tb, "x", in(UDP(999, 80, 20))), DROP_INGRESS_RULES);
+	assert_true(goes_out(tb, UDP(80, 999, 20), UDP(80, 999, 20)));
+	testbed_free(tb);
+}
+
+static void a_host_that_is_refused_keeps_nothing_of_its_floating_ip_that_moves(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame to_b = summed("r1", "b", WEB, "10.0.1.2", UDP(53, 999, 20));
+
+	(void)state;
+	floating_a(tb);
+	testbed_rule_set(tb, "takes", true, "ingress 4 udp 999-999\n");
+	testbed_port(tb, "b", "n1", "10.0.1.2", "takes");
+	testbed_commit(tb);
+	assert_true(answers_out(tb, UDP(999, 53, 20)));
+	rules(tb, "ingress 4 tcp 80-80\n");
+	assert_int_equal(dropped(tb, "a", out(UDP(999, 53, 20))), DROP_EGRESS_RULES);
+	assert_int_equal(dropped(tb, "x", in(UDP(53, 999, 20))), DROP_EGRESS_RULES);
+	testbed_floating(tb, "f", "r", "ext", FLOATING, "10.0.1.2", "b");
+	testbed_commit(tb);
+	assert_int_equal(dropped(tb, "a", out(UDP(999, 53, 20))), DROP_EGRESS_RULES);
+	assert_true(becomes(tb, "x", in(UDP(53, 999, 20)), "b", to_b, 1));
+	testbed_free(tb);
+}
+
+// An address that two ports share, with MACs of their own: the one that is sent to by now may permit it.
+static void what_goes_to_another_host_of_the_address_is_judged_by_that_ones_rules(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame to_1 = summed("b", "m1", "10.0.1.2", "10.0.1.100", UDP(999, 53, 20));
+	struct frame to_2 = summed("b", "m2", "10.0.1.2", "10.0.1.100", UDP(999, 53, 20));
+
+	(void)state;
+	testbed_rule_set(tb, "one", true, "egress 4 any\ningress 4 udp 53-53\n");
+	testbed_rule_set(tb, "two", true, "egress 4 any\ningress 4 udp 53-53\n");
+	testbed_port_with(tb, "m1", "n1", "10.0.1.11", "one", "-|10.0.1.100", true);
+	testbed_port_with(tb, "m2", "n1", "10.0.1.12", "two", "-|10.0.1.100", true);
+	testbed_commit(tb);
+	assert_true(testbed_passes(tb, "b", "m1", &to_1));
+	testbed_rule_set(tb, "one", true, "egress 4 any\n");
+	testbed_commit(tb);
+	assert_int_equal(dropped(tb, "b", to_1), DROP_INGRESS_RULES);
+	assert_true(testbed_passes(tb, "b", "m2", &to_2));
+	assert_int_equal(dropped(tb, "b", to_1), DROP_INGRESS_RULES);
+	assert_true(testbed_passes(tb, "b", "m2", &to_2));
+	testbed_free(tb);
+}
+
 static bool trace_drops(struct testbed *tb, const char *port, struct frame f)
 {
 	struct err err;
@@ -216,6 +291,12 @@ int main(void)
 		cmocka_unit_test(the_same_inside_a_network),
 		cmocka_unit_test(it_goes_on_translated_as_before_when_a_rule_permits_it_again),
 		cmocka_unit_test(a_new_connection_of_the_same_ports_is_judged_by_itself),
+		cmocka_unit_test(a_new_connection_that_is_refused_changes_nothing),
+		cmocka_unit_test(a_floating_ip_that_moves_takes_no_mark_along),
+		cmocka_unit_test(
+			a_host_that_is_refused_keeps_nothing_of_its_floating_ip_that_moves),
+		cmocka_unit_test(
+			what_goes_to_another_host_of_the_address_is_judged_by_that_ones_rules),
 		cmocka_unit_test(a_reset_from_either_end_changes_nothing),
 		cmocka_unit_test(
 			datagrams_of_the_other_end_open_no_other_flow_while_the_first_end_goes_on),

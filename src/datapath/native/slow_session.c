@@ -98,6 +98,12 @@ static void corrected(struct session *s)
 			   __ATOMIC_RELEASE);
 }
 
+static bool is_marked_refused(struct session *s)
+{
+	return (__atomic_load_n(&weft_session_original(s)->flags, __ATOMIC_RELAXED) &
+		SESSION_REFUSED) != 0;
+}
+
 // The addresses and ports as the session has them? A port that was chosen is not compared.
 static bool is_same_translation(const struct session *original, const struct judge *j)
 {
@@ -137,6 +143,31 @@ static bool is_refused(const struct judge *j)
 	       (j->why == DROP_INGRESS_RULES && weft_judge_tracks(j, j->out));
 }
 
+static enum rejudged compare_way(const struct session *original, const struct judge *j)
+{
+	if (!is_same_translation(original, j))
+		return REJUDGED_CUT;
+	if (j->verdict == VERDICT_RESOLVE ||
+	    (j->verdict == VERDICT_DROP && j->why == DROP_NEXT_HOP))
+		return REJUDGED_WAITS;
+	return is_same_way(original, j) ? REJUDGED_GOOD : REJUDGED_CUT;
+}
+
+// But for the rules, would it go the way that it went? Otherwise they refuse another flow than this one: a floating IP has moved, say.
+static bool keeps_its_way(const struct native *dp, const struct session *original,
+			  const struct packet *p, uint64_t epoch)
+{
+	struct judge j;
+
+	weft_judge_init(&j, dp, epoch, p, original->eth_in, 0);
+	j.rejudge = true;
+	j.related_to = original->out_port;
+	if (j.in == NULL)
+		return false;
+	weft_judge(&j);
+	return compare_way(original, &j) != REJUDGED_CUT;
+}
+
 enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s, struct packet *p,
 				      struct judge *j)
 {
@@ -149,13 +180,8 @@ enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s
 		return REJUDGED_CUT;
 	weft_judge(j);
 	if (is_refused(j))
-		return REJUDGED_REFUSED;
-	if (!is_same_translation(original, j))
-		return REJUDGED_CUT;
-	if (j->verdict == VERDICT_RESOLVE ||
-	    (j->verdict == VERDICT_DROP && j->why == DROP_NEXT_HOP))
-		return REJUDGED_WAITS;
-	return is_same_way(original, j) ? REJUDGED_GOOD : REJUDGED_CUT;
+		return keeps_its_way(dp, original, p, j->epoch) ? REJUDGED_REFUSED : REJUDGED_CUT;
+	return compare_way(original, j);
 }
 
 static void revoke(struct worker *w, struct session *original, enum rejudged how)
@@ -266,18 +292,13 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 	return true;
 }
 
-// The mark lasts as long as the direction goes on that no rule permits, and a new TCP connection ends it.
-static enum carried refuse(struct worker *w, struct rte_mbuf *m, const struct packet *p,
-			   struct session *s, enum drop why)
+// The mark lasts as long as the direction goes on that no rule permits.
+static void refuse(struct worker *w, struct rte_mbuf *m, const struct packet *p, struct session *s,
+		   enum drop why)
 {
-	if (p->fragment != FRAGMENT_LATER && weft_slow_opens(p)) {
-		weft_session_remove(w->session_worker, s);
-		return NOT_CARRIED;
-	}
 	if (!(s->flags & SESSION_REPLY))
-		s->seen_ms = w->now_ms;
+		__atomic_store_n(&s->seen_ms, w->now_ms, __ATOMIC_RELAXED);
 	weft_drop(w, m, p->key.in_port, why);
-	return CARRIED;
 }
 
 // A packet whose key has a session.
@@ -297,10 +318,13 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 		return NOT_CARRIED;
 	if (weft_slow_is_stale(w, s)) {
 		judged = weft_slow_rejudge(w, s, &why);
-		if (judged == REJUDGED_CUT)
+		if (judged == REJUDGED_CUT ||
+		    (judged == REJUDGED_REFUSED && !weft_slow_shares_refusal(s, p, same_way)))
 			return NOT_CARRIED;
-		if (judged == REJUDGED_REFUSED)
-			return refuse(w, m, p, s, why);
+		if (judged == REJUDGED_REFUSED) {
+			refuse(w, m, p, s, why);
+			return CARRIED;
+		}
 	}
 	if (s->flags & SESSION_SLOW) {
 		why = session_slow_check(w, s);
@@ -493,8 +517,9 @@ static bool add_plain(struct worker *w, const struct judge *j, struct session_ne
 		return true;
 	compose(j, &reply, untracked, n);
 	s = weft_session_add(w->session_worker, n, w->now_ms, why);
-	// Same tuple, other MACs: the newer one holds.
-	if (s != NULL && unlikely(memcmp(s->eth_in, j->eth, sizeof(s->eth_in)) != 0)) {
+	// Same tuple, other MACs, or no longer permitted: the newer one holds.
+	if (s != NULL &&
+	    unlikely(memcmp(s->eth_in, j->eth, sizeof(s->eth_in)) != 0 || is_marked_refused(s))) {
 		weft_session_remove(w->session_worker, s);
 		s = weft_session_add(w->session_worker, n, w->now_ms, why);
 	}

@@ -24,10 +24,15 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 // The same without any effect. p and j are for the judgement; p must outlive j.
 enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s, struct packet *p,
 				      struct judge *j);
-// Does the packet open a connection of its own where one is refused?
-static inline bool weft_slow_opens(const struct packet *p)
+// Is a packet of a refused connection refused with it? Otherwise it is judged by itself: what goes to another MAC than the connection did,
+// and a new TCP connection of the other end, which takes the place of the refused one if it may. (One of the end that is refused would
+// be refused, too, and is not to end the mark.)
+static inline bool weft_slow_shares_refusal(const struct session *s, const struct packet *p,
+					    bool same_way)
 {
-	return (p->tcp_flags & 0x12) == 0x02; // SYN, not SYN-ACK
+	if (!(s->flags & SESSION_REPLY))
+		return same_way;
+	return p->fragment == FRAGMENT_LATER || (p->tcp_flags & 0x12) != 0x02; // SYN, not SYN-ACK
 }
 
 enum carried {

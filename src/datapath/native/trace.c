@@ -79,7 +79,7 @@ static bool note_rejudged(struct native *dp, const struct packet *p, struct sess
 		     "the session is older than the policy: judged again, it goes on");
 		return true;
 	case REJUDGED_REFUSED:
-		if (p->fragment != FRAGMENT_LATER && weft_slow_opens(p))
+		if (!weft_slow_shares_refusal(s, p, true))
 			break;
 		note(stages, "session", "drop",
 		     "the rules no longer permit this connection, in neither direction");
