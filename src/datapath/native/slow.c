@@ -161,14 +161,6 @@ static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct pa
 		weft_judge(j);
 }
 
-static bool leads_elsewhere(const struct judge *j)
-{
-	if (j->related_to == NATIVE_NO_PORT)
-		return false;
-	return j->verdict == VERDICT_FLOOD ||
-	       (j->verdict == VERDICT_FORWARD && j->out->index != j->related_to);
-}
-
 // live: the session that the packet belongs to, if the stages only have to find its way; NULL: a new flow.
 static struct permit find_permit(struct worker *w, const struct packet *p, const uint8_t *eth,
 				 struct session *live)
@@ -178,7 +170,7 @@ static struct permit find_permit(struct worker *w, const struct packet *p, const
 	enum rejudged judged = REJUDGED_GOOD;
 	enum drop why;
 
-	if (related != NULL && weft_slow_is_stale(w, related))
+	if (related != NULL && weft_slow_is_stale(w->dp, related))
 		judged = weft_slow_rejudge(w, related, &why);
 	if (judged == REJUDGED_CUT || judged == REJUDGED_REFUSED)
 		related = NULL;
@@ -201,8 +193,7 @@ static bool judge_once(struct worker *w, struct rte_mbuf *m, const struct packet
 	struct judge j;
 
 	judge_as(w, m, p, &permit, &j);
-	// Nothing is permitted for a flow's sake where that flow does not lead.
-	if (j.in != NULL && leads_elsewhere(&j)) {
+	if (j.in != NULL && weft_slow_leads_elsewhere(&j)) {
 		live = NULL;
 		judge_as(w, m, p, NULL, &j);
 	}
@@ -247,7 +238,7 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 
 static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p)
 {
-	struct session *s = weft_slow_find(w, p);
+	struct session *s = weft_slow_find(w->sessions, p);
 	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[p->key.in_port], memory_order_relaxed);
 
 	if (weft_resolver_heard(w, m, p)) {
@@ -257,7 +248,7 @@ static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p
 	// Its first fragment may still wait for a next hop that is known by now, and has no session before it goes on.
 	if (s == NULL && p->fragment == FRAGMENT_LATER) {
 		weft_resolver_turn(w);
-		s = weft_slow_find(w, p);
+		s = weft_slow_find(w->sessions, p);
 	}
 	// A session says nothing of the sender's MTU: what is too long goes to the stages, which refuse it.
 	if (native_wire_len(m) > mtu + RTE_ETHER_HDR_LEN)

@@ -65,6 +65,14 @@ void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j);
 void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		     const struct packet *p, const uint8_t *eth, uint32_t frame_len);
 
+// It was judged for a flow's sake, and goes where that flow does not lead: nothing is permitted there for that reason.
+static inline bool weft_slow_leads_elsewhere(const struct judge *j)
+{
+	return j->related_to != NATIVE_NO_PORT &&
+	       (j->verdict == VERDICT_FLOOD ||
+		(j->verdict == VERDICT_FORWARD && j->out->index != j->related_to));
+}
+
 // An ICMP error about a live session, sent to the MAC that the session's packets go to: the direction from `in_port` on;
 // else NULL. eth: the error's destination and source MAC.
 struct session *weft_session_related(const struct session_table *t, const struct packet *p,

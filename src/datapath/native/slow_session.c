@@ -30,9 +30,9 @@ static void packet_of_session(const struct session *original, struct packet *p)
 	}
 }
 
-bool weft_slow_is_stale(const struct worker *w, const struct session *s)
+bool weft_slow_is_stale(const struct native *dp, const struct session *s)
 {
-	return native_session_gen(s) != native_gen(w->dp, s->key.in_port, s->out_port);
+	return native_session_gen(s) != native_gen(dp, s->key.in_port, s->out_port);
 }
 
 // A direction's flags and its generation where they must change together: they lie in one word.
@@ -221,23 +221,28 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 	return REJUDGED_GOOD;
 }
 
-// A direction that stateless groups do not open: is it still so? The policy may have grown.
-static enum drop session_slow_check(struct worker *w, struct session *s)
+enum drop weft_slow_judge_replies(const struct native *dp, struct session *s)
 {
 	struct session *original = weft_session_original(s);
-	union standing marked = standing_get(s), clear = marked;
 	struct packet p;
 	struct judge j;
-	enum drop why;
 
 	packet_of_session(original, &p);
-	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), &p, original->eth_in, 0);
-	j.out = native_policy(w->dp, original->out_port, j.epoch);
+	weft_judge_init(&j, dp, weft_vstore_epoch(dp->vs), &p, original->eth_in, 0);
+	j.out = native_policy(dp, original->out_port, j.epoch);
 	memcpy(j.eth_out, original->eth_out, sizeof(j.eth_out));
 	weft_nat_leaves_as(original, &j.now);
 	if (j.in == NULL || j.out == NULL)
 		return DROP_PORT_DETACHED;
-	why = weft_judge_reply(&j);
+	return weft_judge_reply(&j);
+}
+
+// A direction that stateless groups do not open: is it still so? The policy may have grown.
+static enum drop session_slow_check(struct worker *w, struct session *s)
+{
+	union standing marked = standing_get(s), clear = marked;
+	enum drop why = weft_slow_judge_replies(w->dp, s);
+
 	if (why != DROP_NONE)
 		return why;
 	// Another worker may have judged it by a newer policy meanwhile: then the mark is that one's.
@@ -265,11 +270,11 @@ struct session *weft_session_related(const struct session_table *t, const struct
 	return s != NULL && memcmp(eth, s->eth_in, RTE_ETHER_ADDR_LEN) == 0 ? s : NULL;
 }
 
-struct session *weft_slow_find(const struct worker *w, const struct packet *p)
+struct session *weft_slow_find(const struct session_table *t, const struct packet *p)
 {
 	if (p->kind != PACKET_IP || ((p->key.proto == 1 || p->key.proto == 58) && !p->icmp_query))
 		return NULL;
-	return weft_session_get(w->sessions, &p->key, weft_flow_hash(&p->key));
+	return weft_session_get(t, &p->key, weft_flow_hash(&p->key));
 }
 
 // Routers outside the node may send from another MAC than the one that is sent to, and take each other's place (VRRP).
@@ -316,7 +321,7 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 	// Another router would translate it otherwise.
 	if (!same_way && (s->flags & SESSION_NAT) != 0)
 		return NOT_CARRIED;
-	if (weft_slow_is_stale(w, s)) {
+	if (weft_slow_is_stale(w->dp, s)) {
 		judged = weft_slow_rejudge(w, s, &why);
 		if (judged == REJUDGED_CUT ||
 		    (judged == REJUDGED_REFUSED && !weft_slow_shares_refusal(s, p, same_way)))
@@ -401,7 +406,7 @@ static bool gives_way(struct worker *w, struct session *s)
 	enum rejudged judged = REJUDGED_GOOD;
 	enum drop why;
 
-	if (weft_slow_is_stale(w, s))
+	if (weft_slow_is_stale(w->dp, s))
 		judged = weft_slow_rejudge(w, s, &why);
 	if (judged == REJUDGED_CUT)
 		return true;

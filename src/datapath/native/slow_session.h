@@ -8,9 +8,9 @@
 #include "datapath/native/native.h"
 
 // The session of a parsed packet's key; NULL = none, or a packet that never has one.
-struct session *weft_slow_find(const struct worker *w, const struct packet *p);
+struct session *weft_slow_find(const struct session_table *t, const struct packet *p);
 
-bool weft_slow_is_stale(const struct worker *w, const struct session *s);
+bool weft_slow_is_stale(const struct native *dp, const struct session *s);
 
 enum rejudged {
 	REJUDGED_GOOD,
@@ -34,6 +34,9 @@ static inline bool weft_slow_shares_refusal(const struct session *s, const struc
 		return same_way;
 	return p->fragment == FRAGMENT_LATER || (p->tcp_flags & 0x12) != 0x02; // SYN, not SYN-ACK
 }
+
+// May the replies pass? Stateless groups have rules for them.
+enum drop weft_slow_judge_replies(const struct native *dp, struct session *s);
 
 enum carried {
 	CARRIED,

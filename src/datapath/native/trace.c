@@ -64,70 +64,94 @@ static void note_translation(const struct session *s, json_t *stages)
 	note(stages, "nat", "next", detail);
 }
 
-// What is older than the policy is judged again first. True: it may go on as a flow's packet. False: *done says whether the
-// packet's fate is known, else it is a new flow's.
-static bool note_rejudged(struct native *dp, const struct packet *p, struct session *s,
-			  json_t *stages, struct judge *j, bool *done)
+static void refuse(struct judge *j, json_t *stages, const char *stage, enum drop why,
+		   const char *detail)
+{
+	j->verdict = VERDICT_DROP;
+	j->why = why;
+	note(stages, stage, "drop", detail);
+}
+
+// What is older than the policy is judged again first.
+static enum rejudged note_rejudged(struct native *dp, const struct packet *p, struct session *s,
+				   bool same_way, json_t *stages, struct judge *j)
 {
 	struct packet first;
 	struct judge again;
+	enum rejudged judged = weft_slow_would_rejudge(dp, s, &first, &again);
 
-	*done = false;
-	switch (weft_slow_would_rejudge(dp, s, &first, &again)) {
+	switch (judged) {
 	case REJUDGED_GOOD:
+	case REJUDGED_WAITS:
 		note(stages, "session", "next",
 		     "the session is older than the policy: judged again, it goes on");
-		return true;
+		return judged;
 	case REJUDGED_REFUSED:
-		if (!weft_slow_shares_refusal(s, p, true))
+		if (!weft_slow_shares_refusal(s, p, same_way))
 			break;
-		note(stages, "session", "drop",
-		     "the rules no longer permit this connection, in neither direction");
-		j->verdict = VERDICT_DROP;
-		j->why = again.why;
-		*done = true;
-		return false;
-	case REJUDGED_WAITS:
+		refuse(j, stages, "session", again.why,
+		       "the rules no longer permit this connection, in neither direction");
+		return judged;
 	case REJUDGED_CUT:
 		break;
 	}
 	note(stages, "session", "next",
 	     "the session is older than the policy, and does not hold: as a new flow");
-	return false;
+	return REJUDGED_CUT;
 }
 
-// What the fast path would do with it before any stage is asked.
-static bool note_session(struct native *dp, const struct packet *p, const uint8_t *frame,
-			 json_t *stages, json_t *out_ports, struct judge *j)
+static bool is_from(const struct native *dp, const struct session *s, const uint8_t *frame)
 {
-	struct session *s = p->kind != PACKET_IP ? NULL
-						 : weft_session_get(dp->sessions, &p->key,
-								    weft_flow_hash(&p->key));
-	bool done;
+	const struct port_policy *in = native_policy(dp, s->key.in_port, weft_vstore_epoch(dp->vs));
 
-	if (s == NULL) {
-		note(stages, "session", "next", "no session yet: a new flow");
-		return false;
-	}
-	if (memcmp(frame, s->eth_in, 12) != 0) {
+	return memcmp(frame + 6, s->eth_in + 6, 6) == 0 || (in != NULL && native_is_uplink(in));
+}
+
+static bool fits(const struct native *dp, const struct session *s, const struct packet *p,
+		 size_t len)
+{
+	uint16_t hops = s->flags >> SESSION_HOPS_SHIFT;
+
+	return hops == 0 ||
+	       (p->ttl > hops && len <= atomic_load(&dp->mtu[s->out_port]) + RTE_ETHER_HDR_LEN);
+}
+
+// What happens to a packet of a session before any stage is asked (weft_slow_carry). CARRIED: its fate is in *j.
+static enum carried note_session(struct native *dp, const struct packet *p, const uint8_t *frame,
+				 size_t len, struct session *s, json_t *stages, json_t *out_ports,
+				 struct judge *j)
+{
+	bool same_way = memcmp(frame, s->eth_in, 6) == 0, is_reply = s->flags & SESSION_REPLY;
+	bool is_stale = weft_slow_is_stale(dp, s);
+	enum rejudged judged = REJUDGED_GOOD;
+	enum drop why = DROP_NONE;
+
+	if (!is_from(dp, s, frame) || (!same_way && (s->flags & SESSION_NAT) != 0)) {
 		note(stages, "session", "next", "a session of this tuple has other MAC addresses");
-		return false;
+		return NOT_CARRIED;
 	}
-	if (s->gen != native_gen(dp, s->key.in_port, s->out_port) &&
-	    !note_rejudged(dp, p, s, stages, j, &done))
-		return done;
-	if (s->flags & SESSION_SLOW) {
+	if (is_stale)
+		judged = note_rejudged(dp, p, s, same_way, stages, j);
+	if (judged == REJUDGED_CUT || judged == REJUDGED_REFUSED)
+		return judged == REJUDGED_CUT ? NOT_CARRIED : CARRIED;
+	if (is_reply && (is_stale || (s->flags & SESSION_SLOW) != 0))
+		why = weft_slow_judge_replies(dp, s);
+	if (why != DROP_NONE) {
+		refuse(j, stages, "session", why,
+		       "a reply of a flow, and a stateless group judges this direction by itself");
+		return CARRIED;
+	}
+	if (!same_way || judged == REJUDGED_WAITS || !fits(dp, s, p, len)) {
 		note(stages, "session", "next",
-		     "a stateless group judges this direction by itself");
-		return false;
+		     "packet of an established flow, but not as it was: the stages find its way");
+		return CARRY_BY_STAGES;
 	}
 	note(stages, "session", "forward",
-	     s->flags & SESSION_REPLY ? "reply of an established flow"
-				      : "packet of an established flow");
+	     is_reply ? "reply of an established flow" : "packet of an established flow");
 	if (s->flags & SESSION_NAT)
 		note_translation(s, stages);
 	forward(dp, s->out_port, stages, out_ports, j);
-	return true;
+	return CARRIED;
 }
 
 // Returns why the last receiver does not get it, as the worker counts a packet that nobody gets.
@@ -176,23 +200,27 @@ static const char *verdict_word(enum verdict v)
 	return "drop";
 }
 
-static void refuse(struct judge *j, json_t *stages, enum drop why)
+// Would it go on if a packet came?
+static bool holds(const struct native *dp, struct session *s)
 {
-	j->verdict = VERDICT_DROP;
-	j->why = why;
-	note(stages, "nat", "drop", weft_drop_sentence(why));
+	struct packet first;
+	struct judge again;
+	enum rejudged judged = REJUDGED_GOOD;
+
+	if (weft_slow_is_stale(dp, s))
+		judged = weft_slow_would_rejudge(dp, s, &first, &again);
+	return judged == REJUDGED_GOOD || judged == REJUDGED_WAITS;
 }
 
 // A flow that is to be translated has the reply's key already, and is not about to give it up.
 static bool is_taken(const struct native *dp, const struct judge *j)
 {
-	const struct session *s;
+	struct session *s;
 	struct flow_key reply;
 
 	weft_flow_reverse(&j->now, j->out->index, &reply);
 	s = weft_session_get(dp->sessions, &reply, weft_flow_hash(&reply));
-	return s != NULL && s->state != SESSION_CLOSING &&
-	       s->gen == native_gen(dp, s->key.in_port, s->out_port);
+	return s != NULL && weft_session_original(s)->state != SESSION_CLOSING && holds(dp, s);
 }
 
 // What is translated needs a session: is it to be had, and with which port?
@@ -204,44 +232,64 @@ static void note_translation_of_new(struct native *dp, struct judge *j, json_t *
 
 	if (why != DROP_NONE || !weft_slow_needs_session(j)) {
 		if (why != DROP_NONE)
-			refuse(j, stages, why);
+			refuse(j, stages, "nat", why, weft_drop_sentence(why));
 		return;
 	}
 	if (!j->pick_port) {
 		if (is_taken(dp, j))
-			refuse(j, stages, DROP_SESSION_CLASH);
+			refuse(j, stages, "nat", DROP_SESSION_CLASH,
+			       weft_drop_sentence(DROP_SESSION_CLASH));
 		return;
 	}
 	if (!weft_slow_find_port(dp->sessions, j, &n)) {
-		refuse(j, stages, DROP_NAT_EXHAUSTED);
+		refuse(j, stages, "nat", DROP_NAT_EXHAUSTED,
+		       weft_drop_sentence(DROP_NAT_EXHAUSTED));
 		return;
 	}
 	snprintf(detail, sizeof(detail), "source port %u is free", rte_be_to_cpu_16(j->now.sport));
 	note(stages, "nat", "next", detail);
 }
 
-static void judge(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
-		  json_t *stages, json_t *out_ports, struct judge *j)
+// flow: that permits it, and translates it so; NULL = none.
+static void run_stages(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
+		       const struct session *flow, const struct flow_key *binding, struct judge *j)
 {
-	struct session *related = weft_session_related(dp->sessions, p, frame);
-	struct flow_key binding, quote;
-	enum drop last = DROP_NONE;
+	json_t *stages = j->record;
 
 	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, frame, (uint32_t)len);
 	j->record = stages;
-	if (j->in == NULL) {
-		j->verdict = VERDICT_DROP;
-		j->why = DROP_PORT_DOWN;
-		return;
+	j->dont_fragment = p->key.family == 4 && (frame[20] & 0x40) != 0;
+	j->verdict = VERDICT_DROP;
+	j->why = DROP_PORT_DOWN;
+	if (flow != NULL) {
+		j->related_to = flow->out_port;
+		j->binding = flow->flags & SESSION_NAT ? binding : NULL;
 	}
-	if (related != NULL &&
-	    related->gen == native_gen(dp, related->key.in_port, related->out_port) &&
-	    !(related->flags & SESSION_SLOW)) {
-		j->related_to = related->out_port;
+	if (j->in != NULL)
+		weft_judge(j);
+}
+
+// live: the session that it belongs to.
+static void judge(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
+		  struct session *live, json_t *stages, json_t *out_ports, struct judge *j)
+{
+	struct session *related = live != NULL ? NULL
+					       : weft_session_related(dp->sessions, p, frame);
+	struct flow_key binding, quote;
+	enum drop last = DROP_NONE;
+
+	if (related != NULL && ((related->flags & SESSION_SLOW) != 0 || !holds(dp, related)))
+		related = NULL;
+	if (related != NULL)
 		weft_nat_error_leaves_as(related, p, &binding, &quote);
-		j->binding = related->flags & SESSION_NAT ? &binding : NULL;
+	else if (live != NULL)
+		weft_nat_leaves_as(live, &binding);
+	j->record = stages;
+	run_stages(dp, p, frame, len, related != NULL ? related : live, &binding, j);
+	if (j->in != NULL && weft_slow_leads_elsewhere(j)) {
+		note(stages, "session", "next", "that flow does not lead there: as a new flow");
+		run_stages(dp, p, frame, len, NULL, NULL, j);
 	}
-	weft_judge(j);
 	if (j->verdict == VERDICT_FORWARD)
 		note_translation_of_new(dp, j, stages);
 	j->binding = NULL;
@@ -253,6 +301,22 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 		j->verdict = VERDICT_DROP;
 		j->why = last == DROP_NONE ? j->if_nobody : last;
 	}
+}
+
+// From the first look at it, as the slow path has it.
+static void process(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
+		    json_t *stages, json_t *out_ports, struct judge *j)
+{
+	struct session *s = weft_slow_find(dp->sessions, p);
+	enum carried carried = NOT_CARRIED;
+
+	if (s == NULL)
+		note(stages, "session", "next", "no session yet: a new flow");
+	else if (len <= atomic_load(&dp->mtu[p->key.in_port]) + RTE_ETHER_HDR_LEN)
+		carried = note_session(dp, p, frame, len, s, stages, out_ports, j);
+	if (carried != CARRIED)
+		judge(dp, p, frame, len, carried == CARRY_BY_STAGES ? s : NULL, stages, out_ports,
+		      j);
 }
 
 int weft_native_trace(struct native *dp, const char *port_id, const uint8_t *frame, size_t len,
@@ -272,8 +336,8 @@ int weft_native_trace(struct native *dp, const char *port_id, const uint8_t *fra
 	j.why = weft_packet_parse(frame, len, len, port->index, &p);
 	if (j.why != DROP_NONE)
 		note(stages, "parse", "drop", weft_drop_sentence(j.why));
-	else if (!note_session(dp, &p, frame, stages, out_ports, &j))
-		judge(dp, &p, frame, len, stages, out_ports, &j);
+	else
+		process(dp, &p, frame, len, stages, out_ports, &j);
 
 	*out = json_pack("{s:s,s:s,s:s,s:o,s:o}", "port", port_id, "packet",
 			 weft_packet_text(frame, len, &p, text, sizeof(text)), "verdict",

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// A trace says what a packet would meet: here each is traced, and then sent.
+#include "datapath/native/trace.h"
+#include "datapath/native/nat_fixture.h"
+
+// DROP_NONE: it passes.
+static void both_say(struct testbed *tb, const char *port, struct frame f, enum drop what)
+{
+	const char *reason;
+	struct err err;
+	json_t *out;
+
+	assert_int_equal(weft_native_trace(&tb->dp, port, f.b, f.len, &out, &err), 0);
+	reason = json_string_value(json_object_get(out, "reason"));
+	assert_string_equal(reason == NULL ? "passes" : reason,
+			    what == DROP_NONE ? "passes" : weft_drop_word(what));
+	json_decref(out);
+	assert_int_equal(dropped(tb, port, f), what);
+}
+
+static void rules(struct testbed *tb, const char *id, const char *lines)
+{
+	testbed_rule_set(tb, id, true, lines);
+	testbed_commit(tb);
+}
+
+static struct frame out(struct l4 l4)
+{
+	return summed("a", "r1", "10.0.1.1", WEB, l4);
+}
+
+// Everything that "a" had is judged again.
+static void make_stale(struct testbed *tb)
+{
+	rules(tb, "web", "egress 4 any\n");
+}
+
+static void error_about_a_flow_that_is_older_than_the_policy(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame sent = summed("rx", "x", GATEWAY, WEB, UDP(5000, 53, 20)), error;
+
+	(void)state;
+	assert_true(goes_out(tb, UDP(5000, 53, 20), UDP(5000, 53, 20)));
+	age(&sent, 1);
+	error = testbed_icmp_error("x", "rx", "192.0.2.77", GATEWAY, 3, 3, &sent);
+	testbed_checksum(&error);
+	both_say(tb, "x", error, DROP_NONE);
+	make_stale(tb);
+	both_say(tb, "x", error, DROP_NONE);
+	rules(tb, "web", "ingress 4 any\n");
+	both_say(tb, "x", error, DROP_NAT_NO_STATE);
+	testbed_free(tb);
+}
+
+static void answers_that_a_flow_has_taken_that_is_older_than_the_policy(void **state)
+{
+	struct testbed *tb = one_router();
+
+	(void)state;
+	testbed_floating(tb, "f", "r", "ext", FLOATING, NULL, "");
+	testbed_forwarding(tb, "p1", "f", 6, "8080-8080>80", "10.0.1.1", "a");
+	testbed_forwarding(tb, "p2", "f", 6, "8081-8081>80", "10.0.1.1", "a");
+	testbed_commit(tb);
+	both_say(tb, "x", summed("x", "f", WEB, FLOATING, TCP(99, 8080, SYN)), DROP_NONE);
+	rules(tb, "web", "egress 4 any\ningress 4 tcp 80-80\n");
+	both_say(tb, "x", summed("x", "f", WEB, FLOATING, TCP(99, 8081, SYN)), DROP_SESSION_CLASH);
+	testbed_forwarding_del(tb, "p1", "f");
+	testbed_commit(tb);
+	both_say(tb, "x", summed("x", "f", WEB, FLOATING, TCP(99, 8081, SYN)), DROP_NONE);
+	testbed_free(tb);
+}
+
+static void packets_that_their_session_cannot_carry(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame f = out(UDP(5000, 53, 20));
+
+	(void)state;
+	both_say(tb, "a", f, DROP_NONE);
+	age(&f, 63);
+	both_say(tb, "a", f, DROP_TTL);
+	both_say(tb, "a", out(UDP(5000, 53, 1600)), DROP_OVERSIZE);
+	testbed_free(tb);
+}
+
+// Replies through another router than the questions came from: they are part of the flow, though no rule permits them.
+static void packets_that_come_by_another_router(void **state)
+{
+	struct testbed *tb = testbed_new(1024);
+
+	(void)state;
+	testbed_network(tb, "n1", 1500);
+	testbed_network(tb, "n2", 1500);
+	testbed_rule_set(tb, "asks", true, "egress 4 any\n");
+	testbed_rule_set(tb, "answers", true, "ingress 4 any\n");
+	testbed_port(tb, "a", "n1", "10.0.1.1", "asks");
+	testbed_port(tb, "c", "n2", "10.0.2.1", "answers");
+	testbed_router(tb, "r", true, "n1|r1|10.0.1.254/24 n2|r2|10.0.2.254/24", "");
+	testbed_router(tb, "s", true, "n1|s1|10.0.1.253/24 n2|s2|10.0.2.253/24", "");
+	testbed_commit(tb);
+	both_say(tb, "a", summed("a", "r1", "10.0.1.1", "10.0.2.1", UDP(1, 2, 3)), DROP_NONE);
+	both_say(tb, "c", summed("c", "s2", "10.0.2.1", "10.0.1.1", UDP(2, 1, 3)), DROP_NONE);
+	both_say(tb, "c", summed("c", "s2", "10.0.2.1", "10.0.1.1", UDP(9, 1, 3)),
+		 DROP_EGRESS_RULES);
+	testbed_free(tb);
+}
+
+static void a_direction_that_a_stateless_group_does_not_open(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame there = summed("a", "b", "10.0.1.1", "10.0.1.2", TCP(999, 80, SYN));
+	struct frame back = summed("b", "a", "10.0.1.2", "10.0.1.1", TCP(80, 999, SYN | ACK));
+
+	(void)state;
+	testbed_rule_set(tb, "loose", false, "egress 4 any\n");
+	testbed_port(tb, "a", "n1", "10.0.1.1", "loose");
+	testbed_commit(tb);
+	both_say(tb, "a", there, DROP_NONE);
+	both_say(tb, "b", back, DROP_INGRESS_RULES);
+	testbed_rule_set(tb, "loose", false, "egress 4 any\ningress 4 any\n");
+	testbed_commit(tb);
+	both_say(tb, "b", back, DROP_NONE);
+	testbed_free(tb);
+}
+
+static void what_is_refused_and_what_goes_to_another_host_of_the_address(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame to_1 = summed("b", "m1", "10.0.1.2", "10.0.1.100", UDP(999, 53, 20));
+	struct frame to_2 = summed("b", "m2", "10.0.1.2", "10.0.1.100", UDP(999, 53, 20));
+
+	(void)state;
+	testbed_rule_set(tb, "one", true, "ingress 4 udp 53-53\n");
+	testbed_rule_set(tb, "two", true, "ingress 4 udp 53-53\n");
+	testbed_port_with(tb, "m1", "n1", "10.0.1.11", "one", "-|10.0.1.100", true);
+	testbed_port_with(tb, "m2", "n1", "10.0.1.12", "two", "-|10.0.1.100", true);
+	testbed_commit(tb);
+	both_say(tb, "b", to_1, DROP_NONE);
+	rules(tb, "one", "");
+	both_say(tb, "b", to_1, DROP_INGRESS_RULES);
+	both_say(tb, "b", to_2, DROP_NONE);
+	testbed_free(tb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(error_about_a_flow_that_is_older_than_the_policy),
+		cmocka_unit_test(answers_that_a_flow_has_taken_that_is_older_than_the_policy),
+		cmocka_unit_test(packets_that_their_session_cannot_carry),
+		cmocka_unit_test(packets_that_come_by_another_router),
+		cmocka_unit_test(a_direction_that_a_stateless_group_does_not_open),
+		cmocka_unit_test(what_is_refused_and_what_goes_to_another_host_of_the_address),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
