@@ -364,11 +364,31 @@ static void fragments_follow_their_first_one(void **state)
 	testbed_free(tb);
 }
 
+// What another worker carried last may be of a later millisecond than this one's.
+static void flow_that_is_younger_than_the_clock_is_not_taken_for_an_old_one(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame first = summed("x", "f", WEB, FLOATING, TCP(99, 8080, SYN));
+	struct frame second = summed("x", "f", WEB, FLOATING, TCP(99, 8081, SYN));
+
+	(void)state;
+	testbed_floating(tb, "f", "r", "ext", FLOATING, NULL, "");
+	testbed_forwarding(tb, "p1", "f", 6, "8080-8080>80", "10.0.1.1", "a");
+	testbed_forwarding(tb, "p2", "f", 6, "8081-8081>80", "10.0.1.1", "a");
+	testbed_commit(tb);
+	tb->w->now_ms = 1001;
+	assert_int_equal(dropped(tb, "x", first), DROP_NONE);
+	tb->w->now_ms = 1000;
+	assert_int_equal(dropped(tb, "x", second), DROP_SESSION_CLASH);
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_leaves_has_the_routers_address_and_answers_come_back),
 		cmocka_unit_test(floating_ip_is_the_fixed_one_both_ways),
+		cmocka_unit_test(flow_that_is_younger_than_the_clock_is_not_taken_for_an_old_one),
 		cmocka_unit_test(clashing_flows_get_ports_of_their_own_and_others_keep_theirs),
 		cmocka_unit_test(second_choice_is_the_same_for_all_destinations),
 		cmocka_unit_test(every_low_port_is_used_before_one_is_refused),

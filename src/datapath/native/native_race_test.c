@@ -11,6 +11,7 @@
 
 #include "datapath/native/fast.h"
 #include "datapath/native/native_fixture.h"
+#include "datapath/native/packet.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/worker.h"
 
@@ -209,10 +210,53 @@ static void rule_of_a_stateless_group_that_goes_cuts_replies_that_are_two_worker
 	changes("qrr", "out", false, "egress 4 any\ningress 4 udp\n", "egress 4 any\n", 1);
 }
 
+static struct session *session_of(struct testbed *tb, const char *port, struct frame f)
+{
+	struct packet p;
+
+	assert_int_equal(weft_packet_parse(f.b, f.len, f.len,
+					   weft_tables_port(tb->dp.tables, port)->index, &p),
+			 DROP_NONE);
+	return weft_session_get(tb->dp.sessions, &p.key, weft_flow_hash(&p.key));
+}
+
+// Two workers judge one connection at the same time, each by what it knows: the newer judgement is what remains.
+static void an_older_judgement_is_not_written_over_a_newer_one(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp\ningress 4 tcp\n");
+	struct frame question = c2s(UDP(1, 2, 8));
+	struct session *s;
+	uint32_t gen;
+
+	(void)state;
+	assert_true(pass(tb, "client", "server", question));
+	s = session_of(tb, "client", question);
+	testbed_rule_set(tb, "srv", true, "ingress 4 udp\n");
+	testbed_commit(tb);
+	gen = s->gen;
+	s->flags |= SESSION_CORRECTING; // another worker is at it
+	assert_true(pass(tb, "client", "server", question));
+	assert_int_equal(s->gen, gen);
+	s->flags &= (uint16_t)~SESSION_CORRECTING;
+	s->gen = gen + 7; // another worker knows more already
+	assert_true(pass(tb, "client", "server", question));
+	assert_int_equal(s->gen, gen + 7);
+	testbed_rule_set(tb, "srv", true, "");
+	testbed_commit(tb);
+	assert_false(pass(tb, "client", "server", question));
+	assert_false(s->flags & SESSION_REFUSED);
+	s->gen = gen;
+	assert_false(pass(tb, "client", "server", question));
+	assert_true(s->flags & SESSION_REFUSED);
+	assert_int_equal(tb->w->stats.revoked, 1);
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rule_that_goes_cuts_both_directions_on_all_workers),
+		cmocka_unit_test(an_older_judgement_is_not_written_over_a_newer_one),
 		cmocka_unit_test(rule_of_a_stateless_group_that_goes_cuts_replies_on_all_workers),
 		cmocka_unit_test(rule_that_goes_cuts_directions_that_are_two_workers),
 		cmocka_unit_test(

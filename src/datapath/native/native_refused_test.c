@@ -50,6 +50,7 @@ static void a_packet_in_the_middle_of_it_opens_no_other_connection(void **state)
 		assert_int_equal(dropped(tb, "x", in(TCP(999, 80, ACK))), DROP_INGRESS_RULES);
 	}
 	assert_int_equal(tb->w->stats.revoked, 1);
+	assert_int_equal(tb->w->stats.rejudged, 1);
 	assert_int_equal(tb->w->stats.sessions_added, 1);
 	testbed_free(tb);
 }

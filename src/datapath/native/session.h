@@ -55,7 +55,7 @@ enum session_flag {
 	// On the original: the rules no longer permit this connection. It stays, and is judged again by each packet, so that one
 	// from the other end does not pass for the beginning of a flow of its own.
 	SESSION_REFUSED = 1 << 6,
-	// On the original: a worker corrects the MACs of one of the directions.
+	// On the original: a worker writes down what it has found out about the connection: its MACs, its generation, whether it is refused.
 	SESSION_CORRECTING = 1 << 7,
 	SESSION_HOPS_SHIFT = 12, // four bits: routers passed, so much is taken from the TTL
 };
@@ -154,8 +154,8 @@ struct session_new {
 // its place, and the new one fails with DROP_SESSION_CLASH. DROP_INTERNAL: the keys cannot be a pair.
 struct session *weft_session_add(struct session_worker *w, const struct session_new *n,
 				 uint32_t now_ms, enum drop *why);
-// The whole connection, from either direction.
-void weft_session_remove(struct session_worker *w, struct session *s);
+// The whole connection, from either direction. False: somebody was faster.
+bool weft_session_remove(struct session_worker *w, struct session *s);
 
 // What a packet of an existing session does to its state. TCP: flags as in the header. Returns DROP_NONE, or
 // DROP_TCP_FLAGS / DROP_TCP_STATE for a packet that cannot belong (e.g. SYN+FIN). Called for every packet that is not a plain

@@ -72,8 +72,8 @@ uint32_t weft_session_cut(struct session_worker *w, struct session *const *origi
 	return done;
 }
 
-void weft_session_remove(struct session_worker *w, struct session *s)
+bool weft_session_remove(struct session_worker *w, struct session *s)
 {
 	s = weft_session_original(s);
-	weft_session_cut(w, &s, 1, STATES_ALL);
+	return weft_session_cut(w, &s, 1, STATES_ALL) > 0;
 }

@@ -37,12 +37,6 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 
 // ---- Verdicts --------------------------------------------------------------------------------------
 
-static bool is_current(const struct worker *w, const struct judge *j)
-{
-	return weft_vstore_epoch(w->dp->vs) == j->epoch &&
-	       weft_resolver_version(w->dp->resolver) == j->next_hops;
-}
-
 // False: the policy has changed since the judgement, and without a session the packet may not pass.
 static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j)
 {
@@ -55,7 +49,7 @@ static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j)
 		return true;
 	}
 	// A change of the policy, or of a next hop, since the judgement: carry this packet by it, but do not keep it.
-	if (plain && !is_current(w, j)) {
+	if (plain && !weft_slow_is_current(j)) {
 		if (weft_slow_needs_session(j))
 			return false;
 	} else if (plain && !weft_slow_make(w, j, gen, &why)) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "datapath/native/nat.h"
+#include "datapath/native/resolver.h"
 #include "datapath/native/route.h"
 #include "datapath/native/slow.h"
 
@@ -83,7 +84,7 @@ static void set_judged(struct session *s, uint32_t gen, uint16_t mark)
 	} while (!standing_change(s, &from, to));
 }
 
-// To correct the MACs of one of its directions. False: another worker is about to, and this packet's are not needed.
+// To write down what is found out about it. False: another worker is about to.
 static bool may_correct(struct session *s)
 {
 	uint16_t before = __atomic_fetch_or(&weft_session_original(s)->flags, SESSION_CORRECTING,
@@ -126,12 +127,10 @@ static bool is_same_way(const struct session *original, const struct judge *j)
 
 static void adopt_macs(struct session *original, const struct judge *j)
 {
-	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0 ||
-	    !may_correct(original))
+	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0)
 		return;
 	memcpy(original->eth_out, j->eth_out, sizeof(j->eth_out));
 	eth_swap(weft_session_peer(original)->eth_in, j->eth_out);
-	corrected(original);
 }
 
 // Do rules that follow connections refuse it? What no longer finds its way, or has its rules for each direction, is forgotten instead.
@@ -184,41 +183,67 @@ enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s
 	return compare_way(original, j);
 }
 
-static void revoke(struct worker *w, struct session *original, enum rejudged how)
+// What it was judged to be is written down by one worker at a time, and an older judgement never over a newer one. False: it stays as it
+// is; if that is stale, its next packet is judged again.
+static bool may_settle(struct session *original, uint32_t gen)
 {
-	uint16_t before = SESSION_REFUSED;
+	if (!may_correct(original))
+		return false;
+	if ((int32_t)(gen - native_session_gen(original)) > 0)
+		return true;
+	corrected(original);
+	return false;
+}
 
-	if (how == REJUDGED_CUT)
-		weft_session_remove(w->session_worker, original);
-	else
-		before = __atomic_fetch_or(&original->flags, SESSION_REFUSED, __ATOMIC_ACQ_REL);
-	if (how == REJUDGED_CUT || (before & SESSION_REFUSED) == 0)
-		w->stats.revoked++;
+static void mark_refused(struct worker *w, struct session *original, uint32_t gen)
+{
+	if (is_marked_refused(original) || !may_settle(original, gen))
+		return;
+	__atomic_fetch_or(&original->flags, SESSION_REFUSED, __ATOMIC_ACQ_REL);
+	w->stats.revoked++;
+	corrected(original);
+}
+
+static void settle(struct session *original, uint32_t gen, struct judge *j)
+{
+	if (!may_settle(original, gen))
+		return;
+	adopt_macs(original, j);
+	weft_nat_leaves_as(original, &j->now);
+	if (unlikely(is_marked_refused(original)))
+		__atomic_fetch_and(&original->flags, (uint16_t)~SESSION_REFUSED, __ATOMIC_ACQ_REL);
+	set_judged(weft_session_peer(original), gen,
+		   weft_judge_reply(j) != DROP_NONE ? SESSION_SLOW : 0);
+	__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
+	corrected(original);
 }
 
 enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *why)
 {
-	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
+	struct session *original = weft_session_original(s);
 	// The generation first: whoever sees a new one also sees the epoch that goes with it.
 	uint32_t gen = native_gen(w->dp, original->key.in_port, original->out_port);
 	enum rejudged result;
 	struct packet p;
 	struct judge j;
 
-	w->stats.rejudged++;
+	w->stats.rejudged += !is_marked_refused(original); // else by each packet
 	result = weft_slow_would_rejudge(w->dp, original, &p, &j);
 	*why = j.why;
-	if (result == REJUDGED_CUT || result == REJUDGED_REFUSED)
-		revoke(w, original, result);
-	if (result != REJUDGED_GOOD)
-		return result;
-	adopt_macs(original, &j);
-	weft_nat_leaves_as(original, &j.now);
-	if (unlikely(original->flags & SESSION_REFUSED))
-		__atomic_fetch_and(&original->flags, (uint16_t)~SESSION_REFUSED, __ATOMIC_ACQ_REL);
-	set_judged(reply, gen, weft_judge_reply(&j) != DROP_NONE ? SESSION_SLOW : 0);
-	__atomic_store_n(&original->gen, gen, __ATOMIC_RELEASE);
-	return REJUDGED_GOOD;
+	switch (result) {
+	case REJUDGED_GOOD:
+		settle(original, gen, &j);
+		break;
+	case REJUDGED_REFUSED:
+		mark_refused(w, original, gen);
+		break;
+	case REJUDGED_CUT:
+		w->stats.revoked += weft_session_remove(w->session_worker, original);
+		break;
+	case REJUDGED_WAITS:
+		break;
+	}
+	return result;
 }
 
 enum drop weft_slow_judge_replies(const struct native *dp, struct session *s)
@@ -355,6 +380,12 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 	return CARRIED;
 }
 
+bool weft_slow_is_current(const struct judge *j)
+{
+	return weft_vstore_epoch(j->dp->vs) == j->epoch &&
+	       weft_resolver_version(j->dp->resolver) == j->next_hops;
+}
+
 bool weft_slow_makes_session(const struct judge *j)
 {
 	const struct packet *p = j->pkt;
@@ -398,11 +429,18 @@ bool weft_slow_find_port(const struct session_table *t, struct judge *j, uint32_
 
 // ---- Making one ------------------------------------------------------------------------------------
 
+static uint32_t idle_ms(const struct worker *w, const struct session *s)
+{
+	uint32_t idle = w->now_ms - __atomic_load_n(&s->seen_ms, __ATOMIC_RELAXED);
+
+	return (int32_t)idle < 0 ? 0 : idle; // another worker's clock may be ahead
+}
+
 // May a connection that stands in the way of a new one be forgotten?
 static bool gives_way(struct worker *w, struct session *s)
 {
 	struct session *original = weft_session_original(s), *reply = weft_session_peer(original);
-	uint32_t idle = RTE_MIN(w->now_ms - original->seen_ms, w->now_ms - reply->seen_ms);
+	uint32_t idle = RTE_MIN(idle_ms(w, original), idle_ms(w, reply));
 	enum rejudged judged = REJUDGED_GOOD;
 	enum drop why;
 
@@ -552,6 +590,11 @@ void weft_slow_correct(struct session *s, const struct judge *j)
 
 	if (j->out->index != s->out_port || !may_correct(s))
 		return;
+	// Looked at now: by what changes from here on it will be judged again.
+	if (!weft_slow_is_current(j)) {
+		corrected(s);
+		return;
+	}
 	memcpy(s->eth_in, j->eth, 12);
 	memcpy(s->eth_out, j->eth_out, 12);
 	// Other workers mark the flags at the same time.

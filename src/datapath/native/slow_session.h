@@ -48,6 +48,9 @@ enum carried {
 enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 			     struct session *s);
 
+// Are the policy and the next hops still those that it was judged by?
+bool weft_slow_is_current(const struct judge *j);
+
 // Of what was judged FORWARD: does it make a session?
 bool weft_slow_makes_session(const struct judge *j);
 // Is it translated without a flow that says how? Then its answers find their way back by a session, or not at all.
