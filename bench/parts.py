@@ -87,7 +87,8 @@ def full_step(sampler, cls, entries, case):
     first = known if case == "short" else entries
     fill_s = max(0.2, sampler.seconds)
     with Open(sampler, cls, paused=False) as switch:
-        sampler.traffic.run(switch, 64, first, fill_s / 2, known_s=sampler.known_s)
+        for _ in range(3):  # at least so many packets each way: no short exchanges
+            sampler.traffic.run(switch, 64, first, 0.01, known_s=sampler.known_s)
         if case == "idle":
             sampler.traffic.run(switch, 64, known, SILENT_S if sampler.seconds >= 0.5 else 1, rate=FULL_RATE)
             held = switch.sessions()
