@@ -248,5 +248,6 @@ int main(void)
 
 	int failed = cmocka_run_group_tests_name("copied", tests, start, NULL);
 
-	return failed + cmocka_run_group_tests_name("lent", tests, lend, stop);
+	failed += cmocka_run_group_tests_name("lent", tests, lend, NULL);
+	return failed + cmocka_run_group_tests_name("packed", tests, pack, stop);
 }

@@ -39,7 +39,8 @@
 static struct rte_mempool *pool;
 static char dir[] = "/tmp/weft-vhost-XXXXXX";
 static const struct virtio_net_hdr plain;
-static bool lending; // what is carried, where it can be
+static bool lending;	       // what is carried, where it can be
+static uint64_t kind_of_rings; // a feature of all drivers
 
 static struct side {
 	struct port_io *io;
@@ -75,7 +76,7 @@ static inline void plug(struct side *s, const char *name, uint64_t features, uns
 	s->io->ops->stats(s->io, &s->before);
 	lab_vm_init(&s->vm);
 	assert_int_equal(lab_connect(&s->vm, path), 0);
-	assert_true(lab_start(&s->vm, features, pairs));
+	assert_true(lab_start(&s->vm, features | kind_of_rings, pairs));
 	wait_up(s, true);
 }
 
@@ -230,6 +231,13 @@ static inline int lend(void **state)
 	(void)state;
 	lending = true;
 	return 0;
+}
+
+// And with packed rings.
+static inline int pack(void **state)
+{
+	kind_of_rings = LAB_FEATURE(VIRTIO_F_RING_PACKED);
+	return lend(state);
 }
 
 static inline int stop(void **state)

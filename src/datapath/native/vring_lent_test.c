@@ -271,6 +271,47 @@ static void packet_in_pieces_is_copied_once_and_arrives_whole(void **state)
 			send_one(&shapes[i], how);
 }
 
+// Behind a packet that takes several buffers the others go on.
+static void short_and_long_packets_of_a_burst_arrive_in_order(void **state)
+{
+	static const uint32_t lens[] = {100, 9000, 1514, 3000, 60, 128, 20000};
+
+	(void)state;
+	for (int how = 0; how < 4; how++) {
+		struct rte_mbuf *pkts[VRING_BURST];
+		struct vring_desc d;
+		unsigned int at = 0;
+
+		begin(&from, how & 1, false);
+		begin(&to, how & 2, true);
+		for (size_t i = 0; i < RTE_DIM(lens); i++) {
+			write_packet(ROOM + i * 0x6000, lens[i], 1, &d);
+			put(&from, &d, 1, false);
+		}
+		for (unsigned int i = 0; i < 30; i++)
+			put(&to,
+			    &(struct vring_desc) {ROOM + i * 2048, 2048, VRING_DESC_F_WRITE, 0}, 1,
+			    false);
+		assert_int_equal(weft_vring_pop(&from.ring, pool, pkts, VRING_BURST, true),
+				 RTE_DIM(lens));
+		assert_int_equal(weft_vring_push(&to.ring, pkts, RTE_DIM(lens)), RTE_DIM(lens));
+		for (size_t i = 0; i < RTE_DIM(lens); i++) {
+			const struct virtio_net_hdr_mrg_rxbuf *h = host(&to, ROOM + at * 2048);
+
+			assert_int_equal(h->hdr.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+			assert_int_equal(h->num_buffers, (12 + lens[i] + 2047) / 2048);
+			assert_true(is_packet((const uint8_t *)(h + 1), lens[i]));
+			at += h->num_buffers;
+		}
+		assert_int_equal(take_back(&to, 1), at);
+		rte_pktmbuf_free_bulk(pkts, RTE_DIM(lens));
+		weft_vring_done(&from.ring);
+		assert_int_equal(take_back(&from, 1), RTE_DIM(lens));
+		end(&from);
+		end(&to);
+	}
+}
+
 // Lent, whole, and malformed ones in one burst, over the end of the ring: the driver gets all of them back, in their order, when it is over.
 static void burst_is_given_back_when_it_is_done_with(void **state)
 {
@@ -398,6 +439,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packet_in_pieces_is_copied_once_and_arrives_whole),
+		cmocka_unit_test(short_and_long_packets_of_a_burst_arrive_in_order),
 		cmocka_unit_test(burst_is_given_back_when_it_is_done_with),
 		cmocka_unit_test(burst_of_which_nothing_came_is_given_back_at_once),
 		cmocka_unit_test(piece_behind_the_memory_is_not_lent),

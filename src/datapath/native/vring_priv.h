@@ -42,7 +42,7 @@ void weft_vring_hold(struct vring_state *r, const struct vring_chain *c);
 // The burst is complete: `before` is weft_vring_base at its begin.
 void weft_vring_publish(struct vring_state *r, uint16_t before);
 
-// Not logged; push: split. The first of n that are plain (vring_plain.h).
+// Not logged. The first of n that are plain (vring_plain.h).
 uint16_t weft_vring_pop_plain(struct vring_state *r, struct rte_mempool *pool,
 			      struct rte_mbuf **pkts, uint16_t n, bool lend);
 uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n);

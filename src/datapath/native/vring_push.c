@@ -110,32 +110,41 @@ static enum found find(struct vring_state *r, uint64_t len, struct vring_chain *
 	return FOUND;
 }
 
+// Whatever it is. How many buffers it took; 0: none, and it is done with. False: there is no place now.
+static bool push_one(struct vring_state *r, const struct rte_mbuf *m, uint16_t *n_chains)
+{
+	struct vring_chain chains[CHAINS_MAX];
+	struct vring_pieces p;
+
+	*n_chains = 0;
+	switch (find(r, (uint64_t)r->header_len + m->pkt_len, chains, n_chains, &p)) {
+	case FOUND:
+		put(r, &p, m, *n_chains);
+		weft_vring_give(r, chains, *n_chains);
+		return true;
+	case FOUND_NEVER:
+		vring_count(&r->counters->refused);
+		return true;
+	case FOUND_LATER:
+		break;
+	}
+	return false;
+}
+
 uint16_t weft_vring_push(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n)
 {
-	uint16_t begin = weft_vring_base(r), i = 0;
+	uint16_t begin = weft_vring_base(r), i = 0, n_chains;
+	bool plain = !r->logged;
 
 	if (!r->on)
 		return 0;
-	if (!r->packed && !r->logged)
-		i = weft_vring_push_plain(r, pkts, n);
 	for (; i < n; i++) {
-		struct vring_chain chains[CHAINS_MAX];
-		struct vring_pieces p;
-		uint16_t n_chains;
-
-		switch (find(r, (uint64_t)r->header_len + pkts[i]->pkt_len, chains, &n_chains,
-			     &p)) {
-		case FOUND:
-			put(r, &p, pkts[i], n_chains);
-			weft_vring_give(r, chains, n_chains);
-			continue;
-		case FOUND_NEVER:
-			vring_count(&r->counters->refused);
-			continue;
-		case FOUND_LATER:
+		if (plain)
+			i += weft_vring_push_plain(r, pkts + i, n - i);
+		if (i == n || !push_one(r, pkts[i], &n_chains))
 			break;
-		}
-		break;
+		// Behind one that was too long for a buffer there may be others that are not; other buffers are all alike.
+		plain = plain && n_chains > 1;
 	}
 	weft_vring_publish(r, begin);
 	return i;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/vring_plain.h"
 
-static inline uint8_t *find_place(const struct vring_state *r, uint16_t head, uint32_t len)
+static inline uint8_t *find_place(const struct vring_state *r, uint16_t head, bool packed,
+				  uint32_t len, uint16_t *id)
 {
-	struct vring_desc d = vring_read(r->desc, head);
+	struct vring_desc d = vring_read_head(r, head, packed, id);
 
 	// It is what a driver does to say that it may be written to.
 	if (unlikely(d.flags != VRING_DESC_F_WRITE || d.len < len))
@@ -38,7 +39,8 @@ static inline void copy(uint8_t *to, const struct rte_mbuf *m)
 static inline void prefetch_rest(const struct rte_mbuf *m)
 {
 	if (weft_is_lent(m)) {
-		const uint8_t *rest = weft_lent_rest(m);
+		struct lent_piece one;
+		const uint8_t *rest = weft_lent_pieces(m, &one)->at;
 
 		for (int i = 0; i < 4; i++)
 			rte_prefetch0(rest + i * RTE_CACHE_LINE_SIZE);
@@ -57,14 +59,26 @@ static inline void put_header(const struct vring_state *r, uint8_t *to, const st
 		memcpy(to, &h, sizeof(h.hdr));
 }
 
-uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n)
+static inline void give(struct vring_state *r, uint16_t id, bool packed, uint32_t len)
 {
-	uint16_t heads[VRING_BURST], there, found;
+	struct vring_chain c = {.id = id, .slots = 1, .len = len};
+
+	if (packed)
+		weft_vring_give(r, &c, 1);
+	else
+		vring_give_split(r, id, len);
+}
+
+static inline uint16_t push(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n,
+			    bool packed)
+{
+	uint16_t heads[VRING_BURST], ids[VRING_BURST], there, found;
 	uint8_t *to[VRING_BURST];
 
-	there = vring_heads(r, RTE_MIN(n, VRING_BURST), heads, false);
+	there = vring_heads(r, RTE_MIN(n, VRING_BURST), heads, packed);
 	for (found = 0; found < there; found++) {
-		to[found] = find_place(r, heads[found], r->header_len + pkts[found]->pkt_len);
+		to[found] = find_place(r, heads[found], packed,
+				       r->header_len + pkts[found]->pkt_len, &ids[found]);
 		if (unlikely(to[found] == NULL))
 			break;
 		__builtin_prefetch(to[found], 1);
@@ -75,7 +89,12 @@ uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pk
 			prefetch_rest(pkts[i + 1]);
 		put_header(r, to[i], pkts[i]);
 		copy(to[i] + r->header_len, pkts[i]);
-		vring_give_split(r, heads[i], r->header_len + pkts[i]->pkt_len);
+		give(r, packed ? ids[i] : heads[i], packed, r->header_len + pkts[i]->pkt_len);
 	}
 	return found;
+}
+
+uint16_t weft_vring_push_plain(struct vring_state *r, struct rte_mbuf *const *pkts, uint16_t n)
+{
+	return r->packed ? push(r, pkts, n, true) : push(r, pkts, n, false);
 }
