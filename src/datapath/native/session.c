@@ -140,9 +140,9 @@ struct session_worker *weft_session_worker_new(struct session_table *t)
 	memset(w, 0, sizeof(*w));
 	w->t = t;
 	w->place = place;
-	// Workers look for victims in different parts of the table.
+	// Else all of them search the same windows at the same time, and each finds what another one cuts.
 	for (int i = 0; i < FAMILIES; i++)
-		w->cursor[i] = t->family[i].pairs / 8 * place;
+		w->cursor[i] = place * UINT32_C(0x51ed270b);
 	__atomic_store_n(&t->workers[place], w, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&t->n_workers, 1, __ATOMIC_RELAXED);
 	return w;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who makes room: where in the table those are that may go, and what the rules refuse by now.
+#include "datapath/native/session_table.h"
 #include "datapath/native/session_testing.h"
 
 #define PAIRS 32768u
@@ -51,6 +52,38 @@ static void every_window_of_a_port_has_its_turn(void **state)
 		assert_true(refused < PAIRS / 32);
 	}
 	stop(&f);
+}
+
+// Of pairs that were made one after the other.
+static uint32_t window_of_the_first_gap(struct session_table *t)
+{
+	uint32_t pair = 0;
+
+	while (pair < PAIRS && family_pair(&t->family[0], pair)->state != SESSION_FREE)
+		pair++;
+	return pair / 32;
+}
+
+static void workers_make_room_in_different_places(void **state)
+{
+	uint32_t window[4];
+
+	(void)state;
+	for (int place = 0; place < 4; place++) {
+		struct fixture f = start(PAIRS, 100);
+		struct session_worker *w[4] = {f.w};
+		for (int i = 1; i <= place; i++)
+			w[i] = weft_session_worker_new(f.t);
+		for (uint32_t i = 0; i < PAIRS; i++)
+			more_by(&f, IPPROTO_UDP);
+		assert_true(weft_session_evict(w[place], &f.t->family[0], EVICT_ANY_PORT, 0));
+		window[place] = window_of_the_first_gap(f.t);
+		for (int i = 0; i < place; i++)
+			assert_int_not_equal(window[i], window[place]);
+		for (int i = 1; i <= place; i++)
+			weft_session_worker_free(w[i]);
+		stop(&f);
+	}
 }
 
 static void what_the_rules_refuse_makes_room_before_what_they_permit(void **state)
@@ -108,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_block_of_what_stays_does_not_keep_new_flows_out),
 		cmocka_unit_test(every_window_of_a_port_has_its_turn),
+		cmocka_unit_test(workers_make_room_in_different_places),
 		cmocka_unit_test(what_the_rules_refuse_makes_room_before_what_they_permit),
 		cmocka_unit_test(established_flows_make_room_when_they_were_silent_for_long),
 	};
