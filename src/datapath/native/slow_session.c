@@ -455,6 +455,14 @@ static bool gives_way(struct worker *w, struct session *s)
 	return true;
 }
 
+static bool is_peers_key(struct session *s, const struct flow_key *key)
+{
+	struct flow_key other;
+
+	weft_session_key(weft_session_peer(s), &other);
+	return weft_flow_equal(&other, key);
+}
+
 // The reply's key is free; j->now.sport is the first port from the n-th on for which it is, if that may be chosen.
 static enum drop find_reply(struct worker *w, struct judge *j, uint32_t *n, struct flow_key *reply)
 {
@@ -470,7 +478,8 @@ static enum drop find_reply(struct worker *w, struct judge *j, uint32_t *n, stru
 	}
 	weft_flow_reverse(&j->now, j->out->index, reply);
 	taken = weft_session_get(w->sessions, reply, weft_flow_hash(reply));
-	if (taken == NULL || gives_way(w, taken))
+	// Another worker has just made this very session: whoever adds it finds that.
+	if (taken == NULL || is_peers_key(taken, &j->pkt->key) || gives_way(w, taken))
 		return DROP_NONE;
 	return j->pick_port ? DROP_NAT_EXHAUSTED : DROP_SESSION_CLASH;
 }
