@@ -155,6 +155,7 @@ class Guest:
         self.dir = f"{lab.dir}/guest-{self.id[:11]}"
         os.makedirs(self.dir)
         self.qemu = self.line = None
+        self.started = 0  # how many QEMUs
         self.received = b""
 
     @property
@@ -187,14 +188,13 @@ class Guest:
         return ["-chardev", f"socket,id=c,path={self.socket_path},{role}",
                 "-netdev", f"vhost-user,id=n,chardev=c,queues={self.queues}"]
 
-    def start(self, wait=True):
+    def start(self, wait=True, more=()):
         kernel, initramfs = _image(self.lab.dir)
         multi = ",mq=on" if self.queues > 1 else ""
         if self.accel == "tcg":
             multi += ",vectors=0"  # QEMU 7.2 crashes on vhost-user's MSI-X without KVM
-        line = f"{self.dir}/line"
-        if os.path.exists(line):
-            os.unlink(line)
+        self.started += 1
+        line, monitor = f"{self.dir}/line{self.started}", f"{self.dir}/monitor{self.started}"
         with open(f"{self.dir}/qemu.log", "ab") as log:
             self.qemu = self.lab.node.popen(
                 "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
@@ -204,7 +204,7 @@ class Guest:
                 "-device", f"virtio-net-pci,netdev=n,mac={self.mac},romfile={multi}{self.device}",
                 "-chardev", f"file,id=boot,path={self.dir}/boot.log", "-device", "isa-serial,chardev=boot",
                 "-chardev", f"socket,id=line,path={line},server=on,wait=off", "-device", "virtio-serial-pci",
-                "-device", "virtserialport,chardev=line,name=line",
+                "-device", "virtserialport,chardev=line,name=line", "-monitor", f"unix:{monitor},server=on,wait=off", *more,
                 "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 tsc=reliable",
                 stdout=log, stderr=log)
         self.lab.wait(lambda: self._connect(line) or self.qemu.poll() is not None, 10, "QEMU's serial port")
@@ -237,6 +237,38 @@ class Guest:
         if self.line is not None:
             self.line.close()
         self.qemu = self.line = None
+
+    def migrate(self, timeout=120):
+        """To another QEMU, which comes to the same port's socket while this one still runs. The guest does not notice."""
+        old, line, monitor = self.qemu, self.line, f"{self.dir}/monitor{self.started}"
+        path = f"{self.dir}/migration{self.started}"
+        try:
+            self.start(wait=False, more=["-incoming", f"unix:{path}"])
+            self.lab.wait(lambda: os.path.exists(path), 20, "the other QEMU waits for a guest")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+                s.settimeout(10)
+                s.connect(monitor)
+
+                def say(command):
+                    s.sendall(command.encode() + b"\n")
+                    answer = b""
+                    while not answer.endswith(b"(qemu) "):
+                        answer += s.recv(65536)
+                    return answer.decode(errors="replace")
+                while not s.recv(65536).endswith(b"(qemu) "):
+                    pass
+                say("migrate_set_parameter max-bandwidth 1g")
+                say(f"migrate -d unix:{path}")
+                end = time.monotonic() + timeout
+                while "completed" not in (state := say("info migrate")):
+                    if "failed" in state or time.monotonic() > end:
+                        raise AssertionError(f"the migration does not end: {state}\n{self.log()[-2000:]}")
+                    time.sleep(0.1)
+                return state
+        finally:
+            old.kill()
+            old.wait(timeout=10)
+            line.close()
 
     def reboot(self):
         """The driver goes and comes while QEMU and its connection stay."""

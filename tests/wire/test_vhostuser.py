@@ -2,8 +2,10 @@
 """vhost-user ports with real virtual machines: QEMU, a Linux driver, and nothing between it and weftd but shared memory."""
 import json
 import os
+import re
 import signal
 import stat
+import subprocess
 
 import pytest
 
@@ -179,6 +181,40 @@ def test_weftd_restarts_under_traffic(site, sig):
     assert len(json.loads(out)["start"]["connected"]) == 1
     assert site.a.ping(site.b.ip) == 3
     site.c.run("killall iperf3", check=False)
+
+
+def test_guest_migrates_to_another_qemu_and_goes_on(possible):
+    """With a packed ring, on a VLAN outside; its driver leaves it to QEMU to say where it is now."""
+    lab = Lab("native", physical=["physnet1"])
+    g = client = None
+    try:
+        net = lab.provider(vlan=101)
+        g = Guest(lab, net, guest_port(lab, net, [lab.group("ingress any")]), device=",packed=on,guest_announce=off")
+        g.start()
+        g.wait_status("ACTIVE")
+        g.configure()
+        host = lab.outside().host("203.0.113.200/24", vlan=101)
+        g.run("dd if=/dev/urandom of=/tmp/data bs=1M count=8; md5sum /tmp/data > /tmp/sum")
+        client = host.netns.popen("ping", "-i", "0.02", "-W", "1", g.ip, stdout=subprocess.PIPE, text=True)
+        g.ping(host.ip)
+        g.migrate()
+        g.wait_status("ACTIVE")
+        assert g.ping(host.ip) == 3
+        assert g.run("md5sum -c /tmp/sum").endswith("OK\n")
+        shown = g.show()["guest"]
+        assert "packed" in shown["features"] and "log_all" not in shown["features"]
+        assert shown["drivers"] == 2
+        lab.wait(lambda: g.show()["guest"]["announced"] > 0, what="QEMU asks for an announcement")
+        assert g.show()["guest"]["announce_refused"] == 0
+        client.send_signal(signal.SIGINT)
+        out, _ = client.communicate(timeout=10)
+        sent, came = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
+        assert came > sent / 2
+    finally:
+        for process in (client, g):
+            if process is not None:
+                process.kill()
+        lab.close()
 
 
 def test_port_deleted_takes_its_socket_with_it(site):
