@@ -80,11 +80,11 @@ const struct config_key weft_config_keys[] = {
 	 "The group that may use the sockets that weftd makes, besides weftd's own user: QEMU's. Empty: "
 	 "weftd's own group."},
 	{"datapath", "workers", FORM_NUMBER, AT(workers), "1", NULL, 1, 64,
-	 "Threads that move packets."},
+	 "Threads that move packets. A VM with several queues on a vhost-user port may use several."},
 	{"datapath", "cores", FORM_CORES, AT(cores), "", NULL, 0, 0,
 	 "The cores they run on, for example 0 or 2-5 or 1,3. Empty: choose."},
 	{"datapath", "poll", FORM_CHOICE, AT(poll), "adaptive", "adaptive|busy", 0, 0,
-	 "adaptive: an idle worker sleeps for a moment. busy: it keeps spinning."},
+	 "adaptive: a worker that finds nothing for 100 us sleeps for a moment. busy: it keeps spinning."},
 	{"datapath", "idle_us", FORM_NUMBER, AT(idle_us), "100", NULL, 1, 10000,
 	 "Longest sleep of an idle worker, microseconds."},
 	{"datapath", "sessions", FORM_NUMBER, AT(sessions), "1048576", NULL, 1024, 268435456,

@@ -360,14 +360,17 @@ static void count_shares(struct native *dp)
 	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
 		struct port *p = native_port(dp, (uint16_t)i);
 		const struct port_io *io = p == NULL ? NULL : atomic_load(&p->io);
+		uint16_t shares;
 
 		if (p == NULL)
 			continue;
 		// What comes from a provider network comes through its trunk.
 		if (io == NULL || p->role == PORT_UPLINK)
-			p->shares = 0;
+			shares = 0;
 		else
-			p->shares = RTE_MIN(port_io_shares(io), dp->n_workers);
+			shares = RTE_MIN(port_io_shares(io), dp->n_workers);
+		if (p->shares != shares) // workers read what lies beside it
+			p->shares = shares;
 	}
 }
 
