@@ -9,9 +9,11 @@ import pytest
 import frames
 from lab import Lab
 from probe import Flow, expect_all, flows
+from vm import YES
 
 TABLE, SHARE = 1024, 25
 FLOOD = 3 * TABLE
+PORTION = 128  # an interface's ring has room for twice as many, and for what the hosts say by themselves
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def server(vm, port):
 def asks(vm, to, source_port, times=1):
     """A new flow to the server: is it answered, so many times?"""
     with contextlib.closing(vm.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
-        s.settimeout(1)
+        s.settimeout(YES)
         s.bind(("", source_port))
         try:
             for _ in range(times):
@@ -86,10 +88,10 @@ def asks(vm, to, source_port, times=1):
 
 def flood(lab, sender, packets):
     """In portions, so that they reach the session table and do not end in a full queue."""
-    for i in range(0, len(packets), 256):
+    for i in range(0, len(packets), PORTION):
         before = sender.show()["counters"]["from_vm_packets"]
-        sender.send(*packets[i:i + 256])
-        lab.wait(lambda: sender.show()["counters"]["from_vm_packets"] >= before + 256, what="the portion taken")
+        sender.send(*packets[i:i + PORTION])
+        lab.wait(lambda: sender.show()["counters"]["from_vm_packets"] >= before + PORTION, 20, "the portion taken")
 
 
 @pytest.mark.parametrize("kind", ["unanswered", "answered", "half-open"])
