@@ -52,7 +52,8 @@ class Weft(Switch):
 
     def reserved(self):
         w = self.lab.api.weft("workers")
-        return {"reserved_each": w["session_memory_ipv4"] / w["session_capacity"]}
+        return {"reserved_each": w["session_memory_ipv4"] / w["session_capacity"],
+                "reserved_both": w["session_memory"] / w["session_capacity"]}
 
     def log(self):
         return self.lab.log_text()
@@ -89,9 +90,10 @@ class WeftDefault(Weft):
 
 
 class WeftMillion(Weft):
-    """A table of a million connections that one port may fill."""
-    name = "weft, groups, whole table"
-    CONFIG = {"sessions": 1048576, "port_share": 100}
+    """A table of a million connections that one port may fill. Without huge pages memory is taken as it is touched; with them all of
+    the table is taken at the start, and nothing would grow."""
+    name = "weft, groups, no huge pages"
+    CONFIG = {"sessions": 1048576, "port_share": 100, "hugepages": "off"}
 
 
 class WeftOpen(Weft):
