@@ -61,7 +61,7 @@ crash: ## kill -9 under load, 200 times; the state must survive
 stress: ## everything at once for SECS=60 seconds, every packet accounted for; one worker, then two [SAN=1]
 	$(call deps,build stress)
 	@tools/build.sh $(BUILD)
-	@tools/run.sh tests/stress/run --seconds $(SECS) $(if $(filter-out 0,$(SAN)),--rate 200)
+	@tools/run.sh tests/stress/run --seconds $(SECS) $(if $(filter-out 0,$(SAN)),--rate 200 --sessions 16384)
 
 bench: ## throughput and setup rate [QUICK=1] [OUT=file.json]
 	$(call deps,build bench)

@@ -185,6 +185,7 @@ class Balance:
                       f"nothing of class {c['name']} arrived")
         self.first = sum(c["first_sent"] for c in self.classes)
         self.first_lost = self.first - sum(c["first_seen"] for c in self.classes)
+        self.first_of = {c["name"]: c["first_sent"] - c["first_seen"] for c in self.classes if c["first_sent"] > c["first_seen"]}
         self.need(self.first_lost <= unsent + 10 + FIRST_LOST * self.first,
                   f"{self.first_lost} of {self.first} answers to first packets are lost")
 
@@ -251,7 +252,8 @@ def run(seconds, rate, seed, workers=1, changes=100, reconnects=2, sessions=1638
         tell("\n".join(balance.table()))
         tell(f"{carried / r.seconds / 1e3:,.0f} thousand packets/s, {r.changes / r.seconds:.0f} changes/s ({r.changes}), {r.cuts} cuts, "
              f"{report['connections']} TCP connections ({report['abandoned']} given up), drops {balance.drops}")
-        tell(f"sessions {table['count']} of {table['capacity']}, answers to first packets lost: {balance.first_lost} of {balance.first}")
+        tell(f"sessions {table['count']} of {table['capacity']}, first answers lost: {balance.first_lost} of {balance.first} "
+             f"{balance.first_of}")
         tell(f"workers: {[{k: w[k] for k in ('packets', 'judged', 'rejudged', 'revoked') if k in w} for w in workers]}")
         status = vms.close()
         if status != 0:
