@@ -244,12 +244,11 @@ static json_t *workers(struct native *dp)
 
 	for (uint16_t i = 0; i < dp->n_workers; i++)
 		json_array_append_new(list, worker_json(dp->workers[i]));
-	return json_pack("{s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I}", "workers", list, "hugepages", dp->huge,
-			 "sessions", (json_int_t)weft_session_count(dp->sessions),
+	return json_pack("{s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I}", "workers", list, "hugepages",
+			 dp->huge, "sessions", (json_int_t)weft_session_count(dp->sessions),
 			 "session_capacity", (json_int_t)weft_session_capacity(dp->sessions),
 			 "session_memory", (json_int_t)weft_session_memory(dp->sessions),
-			 "session_memory_ipv4",
-			 (json_int_t)weft_session_memory_of(dp->sessions, 4),
+			 "session_memory_ipv4", (json_int_t)weft_session_memory_of(dp->sessions, 4),
 			 "buffers_free", (json_int_t)rte_mempool_avail_count(dp->pool), "buffers",
 			 (json_int_t)dp->pool->size);
 }
