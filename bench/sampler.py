@@ -31,7 +31,9 @@ class Traffic:
     """The generator's process: one command, one answer."""
 
     def __init__(self):
-        subprocess.run(["ninja", "-C", BUILD, "bench/traffic"], check=True, stdout=subprocess.DEVNULL)
+        made = subprocess.run(["ninja", "-C", BUILD, "bench/traffic"], capture_output=True, text=True)
+        if made.returncode != 0:
+            raise RuntimeError(f"bench/traffic does not build:\n{made.stdout[-3000:]}{made.stderr}")
         self.log = open("/tmp/weft-bench-traffic.log", "w")
         self.proc = subprocess.Popen([f"{BUILD}/bench/traffic", "-l", "0", "--in-memory", "--single-file-segments", "--no-pci",
                                       "-m", "512"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
