@@ -167,7 +167,7 @@ static void *beyond_limit(size_t len)
 static void *map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	if ((flags & MAP_HUGETLB) != 0 && pages.pretended) {
-		flags &= ~(MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT);
+		flags &= (int)~(MAP_HUGETLB | (unsigned int)MAP_HUGE_MASK << MAP_HUGE_SHIFT);
 		if (pages.beyond_limit)
 			return beyond_limit(len);
 		if (pages.asked++ > 0 && pages.left-- <= 0) {
