@@ -27,6 +27,7 @@ enum class {
 struct candidate {
 	struct session *s; // the original
 	uint32_t idle_ms;
+	uint32_t timeout_ms;
 	uint32_t unanswered; // of its port
 	uint16_t port;
 	uint8_t class;
@@ -55,6 +56,7 @@ static void classify(const struct session_table *t, struct session *s, uint32_t 
 	if (state == SESSION_FREE || state == SESSION_GONE)
 		return;
 	uint32_t timeout = weft_session_timeout_ms(t, s);
+	c->timeout_ms = timeout;
 	c->idle_ms = session_idle_ms(s, now_ms);
 	// The reply's line is another one to fetch: only if it can change the answer.
 	if (state == SESSION_CLOSING || is_idle(c->idle_ms, timeout))
@@ -83,7 +85,8 @@ static bool goes_first(const struct candidate *a, const struct candidate *b)
 		return a->class < b->class;
 	if (a->unanswered != b->unanswered)
 		return a->unanswered > b->unanswered;
-	return a->idle_ms > b->idle_ms;
+	// By how much of its time has passed: hours of a TCP connection are less than minutes of datagrams.
+	return (uint64_t)a->idle_ms * b->timeout_ms > (uint64_t)b->idle_ms * a->timeout_ms;
 }
 
 // The states in which a connection is still of its class.
@@ -96,8 +99,18 @@ static unsigned states_of(enum class class)
 	return class == CLASS_CLOSING ? 1u << SESSION_CLOSING : 1u << SESSION_NEW;
 }
 
-// Cut those that go as early as the first: the same class, and for unanswered ones the same port. It goes itself,
-// wherever it is in the window.
+// Does it go as early as the first: the same class, unanswered of the same port, silent for half as much of its time at least?
+static bool goes_like(const struct candidate *c, const struct candidate *best)
+{
+	if (c->class != best->class)
+		return false;
+	if (c->class == CLASS_IDLE)
+		return 2 * (uint64_t)c->idle_ms * best->timeout_ms >=
+		       (uint64_t)best->idle_ms * c->timeout_ms;
+	return c->class != CLASS_UNANSWERED || c->port == best->port;
+}
+
+// Cut those. The first goes itself, wherever it is in the window.
 static uint32_t evict_like(struct session_worker *w, const struct candidate *c, uint32_t n,
 			   const struct candidate *best)
 {
@@ -105,8 +118,7 @@ static uint32_t evict_like(struct session_worker *w, const struct candidate *c, 
 	uint32_t k = 1;
 
 	for (uint32_t i = 0; i < n && k < EVICT_MANY; i++)
-		if (c[i].class == best->class && c[i].s != best->s &&
-		    (best->class != CLASS_UNANSWERED || c[i].port == best->port))
+		if (c[i].s != best->s && goes_like(&c[i], best))
 			picked[k++] = c[i].s;
 	return weft_session_cut(w, picked, k, states_of(best->class));
 }

@@ -136,6 +136,26 @@ static void established_flows_make_room_when_they_were_silent_for_long(void **st
 	stop(&f);
 }
 
+static void of_those_that_are_silent_the_one_nearest_its_end_goes_first(void **state)
+{
+	(void)state;
+	const uint32_t day = 86400000, end = 1000 * fixture_timeouts.udp_answered;
+	struct fixture f = start(16, 100);
+	struct flow_key tcp, udp;
+	for (int i = 0; i < 16; i++) {
+		struct session *s = more_by(&f, i < 8 ? IPPROTO_TCP : IPPROTO_UDP);
+		fixture_answer(f.t, s);
+		weft_session_key(s, i < 8 ? &tcp : &udp);
+		// Two days of five against nearly all of three minutes.
+		s->seen_ms = weft_session_peer(s)->seen_ms = i < 8 ? 0 : 2 * day - end + 1;
+	}
+	struct session_new n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
+	assert_non_null(fixture_add(f.w, &n, 2 * day));
+	assert_null(fixture_get(f.t, &udp));
+	assert_non_null(fixture_get(f.t, &tcp));
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +164,7 @@ int main(void)
 		cmocka_unit_test(workers_make_room_in_different_places),
 		cmocka_unit_test(what_the_rules_refuse_makes_room_before_what_they_permit),
 		cmocka_unit_test(established_flows_make_room_when_they_were_silent_for_long),
+		cmocka_unit_test(of_those_that_are_silent_the_one_nearest_its_end_goes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

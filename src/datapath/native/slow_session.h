@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions as the slow path uses them: find one, judge it again, let it carry a packet, make one.
 //
+//   slow_session.c   find, judge again, carry
+//   slow_make.c      make
+//
 // Threads    the worker
 #pragma once
 
+#include <string.h>
+
 #include "datapath/native/judge.h"
 #include "datapath/native/native.h"
+
+// The MACs of the other direction.
+static inline void weft_eth_swap(uint8_t out[12], const uint8_t in[12])
+{
+	memcpy(out, in + 6, 6);
+	memcpy(out + 6, in, 6);
+}
 
 // The session of a parsed packet's key; NULL = none, or a packet that never has one.
 struct session *weft_slow_find(const struct session_table *t, const struct packet *p);
 
 bool weft_slow_is_stale(const struct native *dp, const struct session *s);
+
+// Did the rules refuse it when it was judged last?
+static inline bool weft_slow_is_refused(struct session *s)
+{
+	return (__atomic_load_n(&weft_session_original(s)->flags, __ATOMIC_RELAXED) &
+		SESSION_REFUSED) != 0;
+}
 
 enum rejudged {
 	REJUDGED_GOOD,
@@ -34,6 +53,9 @@ static inline bool weft_slow_shares_refusal(const struct session *s, const struc
 		return same_way;
 	return p->fragment == FRAGMENT_LATER || (p->tcp_flags & 0x12) != 0x02; // SYN, not SYN-ACK
 }
+
+// The addresses and ports as the session has them? A port that was chosen is not compared.
+bool weft_slow_same_translation(const struct session *original, const struct judge *j);
 
 // May the replies pass? Stateless groups have rules for them.
 enum drop weft_slow_judge_replies(const struct native *dp, struct session *s);
