@@ -23,9 +23,6 @@ PRESSURE = {"sessions-full", "port-sessions", "fragment-full", "fragment-timeout
 # Reasons for what is forbidden, or was for a moment.
 POLICY = {"port-down", "spoofed-mac", "spoofed-ip", "spoofed-arp", "egress-rules", "ingress-rules", "unknown-destination", "arp-unknown",
           "no-route", "no-neighbour", "nat-no-state", "tcp-state", "fragment-overlap", "router-address", "not-local"}
-# What an answer to a flow's first packet after a change may lose: that packet may have been judged while another change was made, which
-# makes no session.
-FIRST_LOST = 0.01
 
 
 class Run:
@@ -186,7 +183,8 @@ class Balance:
         self.first = sum(c["first_sent"] for c in self.classes)
         self.first_lost = self.first - sum(c["first_seen"] for c in self.classes)
         self.first_of = {c["name"]: c["first_sent"] - c["first_seen"] for c in self.classes if c["first_sent"] > c["first_seen"]}
-        self.need(self.first_lost <= unsent + 10 + FIRST_LOST * self.first,
+        pressure = sum(n for p in self.ports for r, n in p["drops"].items() if r in PRESSURE)
+        self.need(self.first_lost <= unsent + pressure,
                   f"{self.first_lost} of {self.first} answers to first packets are lost")
 
     def check(self):

@@ -37,8 +37,8 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 
 // ---- Verdicts --------------------------------------------------------------------------------------
 
-// False: the policy has changed since the judgement, and without a session the packet may not pass.
-static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j)
+// False: the policy has changed since the judgement: judge it again if `again`, or if it may not pass without a session.
+static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j, bool again)
 {
 	bool plain = weft_slow_makes_session(j);
 	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
@@ -48,9 +48,10 @@ static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j)
 		weft_drop(w, m, j->in->index, why);
 		return true;
 	}
-	// A change of the policy, or of a next hop, since the judgement: carry this packet by it, but do not keep it.
+	// A change of the policy, or of a next hop, since the judgement: it is not to be kept, and what is not kept has no answers. Under change after
+	// change this packet is carried without.
 	if (plain && !weft_slow_is_current(j)) {
-		if (weft_slow_needs_session(j))
+		if (again || weft_slow_needs_session(j))
 			return false;
 	} else if (plain && !weft_slow_make(w, j, gen, &why)) {
 		if (j->nat_router.family != 0) // RFC 5508, REQ-8
@@ -84,12 +85,13 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 		weft_send_flush(w);
 		copy = rte_pktmbuf_clone(m, w->dp->pool);
 	}
-	if (copy == NULL) {
-		*last = DROP_NO_BUFFER;
+	++*reached;
+	if (copy == NULL) { // counted for the receiver, as what is lost on the way to it
+		w->drops[DROP_NO_BUFFER]++;
+		w->port_stats[port].tx_drops++;
 		return;
 	}
 	weft_send(w, copy, port);
-	++*reached;
 }
 
 void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
@@ -178,9 +180,9 @@ static struct permit find_permit(struct worker *w, const struct packet *p, const
 	return permit;
 }
 
-// False: the policy has changed meanwhile, and the packet cannot pass without being judged again.
+// False: the policy has changed meanwhile, and the packet is to be judged again, or may not pass.
 static bool judge_once(struct worker *w, struct rte_mbuf *m, const struct packet *p,
-		       struct session *live)
+		       struct session *live, bool again)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
 	struct permit permit = find_permit(w, p, eth, live);
@@ -203,7 +205,7 @@ static bool judge_once(struct worker *w, struct rte_mbuf *m, const struct packet
 	case VERDICT_FORWARD:
 		if (live != NULL)
 			weft_slow_correct(live, &j);
-		return forward(w, m, &j);
+		return forward(w, m, &j, again);
 	case VERDICT_FLOOD:
 		weft_slow_flood(w, m, &j);
 		return true;
@@ -225,7 +227,7 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 			 struct session *live)
 {
 	for (int i = 0; i < JUDGE_TRIES; i++)
-		if (judge_once(w, m, p, live))
+		if (judge_once(w, m, p, live, i + 1 < JUDGE_TRIES))
 			return;
 	weft_drop(w, m, p->key.in_port, DROP_NAT_NO_STATE);
 }
