@@ -12,7 +12,7 @@ struct testbed {
 	struct native dp;
 	struct worker *w;
 	struct plan_batch batch; // what testbed_commit() applies
-	uint32_t n_sent;	 // every second long frame is lent (lent.h)
+	uint32_t n_sent; // every second long frame is lent (lent.h), each other of those in pieces
 };
 
 struct testbed *testbed_new(uint32_t sessions);
