@@ -286,7 +286,7 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 		weft_nat_leaves_as(live, &binding);
 	j->record = stages;
 	run_stages(dp, p, frame, len, related != NULL ? related : live, &binding, j);
-	if (j->in != NULL && weft_slow_leads_elsewhere(j)) {
+	if (weft_slow_leads_elsewhere(j)) {
 		note(stages, "session", "next", "that flow does not lead there: as a new flow");
 		run_stages(dp, p, frame, len, NULL, NULL, j);
 	}
