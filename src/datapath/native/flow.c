@@ -49,27 +49,53 @@ static bool icmp_answer(const struct flow_key *k, rte_be16_t *dport)
 	return false;
 }
 
+// IPv4 by words, stored as one: what is written field by field and read as a whole at once, as by a hash or a copy, has to wait
+// until it is written.
+static void reverse4(const struct flow_key *k, uint16_t in_port, struct flow_key *out)
+{
+	typedef uint64_t words __attribute__((vector_size(FLOW_KEY4_LEN)));
+	uint64_t w[2];
+	words r;
+
+	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "where the fields are in a word");
+	memcpy(w, k, sizeof(w));
+	r = (words) {in_port | (w[0] & 0xffff0000) | (w[0] >> 48) << 32 | w[0] >> 32 << 48,
+		     w[1] >> 32 | w[1] << 32};
+	memcpy(out, &r, sizeof(r));
+	memset((char *)out + sizeof(r), 0, sizeof(*out) - sizeof(r));
+}
+
+static void reverse6(const struct flow_key *k, uint16_t in_port, struct flow_key *out)
+{
+	struct flow_key r = {
+		.in_port = in_port,
+		.proto = k->proto,
+		.family = k->family,
+		.sport = k->dport,
+		.dport = k->sport,
+	};
+
+	memcpy(r.src6, k->dst6, sizeof(r.src6));
+	memcpy(r.dst6, k->src6, sizeof(r.dst6));
+	*out = r;
+}
+
 bool weft_flow_reverse(const struct flow_key *k, uint16_t in_port, struct flow_key *out)
 {
-	struct flow_key r = {.in_port = in_port, .proto = k->proto, .family = k->family};
+	bool icmp = k->proto == IPPROTO_ICMP || k->proto == IPPROTO_ICMPV6;
+	rte_be16_t identifier = k->sport, answer;
 
 	// ICMP inside IPv6 and ICMPv6 inside IPv4 mean nothing; their "types" are not queries.
-	if (k->proto == IPPROTO_ICMP || k->proto == IPPROTO_ICMPV6) {
-		if ((k->proto == IPPROTO_ICMPV6) != (k->family == 6) || !icmp_answer(k, &r.dport))
-			return false;
-		r.sport = k->sport;
-	} else {
-		r.sport = k->dport;
-		r.dport = k->sport;
+	if (icmp && ((k->proto == IPPROTO_ICMPV6) != (k->family == 6) || !icmp_answer(k, &answer)))
+		return false;
+	if (k->family == 6)
+		reverse6(k, in_port, out);
+	else
+		reverse4(k, in_port, out);
+	if (icmp) {
+		out->sport = identifier;
+		out->dport = answer;
 	}
-	if (k->family == 6) {
-		memcpy(r.src6, k->dst6, sizeof(r.src6));
-		memcpy(r.dst6, k->src6, sizeof(r.dst6));
-	} else {
-		r.src4 = k->dst4;
-		r.dst4 = k->src4;
-	}
-	*out = r;
 	return true;
 }
 

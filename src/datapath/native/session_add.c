@@ -55,23 +55,25 @@ static enum placed place_word(struct session_worker *w, struct session_family *f
 	}
 }
 
+// Straight into its place, which nobody reads: put together elsewhere it would have to be read back.
 static void fill_line(struct session *s, const struct session_direction *d,
 		      const struct session_new *n, uint16_t flags, uint32_t now_ms)
 {
-	struct session line = {
-		.out_port = d->out_port,
-		.flags = d->flags | flags,
-		.gen = n->gen,
-		.seen_ms = now_ms,
-		.state = SESSION_FREE, // until both words are published
-	};
-
-	memcpy(&line.key, &d->key, d->key.family == 6 ? 8 : FLOW_KEY4_LEN);
-	memcpy(line.eth_in, d->eth_in, sizeof(line.eth_in));
-	memcpy(line.eth_out, d->eth_out, sizeof(line.eth_out));
-	*s = line;
-	if (d->key.family == 6)
+	memset((char *)s + sizeof(s->key), 0,
+	       sizeof(*s) - sizeof(s->key)); // state FREE until both words are published
+	if (d->key.family == 6) {
+		memset(&s->key, 0, sizeof(s->key));
+		memcpy(&s->key, &d->key, 8);
 		memcpy(((struct session6 *)s)->src6, d->key.src6, 32);
+	} else {
+		memcpy(&s->key, &d->key, sizeof(s->key));
+	}
+	memcpy(s->eth_in, d->eth_in, sizeof(s->eth_in));
+	memcpy(s->eth_out, d->eth_out, sizeof(s->eth_out));
+	s->out_port = d->out_port;
+	s->flags = d->flags | flags;
+	s->gen = n->gen;
+	s->seen_ms = now_ms;
 }
 
 static void fill_pair(struct session *s, const struct session_new *n, uint32_t now_ms)

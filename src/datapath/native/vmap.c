@@ -25,11 +25,18 @@ static uint64_t hash_key(const struct vmap *m, const uint8_t *key)
 {
 	uint64_t h = m->seed;
 	uint64_t word;
+	uint32_t half;
 	size_t n = m->key_len;
 
 	for (; n >= sizeof(word); n -= sizeof(word), key += sizeof(word)) {
 		memcpy(&word, key, sizeof(word));
 		h = mix(h ^ word, 0x9e3779b97f4a7c15);
+	}
+	if (n >= sizeof(half)) { // nearly all keys end so
+		memcpy(&half, key, sizeof(half));
+		h = mix(h ^ half, 0xd6e8feb86659fd93);
+		n -= sizeof(half);
+		key += sizeof(half);
 	}
 	if (n > 0) {
 		word = 0;
