@@ -148,16 +148,27 @@ static uint32_t next_window(uint32_t *cursor, uint32_t used)
 	return *cursor * WINDOW;
 }
 
+// A window's lines: both of a pair, as most that go are looked at whole.
+static void fetch(const struct session_family *f, uint32_t begin, uint32_t end)
+{
+	size_t line = (size_t)1 << f->line_shift;
+
+	for (uint32_t i = begin; i < end; i++) {
+		char *pair = (char *)family_pair(f, i);
+
+		rte_prefetch0(pair);
+		rte_prefetch0(pair + line);
+	}
+}
+
 static bool evict_in_window(struct session_worker *w, struct session_family *f, uint32_t port,
 			    uint32_t now_ms)
 {
-	uint32_t used = family_used(f), n = 0;
-	uint32_t begin = next_window(&w->cursor[f - w->t->family], used);
+	uint32_t used = family_used(f), n = 0, *cursor = &w->cursor[f - w->t->family];
+	uint32_t begin = next_window(cursor, used), after = *cursor;
 	uint32_t end = RTE_MIN(begin + WINDOW, used);
 	struct candidate c[WINDOW], *best = NULL;
 
-	for (uint32_t i = begin; i < end; i++)
-		rte_prefetch0(family_pair(f, i));
 	for (uint32_t i = begin; i < end; i++) {
 		classify(w->t, family_pair(f, i), now_ms, &c[n]);
 		if (c[n].class == CLASS_KEEP || (port != EVICT_ANY_PORT && c[n].port != port))
@@ -166,6 +177,9 @@ static bool evict_in_window(struct session_worker *w, struct session_family *f, 
 			best = &c[n];
 		n++;
 	}
+	// The next search is some connections away: it finds its window fetched.
+	begin = next_window(&after, used);
+	fetch(f, begin, RTE_MIN(begin + WINDOW, used));
 	return best != NULL && evict_like(w, c, n, best) > 0;
 }
 
