@@ -182,15 +182,21 @@ static void drop_all(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 		weft_drop(w, pkts[i], in_port, why);
 }
 
-// The next packet seems to be of a new flow, too: most likely to the same port as the last one, so its reply's place in the index can be
-// fetched meanwhile.
+// The next packet seems to be of a new flow, too: most likely to the same port as the last one, and translated like it if its addresses are
+// the same, so its reply's place in the index can be fetched meanwhile.
 static inline void expect_next(struct worker *w, const struct fast *f, uint16_t next, uint16_t n)
 {
+	const struct flow_key *key = &f->key[next];
 	struct flow_key reply;
 
-	if (next < n && f->ses[next] == NULL && (f->slow >> next & 1) == 0 &&
-	    weft_flow_reverse(&f->key[next], w->made_to, &reply))
-		weft_session_prefetch(w->sessions, &reply);
+	if (next >= n || f->ses[next] != NULL || (f->slow >> next & 1) != 0 ||
+	    !weft_flow_reverse(key, w->made.reply_port, &reply))
+		return;
+	if (key->family == 4 && key->src4 == w->made.src && key->dst4 == w->made.dst) {
+		reply.src4 = w->made.reply_src;
+		reply.dst4 = w->made.reply_dst;
+	}
+	weft_session_prefetch(w->sessions, &reply);
 }
 
 // Three passes, so that each waits for one kind of memory: headers (prefetched ahead), hash buckets and

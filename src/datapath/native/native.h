@@ -279,6 +279,12 @@ struct worker_stats {
 	uint64_t sleeps;
 };
 
+// What the next new flow is likely to have in common with the last one (weft_fast_burst).
+struct made {
+	uint16_t reply_port;
+	rte_be32_t src, dst, reply_src, reply_dst; // IPv4
+};
+
 struct worker {
 	struct native *dp;
 	uint16_t id;
@@ -292,7 +298,7 @@ struct worker {
 	struct tx_queue *tx; // by port index
 	uint16_t n_dirty;    // ports with something in tx
 	bool lent;	     // packets of this burst may be (lent.h)
-	uint16_t made_to;    // where the last flow leads for which a session was made
+	struct made made;    // the last session
 	uint16_t dirty[NATIVE_MAX_PORTS];
 	struct worker_stats stats;
 	struct icmp_bucket *icmp;			 // by port index

@@ -125,6 +125,14 @@ static void compose(const struct judge *j, const struct flow_key *reply, bool un
 		n->reply.flags |= SESSION_SLOW;
 }
 
+static void count_made(struct worker *w, const struct session_new *n)
+{
+	const struct flow_key *key = &n->original.key, *reply = &n->reply.key;
+
+	w->made = (struct made) {reply->in_port, key->src4, key->dst4, reply->src4, reply->dst4};
+	w->stats.sessions_added++;
+}
+
 // Another worker has just made it, for a packet that came by another queue: the same way, by the same policy.
 static bool is_twin(const struct session *s, const struct judge *j, uint32_t gen)
 {
@@ -174,7 +182,7 @@ static bool add_translated(struct worker *w, struct judge *j, struct session_new
 	if (s == NULL || !(s->flags & SESSION_NAT))
 		return false;
 	weft_nat_leaves_as(s, &j->now);
-	w->stats.sessions_added++;
+	count_made(w, n);
 	w->stats.translated++;
 	return true;
 }
@@ -197,8 +205,7 @@ static bool add_plain(struct worker *w, const struct judge *j, struct session_ne
 	}
 	if (s == NULL)
 		return untracked;
-	w->made_to = j->out->index;
-	w->stats.sessions_added++;
+	count_made(w, n);
 	return true;
 }
 
