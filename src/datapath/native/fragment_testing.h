@@ -3,7 +3,6 @@
 #pragma once
 
 #include <netinet/in.h>
-#include <rte_eal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -13,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "datapath/native/eal_testing.h"
 #include "datapath/native/fragment.h"
 
 static struct rte_mempool *pool;
@@ -155,22 +155,12 @@ static inline int all_free(void)
 
 static inline int start_eal(void **state)
 {
-	char args[][16] = {"fragment_test",  "--no-huge",     "-m", "64", "--no-pci", "--no-shconf",
-			   "--no-telemetry", "--log-level=4", "-l", "0"};
-	char *argv[sizeof(args) / sizeof(args[0])];
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(argv) / sizeof(argv[0]); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)(sizeof(argv) / sizeof(argv[0])), argv) < 0)
-		return -1;
-	pool = rte_pktmbuf_pool_create("fragments", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-	return pool == NULL ? -1 : 0;
+	return eal_testing_start_alone(1023, &pool);
 }
 
 static inline int stop_eal(void **state)
 {
 	(void)state;
-	rte_mempool_free(pool);
-	return rte_eal_cleanup();
+	return eal_testing_stop_alone(pool);
 }

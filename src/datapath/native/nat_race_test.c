@@ -7,6 +7,7 @@
 
 #include "datapath/native/fast.h"
 #include "datapath/native/nat_fixture.h"
+#include "datapath/native/sink_testing.h"
 #include "datapath/native/tables.h"
 
 #define ROUNDS 300
@@ -19,29 +20,6 @@ struct side {
 	pthread_t thread;
 	pthread_barrier_t *together;
 };
-
-static uint16_t sink_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
-{
-	(void)io;
-	rte_pktmbuf_free_bulk(pkts, n);
-	return n;
-}
-
-static void sink_close(struct port_io *io)
-{
-	free(io);
-}
-
-static void make_sink(struct testbed *tb, const char *port)
-{
-	static const struct port_io_ops ops = {.name = "sink", .tx = sink_tx, .close = sink_close};
-	struct port_io *io = calloc(1, sizeof(*io)), *memory;
-
-	io->ops = &ops;
-	io->up = true;
-	memory = atomic_exchange(&weft_tables_port(tb->dp.tables, port)->io, io);
-	memory->ops->close(memory);
-}
 
 static void round_of(struct side *s, uint16_t first)
 {

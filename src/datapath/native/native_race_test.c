@@ -12,6 +12,7 @@
 #include "datapath/native/fast.h"
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/packet.h"
+#include "datapath/native/sink_testing.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/worker.h"
 
@@ -37,34 +38,6 @@ static _Atomic uint64_t expected[2];
 static _Atomic uint32_t n_seen; // workers that had a turn since
 static uint32_t n_sides;
 #define EXPECT(number, what) ((uint64_t)(number) << 2 | (uint64_t)((what) + 1))
-
-// ---- Ports that several workers send to ----
-
-static _Thread_local uint32_t arrived; // what this worker has sent, in this turn
-
-static uint16_t sink_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
-{
-	(void)io;
-	rte_pktmbuf_free_bulk(pkts, n);
-	arrived += n;
-	return n;
-}
-
-static void sink_close(struct port_io *io)
-{
-	free(io);
-}
-
-static void make_sink(struct testbed *tb, const char *port)
-{
-	static const struct port_io_ops ops = {.name = "sink", .tx = sink_tx, .close = sink_close};
-	struct port_io *io = calloc(1, sizeof(*io)), *memory;
-
-	io->ops = &ops;
-	io->up = true;
-	memory = atomic_exchange(&weft_tables_port(tb->dp.tables, port)->io, io);
-	memory->ops->close(memory);
-}
 
 // ---- Workers ----
 

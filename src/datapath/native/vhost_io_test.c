@@ -19,7 +19,7 @@
 
 #include <rte_lcore.h>
 
-#include "datapath/native/eal.h"
+#include "datapath/native/eal_testing.h"
 #include "datapath/native/vhost_lab.h"
 
 #include <cmocka.h>
@@ -448,31 +448,14 @@ static void driver_leaves_under_traffic_without_a_trace(void **state)
 
 static int start(void **state)
 {
-	static const struct datapath_config config = {.workers = 1,
-						      .hugepages = DATAPATH_HUGEPAGES_OFF};
-	struct err err = {0};
-	bool huge;
-
 	(void)state;
-	if (mkdtemp(dir) == NULL || weft_eal_start(&config, &huge, &err) < 0 ||
-	    weft_eal_pool(&config, &pool, &err) < 0) {
-		print_error("%s\n", err.msg);
-		return -1;
-	}
-	return 0;
+	return eal_testing_start(1, dir, &pool);
 }
 
 static int stop(void **state)
 {
-	unsigned int in_use = rte_mempool_in_use_count(pool);
-
 	(void)state;
-	rmdir(dir);
-	rte_mempool_free(pool);
-	weft_eal_stop();
-	if (in_use > 0)
-		print_error("%u buffers were not given back\n", in_use);
-	return in_use > 0 ? -1 : 0;
+	return eal_testing_stop(dir, pool);
 }
 
 int main(void)

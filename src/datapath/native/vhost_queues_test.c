@@ -13,7 +13,7 @@
 
 #include <rte_lcore.h>
 
-#include "datapath/native/eal.h"
+#include "datapath/native/eal_testing.h"
 #include "datapath/native/lent.h"
 #include "datapath/native/vhost_lab.h"
 
@@ -289,32 +289,17 @@ static void memory_goes_while_several_workers_have_packets_lent(void **state)
 
 static int start(void **state)
 {
-	static const struct datapath_config config = {.workers = 2,
-						      .hugepages = DATAPATH_HUGEPAGES_OFF};
-	struct err err = {0};
-	bool huge;
-
 	(void)state;
-	if (mkdtemp(dir) == NULL || weft_eal_start(&config, &huge, &err) < 0 ||
-	    weft_eal_pool(&config, &pool, &err) < 0) {
-		print_error("%s\n", err.msg);
+	if (eal_testing_start(2, dir, &pool) < 0)
 		return -1;
-	}
 	snprintf(path, sizeof(path), "%s/a", dir);
 	return 0;
 }
 
 static int stop(void **state)
 {
-	unsigned int in_use = rte_mempool_in_use_count(pool);
-
 	(void)state;
-	rmdir(dir);
-	rte_mempool_free(pool);
-	weft_eal_stop();
-	if (in_use > 0)
-		print_error("%u buffers were not given back\n", in_use);
-	return in_use > 0 ? -1 : 0;
+	return eal_testing_stop(dir, pool);
 }
 
 int main(void)

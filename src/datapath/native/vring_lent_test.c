@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include <linux/virtio_config.h>
-#include <rte_eal.h>
 
+#include "datapath/native/eal_testing.h"
 #include "datapath/native/lent.h"
 
 #include <cmocka.h>
@@ -415,24 +415,14 @@ static void packet_that_is_taken_in_without_buffers_stays_lent(void **state)
 
 static int start_eal(void **state)
 {
-	char args[][16] = {"lent_test",	     "--no-huge",     "-m", "64", "--no-pci", "--no-shconf",
-			   "--no-telemetry", "--log-level=4", "-l", "0"};
-	char *argv[sizeof(args) / sizeof(args[0])];
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(argv) / sizeof(argv[0]); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)(sizeof(argv) / sizeof(argv[0])), argv) < 0)
-		return -1;
-	pool = rte_pktmbuf_pool_create("lent", BUFFERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-	return pool == NULL ? -1 : 0;
+	return eal_testing_start_alone(BUFFERS, &pool);
 }
 
 static int stop_eal(void **state)
 {
 	(void)state;
-	rte_mempool_free(pool);
-	return rte_eal_cleanup();
+	return eal_testing_stop_alone(pool);
 }
 
 int main(void)

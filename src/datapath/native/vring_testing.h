@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include <linux/virtio_config.h>
-#include <rte_eal.h>
 
+#include "datapath/native/eal_testing.h"
 #include "datapath/native/lent.h"
 #include "datapath/native/vring.h"
 
@@ -153,22 +153,12 @@ static inline void assert_bytes(uint64_t at, uint32_t from, uint32_t n)
 
 static inline int start_eal(void **state)
 {
-	char args[][16] = {"ring_test",	     "--no-huge",     "-m", "64", "--no-pci", "--no-shconf",
-			   "--no-telemetry", "--log-level=4", "-l", "0"};
-	char *argv[sizeof(args) / sizeof(args[0])];
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(argv) / sizeof(argv[0]); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)(sizeof(argv) / sizeof(argv[0])), argv) < 0)
-		return -1;
-	pool = rte_pktmbuf_pool_create("ring", BUFFERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-	return pool == NULL ? -1 : 0;
+	return eal_testing_start_alone(BUFFERS, &pool);
 }
 
 static inline int stop_eal(void **state)
 {
 	(void)state;
-	rte_mempool_free(pool);
-	return rte_eal_cleanup();
+	return eal_testing_stop_alone(pool);
 }
