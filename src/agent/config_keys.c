@@ -79,7 +79,7 @@ const struct config_key weft_config_keys[] = {
 	{"datapath", "vhostuser_group", FORM_TEXT, AT(vhostuser_group), "", NULL, 0, 0,
 	 "The group that may use the sockets that weftd makes, besides weftd's own user: QEMU's. Empty: "
 	 "weftd's own group."},
-	{"datapath", "workers", FORM_NUMBER, AT(workers), "1", NULL, 1, 64,
+	{"datapath", "workers", FORM_NUMBER, AT(workers), "1", NULL, 1, 32,
 	 "Threads that move packets. A VM with several queues on a vhost-user port may use several."},
 	{"datapath", "cores", FORM_CORES, AT(cores), "", NULL, 0, 0,
 	 "The cores they run on, for example 0 or 2-5 or 1,3. Empty: choose."},

@@ -99,10 +99,11 @@ static void a_bad_value_is_refused_with_what_is_allowed(void **state)
 {
 	(void)state;
 	refuse("[node]\nlog = loud\n", "t:2: ", "error, warning, info or debug");
-	refuse("[datapath]\nworkers = 0\n", "t:2: ", "from 1 to 64");
-	refuse("[datapath]\nworkers = two\n", "t:2: ", "from 1 to 64");
-	refuse("[datapath]\nworkers = 99999999999999999999\n", "t:2: ", "from 1 to 64");
-	refuse("[datapath]\nworkers =\n", "t:2: ", "from 1 to 64");
+	refuse("[datapath]\nworkers = 33\n", "t:2: ", "from 1 to 32");
+	refuse("[datapath]\nworkers = 0\n", "t:2: ", "from 1 to 32");
+	refuse("[datapath]\nworkers = two\n", "t:2: ", "from 1 to 32");
+	refuse("[datapath]\nworkers = 99999999999999999999\n", "t:2: ", "from 1 to 32");
+	refuse("[datapath]\nworkers =\n", "t:2: ", "from 1 to 32");
 	refuse("[datapath]\ncores = 5-2\n", "t:2: ", "core numbers");
 	refuse("[datapath]\ncores = 1,\n", "t:2: ", "core numbers");
 	refuse("[api]\nlisten = localhost:1\n", "t:2: ", "ADDRESS:PORT");
