@@ -43,5 +43,5 @@ struct config_section {
 extern const struct config_section weft_config_sections[];
 extern const size_t weft_config_n_sections;
 
-// What may be written for a key, for people: "a number from 1 to 64".
+// What may be written for a key, for people: "a number from 1 to 32".
 const char *weft_config_allowed(const struct config_key *k, char *buf, size_t size);

@@ -18,6 +18,7 @@
 
 #define CHANGES	  200 // divided by the number of workers
 #define FLOWS	  32
+#define NEW_FLOWS 60000
 #define SIDES_MAX 4
 
 struct side {
@@ -41,13 +42,14 @@ static uint32_t n_sides;
 
 // ---- Workers ----
 
-static uint32_t turn(struct side *s)
+// A packet of each of so many flows.
+static uint32_t turn(struct side *s, uint16_t first)
 {
 	struct rte_mbuf *m[FLOWS];
 
 	arrived = 0;
 	for (uint16_t i = 0; i < FLOWS; i++) {
-		struct frame f = s->replies ? s2c(UDP(2, i + 1, 8)) : c2s(UDP(i + 1, 2, 8));
+		struct frame f = s->replies ? s2c(UDP(2, first + i, 8)) : c2s(UDP(first + i, 2, 8));
 
 		m[i] = rte_pktmbuf_alloc(s->tb->dp.pool);
 		memcpy(rte_pktmbuf_append(m[i], (uint16_t)f.len), f.b, f.len);
@@ -70,7 +72,7 @@ static void *run(void *arg)
 	rte_rcu_qsbr_thread_online(s->tb->dp.qsbr, s->w->id);
 	while (!atomic_load(&stop)) {
 		uint64_t before = atomic_load(&expected[s->replies]);
-		uint32_t came = turn(s);
+		uint32_t came = turn(s, 1);
 		int want = (int)(before & 3) - 1;
 
 		if (want < 0 || atomic_load(&expected[s->replies]) != before)
@@ -88,11 +90,11 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void start(struct side *s, uint16_t id)
+static void start(struct side *s, uint16_t id, void *(*work)(void *))
 {
 	s->w = s->tb->dp.workers[id];
 	s->index = weft_tables_port(s->tb->dp.tables, s->from)->index;
-	assert_int_equal(pthread_create(&s->thread, NULL, run, s), 0);
+	assert_int_equal(pthread_create(&s->thread, NULL, work, s), 0);
 }
 
 static void change(struct testbed *tb, uint32_t number, const char *set, bool stateful,
@@ -140,7 +142,7 @@ static void changes(const char *directions, const char *set, bool stateful, cons
 
 		side[i] = (struct side) {
 			.tb = tb, .from = replies ? "server" : "client", .replies = replies};
-		start(&side[i], (uint16_t)(i + 1));
+		start(&side[i], (uint16_t)(i + 1), run);
 	}
 	n_sides = n;
 	for (uint32_t i = 1; i < CHANGES / n; i += 2) {
@@ -156,6 +158,45 @@ static void changes(const char *directions, const char *set, bool stateful, cons
 		refused += side[i].replies ? side[i].judged[0] : 0;
 	}
 	assert_true(permitted[0] > 0 && permitted[1] > 0 && refused > 0);
+	testbed_free(tb);
+}
+
+// What passes without a session has no answers, so a change of anything else may not keep a flow from having its own.
+static void *begin_flows(void *arg)
+{
+	struct side *s = arg;
+
+	rte_thread_register();
+	rte_rcu_qsbr_thread_online(s->tb->dp.qsbr, s->w->id);
+	for (uint16_t first = 1; first < NEW_FLOWS; first += FLOWS)
+		s->seen += turn(s, first);
+	rte_rcu_qsbr_thread_offline(s->tb->dp.qsbr, s->w->id);
+	rte_thread_unregister();
+	atomic_store(&stop, true);
+	return NULL;
+}
+
+static void flows_that_begin_while_the_policy_changes_have_sessions(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 udp\n");
+	struct side s = {.tb = tb, .from = "client"};
+	uint64_t epoch = weft_vstore_epoch(tb->dp.vs);
+
+	(void)state;
+	make_sink(tb, "server");
+	testbed_worker(tb);
+	atomic_store(&stop, false);
+	start(&s, 1, begin_flows);
+	for (int i = 0; !atomic_load(&stop); i++) {
+		testbed_rule_set(tb, "other", true, i % 2 ? "" : "ingress 4 tcp\n");
+		testbed_commit(tb);
+		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+		usleep(20);
+	}
+	pthread_join(s.thread, NULL);
+	assert_true(weft_vstore_epoch(tb->dp.vs) > epoch + 10);
+	assert_true(s.seen > 0);
+	assert_int_equal(s.seen, s.w->stats.sessions_added);
 	testbed_free(tb);
 }
 
@@ -228,6 +269,7 @@ static void an_older_judgement_is_not_written_over_a_newer_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(flows_that_begin_while_the_policy_changes_have_sessions),
 		cmocka_unit_test(rule_that_goes_cuts_both_directions_on_all_workers),
 		cmocka_unit_test(an_older_judgement_is_not_written_over_a_newer_one),
 		cmocka_unit_test(rule_of_a_stateless_group_that_goes_cuts_replies_on_all_workers),
