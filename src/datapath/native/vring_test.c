@@ -162,6 +162,8 @@ static void chain_that_cannot_be_is_given_back_and_the_next_arrives(void **state
 		{{{LOW + 0x2001, 32, indirect, 0}}},			      // at an odd address
 		{{{LOW + 0x6000, 16, indirect, 0}}}, // whose descriptor is a table, see below
 		{{{LOW + 0x6010, 16, indirect, 0}}}, // whose descriptor goes on behind it
+		{{{LOW + 0x6020, 16, indirect,
+		   0}}}, // whose descriptor is a table as long as a packet
 	};
 
 	(void)state;
@@ -176,6 +178,7 @@ static void chain_that_cannot_be_is_given_back_and_the_next_arrives(void **state
 			table = (void *)host(LOW + 0x6000);
 			table[0] = (struct vring_desc) {LOW + 0x6000, 16, indirect, 0};
 			table[1] = (struct vring_desc) {LOW + 0x3000, 12, next, 1};
+			table[2] = (struct vring_desc) {LOW + 0x3000, 512, indirect, 0};
 			describe(0, LOW + 0x3000, 512, 0, 0);
 			memcpy(&g.v.desc[1], bad[i].d, sizeof(bad[i].d));
 			offer(1);
