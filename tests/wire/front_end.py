@@ -36,6 +36,8 @@ class FrontEnd:
         self.fd = os.memfd_create("vm")
         os.ftruncate(self.fd, 2 * SIZE)
         self.memory = mmap.mmap(self.fd, 2 * SIZE)
+        # What the other end reads or writes at any moment, in one piece: struct's functions go byte by byte, and write zeros first.
+        self.words = memoryview(self.memory).cast("H")
         self.events = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(4)]
         self.next = [0, 0]  # of the avail rings
         self.seen = [0, 0]  # of the used rings
@@ -48,6 +50,7 @@ class FrontEnd:
 
     def close(self):
         self.socket.close()
+        self.words.release()
         self.memory.close()
         for fd in (self.fd, *self.events):
             os.close(fd)
@@ -89,14 +92,14 @@ class FrontEnd:
     def _put(self, ring, i, length, flags):
         at, n = ring * SIZE, self.next[ring]
         struct.pack_into("<QIHH", self.memory, at + DESC + 16 * i, at + BUFFERS + i * BUFFER, length, flags, 0)
-        struct.pack_into("<H", self.memory, at + AVAIL + 4 + 2 * (n % RING), i)
+        self.words[(at + AVAIL + 4) // 2 + n % RING] = i
         self.next[ring] = n + 1
-        struct.pack_into("<H", self.memory, at + AVAIL + 2, (n + 1) & 0xffff)
+        self.words[(at + AVAIL + 2) // 2] = (n + 1) & 0xffff
 
     def _used(self, ring):
         """(buffer, length) of the next one that came back; None if there is none."""
         at, n = ring * SIZE, self.seen[ring]
-        if struct.unpack_from("<H", self.memory, at + USED + 2)[0] == n & 0xffff:
+        if self.words[(at + USED + 2) // 2] == n & 0xffff:
             return None
         self.seen[ring] = n + 1
         return struct.unpack_from("<II", self.memory, at + USED + 4 + 8 * (n % RING))
