@@ -97,8 +97,15 @@ void weft_metadata_put(struct native *dp, struct port_io *io, const struct mac_a
 int weft_metadata_open(struct native *dp, const struct datapath_metadata *way, struct err *err)
 {
 	struct port_io *io;
-	int ret = open_interface(dp, way, &io, err);
+	int ret;
 
+	if (weft_tables_port(dp->tables, METADATA_PORT_ID) == NULL &&
+	    weft_tables_room(dp->tables) == 0)
+		return weft_fail(err, -ENOSPC,
+				 "metadata: this node has its limit of %d ports, and the way to "
+				 "the proxy is one",
+				 NATIVE_MAX_PORTS - 1);
+	ret = open_interface(dp, way, &io, err);
 	if (ret == 0)
 		weft_metadata_put(dp, io, &way->here, &way->there);
 	return ret;

@@ -3,9 +3,11 @@
 #include "datapath/native/metadata_port.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/services.h"
+#include "datapath/native/tables_priv.h"
 
 #define ADDRESS "169.254.169.254"
 
@@ -326,6 +328,20 @@ static void a_port_that_takes_anothers_index_has_another_source(void **state)
 	assert_int_equal(weft_metadata_source(7, 256), weft_metadata_source(7, 0));
 }
 
+static void a_full_node_refuses_the_way_to_the_proxy(void **state)
+{
+	struct testbed *tb = tenants(false);
+	struct datapath_metadata way = {.ifname = "lo"};
+	struct err err = {0};
+
+	(void)state;
+	tb->dp.tables->next_index = NATIVE_MAX_PORTS - 1;
+	assert_int_equal(weft_metadata_open(&tb->dp, &way, &err), -ENOSPC);
+	assert_non_null(strstr(err.msg, "metadata"));
+	assert_null(weft_tables_port(tb->dp.tables, METADATA_PORT_ID));
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +358,7 @@ int main(void)
 		cmocka_unit_test(without_a_proxy_whoever_may_have_the_address_is_asked),
 		cmocka_unit_test(errors_about_answers_come_to_the_proxy),
 		cmocka_unit_test(a_port_that_takes_anothers_index_has_another_source),
+		cmocka_unit_test(a_full_node_refuses_the_way_to_the_proxy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

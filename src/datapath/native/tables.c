@@ -290,13 +290,18 @@ static void member_change(struct tables *t, const struct plan_member *m, bool ad
 		mark_users(t, weft_map_value(e));
 }
 
+size_t weft_tables_room(const struct tables *t)
+{
+	return NATIVE_MAX_PORTS - 1 - t->next_index + t->n_free;
+}
+
 // ---- Batches ---------------------------------------------------------------------------------------
 
 static int prepare(struct tables *t, const struct plan_batch *batch, struct rules **compiled,
 		   struct err *err)
 {
 	size_t new_ports = 0;
-	size_t room = NATIVE_MAX_PORTS - 1 - t->next_index + t->n_free;
+	size_t room = weft_tables_room(t);
 
 	for (size_t i = 0; i < batch->n; i++) {
 		const struct plan_change *c = &batch->changes[i];
@@ -314,7 +319,7 @@ static int prepare(struct tables *t, const struct plan_batch *batch, struct rule
 			return weft_fail(err, -ENOSPC,
 					 "port %s: this node has its limit of %d ports",
 					 c->port->id, NATIVE_MAX_PORTS - 1);
-		if (c->kind == PLAN_NETWORK && weft_tables_uplink_is_new(t, c->network) &&
+		if (c->kind == PLAN_NETWORK && weft_tables_uplink_takes_index(t, c->network) &&
 		    ++new_ports > room)
 			return weft_fail(err, -ENOSPC,
 					 "network %s: this node has its limit of %d ports, and the "

@@ -191,11 +191,13 @@ static void retired_free(void *object)
 }
 
 // An index is used again as late as possible: by then the clock hand has forgotten its last port's sessions, which would
-// otherwise count for the new one.
+// otherwise count for the new one. Whoever makes a port has looked whether there is room: one that is not there must not be handed out.
 static uint16_t index_take(struct tables *t)
 {
 	uint16_t index;
 
+	if (weft_tables_room(t) == 0)
+		abort();
 	if (t->next_index < NATIVE_MAX_PORTS - 1)
 		return (uint16_t)t->next_index++;
 	index = t->free_index[t->first_free];

@@ -55,6 +55,8 @@ void weft_tables_commit(struct tables *t); // what is staged, then the marked po
 void weft_tables_mark(struct tables *t, uint16_t port); // bump after the commit
 void weft_tables_mark_all(struct tables *t);
 
+size_t weft_tables_room(const struct tables *t); // so many more ports
+// There must be room for it if it is new.
 void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum port_role role);
 void weft_tables_port_del(struct tables *t, const char *id);
 void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
@@ -63,7 +65,7 @@ void weft_tables_forget_learned(struct tables *t, struct port_ctl *c);
 // A network was put, or is about to be deleted: its uplink follows. put: the uplink's index, NATIVE_NO_PORT = it has none.
 uint16_t weft_tables_uplink_put(struct tables *t, const struct plan_network *plan);
 void weft_tables_uplink_del(struct tables *t, const char *network_id);
-bool weft_tables_uplink_is_new(const struct tables *t, const struct plan_network *plan);
+bool weft_tables_uplink_takes_index(const struct tables *t, const struct plan_network *plan);
 void weft_tables_routers_new(struct tables *t);
 void weft_tables_routers_free(struct tables *t);
 void weft_tables_router_put(struct tables *t, const struct plan_router *plan);

@@ -7,10 +7,19 @@
 
 #include "datapath/native/uplink.h"
 
-bool weft_tables_uplink_is_new(const struct tables *t, const struct plan_network *plan)
+static bool is_elsewhere(const struct port_ctl *c, const struct trunk *trunk, uint32_t vlan)
 {
-	return weft_trunk_find(t->dp, plan->physical) != NULL &&
-	       weft_map_get(t->ports, plan->id) == NULL;
+	return c->trunk != trunk || c->vlan != vlan;
+}
+
+// A replaced one's index is free only after a grace period: for a moment there are two.
+bool weft_tables_uplink_takes_index(const struct tables *t, const struct plan_network *plan)
+{
+	const struct trunk *trunk = weft_trunk_find(t->dp, plan->physical);
+	const struct port_ctl *c = weft_map_get(t->ports, plan->id);
+
+	return trunk != NULL && plan->segment < TRUNK_VLANS &&
+	       (c == NULL || is_elsewhere(c, trunk, plan->segment));
 }
 
 uint16_t weft_tables_uplink_put(struct tables *t, const struct plan_network *plan)
@@ -19,7 +28,7 @@ uint16_t weft_tables_uplink_put(struct tables *t, const struct plan_network *pla
 	struct plan_port port = {.admin_up = true};
 	struct port_ctl *c = weft_map_get(t->ports, plan->id);
 
-	if (c != NULL && (c->trunk != trunk || c->vlan != plan->segment))
+	if (c != NULL && is_elsewhere(c, trunk, plan->segment))
 		weft_tables_uplink_del(t, plan->id);
 	if (trunk == NULL || plan->segment >= TRUNK_VLANS)
 		return NATIVE_NO_PORT;

@@ -2,9 +2,11 @@
 // Networks on a physical network: what passes between their ports and the outside.
 #include "datapath/native/uplink.h"
 
+#include <errno.h>
+
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/services.h"
-#include "datapath/native/tables.h"
+#include "datapath/native/tables_priv.h"
 
 // Network n1, untagged, with "client" and "server" as in two_ports(); outside hosts are names that no port has.
 static struct testbed *on_a_provider_network(const char *server_rules)
@@ -277,6 +279,31 @@ static void networks_without_a_configured_physical_network_have_none(void **stat
 	testbed_free(tb);
 }
 
+// For a moment there are two: the old one's index may be in a worker's hands.
+static void full_node_refuses_an_uplink_that_takes_one_more_port(void **state)
+{
+	struct testbed *tb = on_a_provider_network("");
+	uint16_t index = weft_tables_port(tb->dp.tables, "n1")->index;
+	struct err err;
+
+	(void)state;
+	tb->dp.tables->next_index = NATIVE_MAX_PORTS - 1;
+	testbed_provider(tb, "n1", 1500, 7);
+	assert_int_equal(weft_tables_apply(tb->dp.tables, &tb->batch, &err), -ENOSPC);
+	assert_non_null(strstr(err.msg, "n1"));
+	weft_plan_batch_fini(&tb->batch);
+	assert_int_equal(weft_tables_port(tb->dp.tables, "n1")->index, index);
+	assert_true(pass(tb, "client", "n1", to_outside(UDP(1, 2, 8))));
+	testbed_provider(tb, "n1", 1400, 0); // the same one
+	testbed_commit(tb);
+	testbed_del(tb, PLAN_PORT, "server", NULL);
+	testbed_commit(tb);
+	testbed_provider(tb, "n1", 1400, 7);
+	testbed_commit(tb);
+	assert_int_not_equal(weft_tables_port(tb->dp.tables, "n1")->index, index);
+	testbed_free(tb);
+}
+
 static void outside_has_more_than_one_ports_share_of_sessions(void **state)
 {
 	struct testbed *tb = on_a_provider_network("ingress 4 udp\n");
@@ -310,6 +337,7 @@ int main(void)
 		cmocka_unit_test(dhcp_of_the_plan_stays_here),
 		cmocka_unit_test(deleted_network_takes_its_uplink_along),
 		cmocka_unit_test(networks_without_a_configured_physical_network_have_none),
+		cmocka_unit_test(full_node_refuses_an_uplink_that_takes_one_more_port),
 		cmocka_unit_test(outside_has_more_than_one_ports_share_of_sessions),
 	};
 
