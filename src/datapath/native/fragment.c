@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Datagrams are in a hash and in two queues by age: of all, for the timeout, and of their port, so that a port that sends
-// more than its share only pushes out its own.
+// Datagrams are in a hash and in queues by age: of all, for the timeout, of their port, and those of their port that have fragments
+// waiting. Who has how many datagrams, and how many buffers wait for whom, is counted by shares.h: a port that sends more than its share only
+// pushes out its own, and when everything is taken whoever has most gives way.
 //
-// Every first fragment is judged by its own ports, so one with other ports than before (the 16-bit id came around) just
+// Every first fragment is judged by its own ports, so one that is another than before (the 16-bit id came around) just
 // takes the datagram over. When all of a datagram's bytes went by it is forgotten, so the next with its id starts anew.
 #include "datapath/native/fragment.h"
 
@@ -10,73 +11,90 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIFE_MS	   30000
-#define PORTS	   (UINT16_MAX + 1)
-#define PORT_SHARE 4 // a port may have 1/4 of the datagrams and of the waiting fragments
-#define NONE	   UINT32_MAX
+#include "datapath/native/ranges.h"
+#include "datapath/native/shares.h"
 
-struct queue { // of datagrams, oldest first
+#define LIFE_MS	    30000
+#define PORTS	    (UINT16_MAX + 1)
+#define PORT_SHARE  4 // a port may have 1/4 of the datagrams and of the waiting buffers
+#define EXPIRE_MOST 64
+#define NONE	    UINT32_MAX
+
+struct queue { // of datagrams, oldest first: their numbers + 1, so that zeroed memory is empty
 	uint32_t first, last;
 };
 
-struct link {
-	uint32_t prev, next;
-};
+enum queues { BY_AGE, OF_PORT, WAITING_OF_PORT, QUEUES };
 
 struct datagram {
-	struct flow_key name;  // sport and dport hold the id; proto only in IPv4 (RFC 791, 8200)
-	uint32_t hash, chain;  // next in its bucket, or in the list of free ones
-	struct link all, port; // in the queues
+	struct flow_key name; // sport and dport hold the id; proto only in IPv4 (RFC 791, 8200)
+	uint32_t hash, chain; // next in its bucket, or in the list of free ones
+	struct {
+		uint32_t prev, next;
+	} in[QUEUES];
 	uint32_t born_ms;
 	uint32_t held, held_last; // waiting fragments in order of arrival
 	uint32_t first_len;	  // bytes that the first fragment covers
-	uint32_t bytes, total;	  // that went by; 0: the last fragment was not seen yet
+	uint32_t total;		  // 0: the last fragment was not seen yet
+	struct ranges seen;
+	uint64_t head; // the first fragment's transport header, of which a copy has the same
 	rte_be16_t sport, dport;
 	uint8_t proto, icmp_type, icmp_code;
 	bool icmp_query;
 	bool known; // the first fragment was seen
-	bool bad;   // something overlapped the first fragment: the rest goes too (RFC 5722)
+	bool bad;   // something overlapped: the rest goes too (RFC 5722, 8200)
 };
 
 struct held {
 	struct rte_mbuf *m;
 	uint32_t next;
-	uint16_t port;
 };
 
-struct port_use {
-	struct queue queue; // + 1, so that zeroed memory is empty
-	uint32_t datagrams, held;
+struct port_queues {
+	struct queue of[2]; // OF_PORT, WAITING_OF_PORT
 };
 
 struct fragments {
 	struct datagram *datagrams;
 	struct held *held;
 	uint32_t *buckets;
-	struct port_use *ports; // by index; only touched pages take memory
+	struct port_queues *ports; // by index; only touched pages take memory
 	uint32_t n_datagrams, n_held, mask;
 	uint32_t free_datagram, free_held;
-	struct queue all;
-	uint32_t doomed; // fragments of pushed-out datagrams, to be handed out as expired
+	struct queue by_age;
+	struct shares known;   // datagrams
+	struct shares waiting; // buffers
+	fragment_drop drop;
+	void *drop_arg;
 };
 
-struct fragments *weft_fragments_new(uint32_t datagrams, uint32_t held)
+static bool allocate(struct fragments *f, uint32_t buckets)
+{
+	f->datagrams = calloc(f->n_datagrams, sizeof(*f->datagrams));
+	f->held = calloc(f->n_held, sizeof(*f->held));
+	f->buckets = malloc(buckets * sizeof(*f->buckets));
+	f->ports = calloc(PORTS, sizeof(*f->ports));
+	return weft_shares_init(&f->known, f->n_datagrams, f->n_datagrams / PORT_SHARE) &&
+	       weft_shares_init(&f->waiting, f->n_held, f->n_held / PORT_SHARE) &&
+	       f->datagrams != NULL && f->held != NULL && f->buckets != NULL && f->ports != NULL;
+}
+
+struct fragments *weft_fragments_new(uint32_t datagrams, uint32_t buffers, fragment_drop drop,
+				     void *arg)
 {
 	struct fragments *f = calloc(1, sizeof(*f));
 	uint32_t buckets = 16;
 
 	if (f == NULL)
 		return NULL;
+	f->drop = drop;
+	f->drop_arg = arg;
 	f->n_datagrams = datagrams < PORT_SHARE ? PORT_SHARE : datagrams;
-	f->n_held = held < PORT_SHARE ? PORT_SHARE : held;
+	f->n_held = buffers < PORT_SHARE ? PORT_SHARE : buffers;
 	while (buckets < f->n_datagrams)
 		buckets *= 2;
 	f->mask = buckets - 1;
-	f->datagrams = calloc(f->n_datagrams, sizeof(*f->datagrams));
-	f->held = calloc(f->n_held, sizeof(*f->held));
-	f->buckets = malloc(buckets * sizeof(*f->buckets));
-	f->ports = calloc(PORTS, sizeof(*f->ports));
-	if (f->datagrams == NULL || f->held == NULL || f->buckets == NULL || f->ports == NULL) {
+	if (!allocate(f, buckets)) {
 		weft_fragments_free(f);
 		return NULL;
 	}
@@ -85,7 +103,6 @@ struct fragments *weft_fragments_new(uint32_t datagrams, uint32_t held)
 		f->datagrams[i].chain = i + 1 < f->n_datagrams ? i + 1 : NONE;
 	for (uint32_t i = 0; i < f->n_held; i++)
 		f->held[i].next = i + 1 < f->n_held ? i + 1 : NONE;
-	f->all.first = f->all.last = f->doomed = NONE;
 	return f;
 }
 
@@ -95,6 +112,8 @@ void weft_fragments_free(struct fragments *f)
 		return;
 	for (uint32_t i = 0; f->held != NULL && i < f->n_held; i++)
 		rte_pktmbuf_free(f->held[i].m);
+	weft_shares_fini(&f->known);
+	weft_shares_fini(&f->waiting);
 	free(f->datagrams);
 	free(f->held);
 	free(f->buckets);
@@ -102,85 +121,60 @@ void weft_fragments_free(struct fragments *f)
 	free(f);
 }
 
-// ---- Queues: a datagram's number stands in them as number + 1 in the port's, so that zero is empty.
+// ---- Queues ----------------------------------------------------------------------------------------
 
-static void queue_all(struct fragments *f, uint32_t d)
+static struct queue *queue_of(struct fragments *f, const struct datagram *d, enum queues which)
 {
-	f->datagrams[d].all = (struct link) {.prev = f->all.last, .next = NONE};
-	if (f->all.last != NONE)
-		f->datagrams[f->all.last].all.next = d;
-	else
-		f->all.first = d;
-	f->all.last = d;
+	return which == BY_AGE ? &f->by_age : &f->ports[d->name.in_port].of[which - OF_PORT];
 }
 
-static void unqueue_all(struct fragments *f, uint32_t d)
+static void enqueue(struct fragments *f, struct datagram *d, enum queues which)
 {
-	struct link l = f->datagrams[d].all;
+	struct queue *q = queue_of(f, d, which);
+	uint32_t number = (uint32_t)(d - f->datagrams) + 1;
 
-	*(l.prev != NONE ? &f->datagrams[l.prev].all.next : &f->all.first) = l.next;
-	*(l.next != NONE ? &f->datagrams[l.next].all.prev : &f->all.last) = l.prev;
+	d->in[which].prev = q->last;
+	d->in[which].next = 0;
+	*(q->last != 0 ? &f->datagrams[q->last - 1].in[which].next : &q->first) = number;
+	q->last = number;
 }
 
-static void queue_port(struct fragments *f, uint32_t d)
+static void dequeue(struct fragments *f, struct datagram *d, enum queues which)
 {
-	struct port_use *u = &f->ports[f->datagrams[d].name.in_port];
+	struct queue *q = queue_of(f, d, which);
+	uint32_t prev = d->in[which].prev, next = d->in[which].next;
 
-	f->datagrams[d].port = (struct link) {.prev = u->queue.last, .next = 0};
-	if (u->queue.last != 0)
-		f->datagrams[u->queue.last - 1].port.next = d + 1;
-	else
-		u->queue.first = d + 1;
-	u->queue.last = d + 1;
-	u->datagrams++;
+	*(prev != 0 ? &f->datagrams[prev - 1].in[which].next : &q->first) = next;
+	*(next != 0 ? &f->datagrams[next - 1].in[which].prev : &q->last) = prev;
 }
 
-static void unqueue_port(struct fragments *f, uint32_t d)
+static struct datagram *oldest(struct fragments *f, uint16_t port, enum queues which)
 {
-	struct port_use *u = &f->ports[f->datagrams[d].name.in_port];
-	struct link l = f->datagrams[d].port;
+	uint32_t first = f->ports[port].of[which - OF_PORT].first;
 
-	*(l.prev != 0 ? &f->datagrams[l.prev - 1].port.next : &u->queue.first) = l.next;
-	*(l.next != 0 ? &f->datagrams[l.next - 1].port.prev : &u->queue.last) = l.prev;
-	u->datagrams--;
+	return first == 0 ? NULL : &f->datagrams[first - 1];
 }
 
-// ---- Waiting fragments
+// ---- Waiting fragments -----------------------------------------------------------------------------
 
-// The oldest of a list; its place is free again.
-static struct rte_mbuf *held_pop(struct fragments *f, uint32_t *list)
+// The oldest of a datagram's; its place is free again.
+static struct rte_mbuf *held_pop(struct fragments *f, struct datagram *d)
 {
-	struct held *h = &f->held[*list];
-	uint32_t place = *list;
+	struct held *h = &f->held[d->held];
+	uint32_t place = d->held;
 	struct rte_mbuf *m = h->m;
 
-	*list = h->next;
+	d->held = h->next;
+	if (d->held == NONE)
+		dequeue(f, d, WAITING_OF_PORT);
 	h->m = NULL;
 	h->next = f->free_held;
 	f->free_held = place;
-	f->ports[h->port].held--;
+	weft_shares_sub(&f->waiting, d->name.in_port, m->nb_segs);
 	return m;
 }
 
-static bool held_push(struct fragments *f, struct datagram *d, struct rte_mbuf *m)
-{
-	struct port_use *u = &f->ports[d->name.in_port];
-	uint32_t place = f->free_held;
-
-	if (place == NONE || u->held >= f->n_held / PORT_SHARE)
-		return false;
-	f->free_held = f->held[place].next;
-	f->held[place] = (struct held) {.m = m, .next = NONE, .port = d->name.in_port};
-	if (d->held == NONE)
-		d->held = place;
-	else
-		f->held[d->held_last].next = place;
-	d->held_last = place;
-	u->held++;
-	return true;
-}
-
-// ---- Datagrams
+// ---- Datagrams -------------------------------------------------------------------------------------
 
 static struct flow_key name_of(const struct packet *p)
 {
@@ -205,23 +199,19 @@ static uint32_t find(const struct fragments *f, const struct flow_key *name, uin
 	return d;
 }
 
-static void forget(struct fragments *f, uint32_t number)
+// Whoever still waits is dropped.
+static void forget(struct fragments *f, struct datagram *d, enum drop why)
 {
-	struct datagram *d = &f->datagrams[number];
-	uint32_t *at = &f->buckets[d->hash & f->mask];
+	uint32_t number = (uint32_t)(d - f->datagrams), *at = &f->buckets[d->hash & f->mask];
 
 	while (*at != number)
 		at = &f->datagrams[*at].chain;
 	*at = d->chain;
-	unqueue_all(f, number);
-	unqueue_port(f, number);
-	// Whoever still waits is handed out as expired, and counts for its port until then.
-	while (d->held != NONE) {
-		uint32_t place = d->held;
-		d->held = f->held[place].next;
-		f->held[place].next = f->doomed;
-		f->doomed = place;
-	}
+	while (d->held != NONE)
+		f->drop(f->drop_arg, held_pop(f, d), why);
+	dequeue(f, d, BY_AGE);
+	dequeue(f, d, OF_PORT);
+	weft_shares_sub(&f->known, d->name.in_port, 1);
 	d->chain = f->free_datagram;
 	f->free_datagram = number;
 }
@@ -229,23 +219,50 @@ static void forget(struct fragments *f, uint32_t number)
 static struct datagram *create(struct fragments *f, const struct flow_key *name, uint32_t hash,
 			       uint32_t now_ms)
 {
-	struct port_use *u = &f->ports[name->in_port];
+	uint16_t who = name->in_port;
+	struct datagram *d = NULL;
+	uint32_t number;
 
-	if (u->datagrams >= f->n_datagrams / PORT_SHARE)
-		forget(f, u->queue.first - 1);
-	else if (f->free_datagram == NONE)
-		forget(f, f->all.first);
-
-	uint32_t number = f->free_datagram;
-	struct datagram *d = &f->datagrams[number];
+	// One that has none, when nobody has more than one, takes the oldest.
+	if (weft_shares_ask(&f->known, name->in_port, 1, &who) != SHARE_YES) {
+		d = oldest(f, who, OF_PORT);
+		forget(f, d != NULL ? d : &f->datagrams[f->by_age.first - 1], DROP_FRAG_FULL);
+	}
+	number = f->free_datagram;
+	d = &f->datagrams[number];
 	f->free_datagram = d->chain;
 	*d = (struct datagram) {
 		.name = *name, .hash = hash, .born_ms = now_ms, .held = NONE, .held_last = NONE};
 	d->chain = f->buckets[hash & f->mask];
 	f->buckets[hash & f->mask] = number;
-	queue_all(f, number);
-	queue_port(f, number);
+	enqueue(f, d, BY_AGE);
+	enqueue(f, d, OF_PORT);
+	weft_shares_add(&f->known, name->in_port, 1);
 	return d;
+}
+
+static bool held_push(struct fragments *f, struct datagram *d, struct rte_mbuf *m)
+{
+	uint16_t port = d->name.in_port, who;
+	enum share_answer answer;
+	uint32_t place;
+
+	while ((answer = weft_shares_ask(&f->waiting, port, m->nb_segs, &who)) == SHARE_IF)
+		forget(f, oldest(f, who, WAITING_OF_PORT), DROP_FRAG_FULL);
+	if (answer == SHARE_NO)
+		return false;
+	place = f->free_held; // there is one: each takes a buffer at least
+	f->free_held = f->held[place].next;
+	f->held[place] = (struct held) {.m = m, .next = NONE};
+	if (d->held == NONE) {
+		d->held = place;
+		enqueue(f, d, WAITING_OF_PORT);
+	} else {
+		f->held[d->held_last].next = place;
+	}
+	d->held_last = place;
+	weft_shares_add(&f->waiting, port, m->nb_segs);
+	return true;
 }
 
 // ---- Fragments
@@ -280,15 +297,34 @@ static bool is_inside_header(const struct packet *p)
 	return p->fragment == FRAGMENT_LATER && p->key.proto == IPPROTO_TCP && p->frag_offset < 20;
 }
 
-static void remember_first(struct datagram *d, const struct packet *p, uint32_t len)
+// What the transport header begins with: ports, length and checksum, or sequence number. A copy has the same.
+static uint64_t head_of(const struct rte_mbuf *m, const struct packet *p)
 {
+	uint64_t head = 0;
+	uint32_t there = rte_pktmbuf_data_len(m) - RTE_MIN(rte_pktmbuf_data_len(m), p->l4);
+
+	memcpy(&head, rte_pktmbuf_mtod_offset(m, const void *, p->l4),
+	       RTE_MIN(there, sizeof(head)));
+	return head;
+}
+
+static void first(struct datagram *d, const struct rte_mbuf *m, const struct packet *p,
+		  uint32_t len)
+{
+	uint64_t head = head_of(m, p);
+
+	// A copy changes nothing.
+	if (d->known && d->head == head && d->proto == p->key.proto && d->first_len == len)
+		return;
 	// Of several first fragments the longest counts: a receiver may put together any of them with what follows.
 	if (!d->known || len > d->first_len)
 		d->first_len = len;
 	d->known = true;
 	d->bad = false;
-	d->bytes = 0;
 	d->total = 0;
+	d->seen = (struct ranges) {0};
+	weft_ranges_add(&d->seen, 0, (uint16_t)len);
+	d->head = head;
 	d->sport = p->key.sport;
 	d->dport = p->key.dport;
 	d->proto = p->key.proto;
@@ -308,8 +344,23 @@ static void restore(const struct datagram *d, struct packet *p)
 	p->icmp_code = d->icmp_code;
 }
 
+// Does it fit to what was seen of the datagram? A copy does.
+static bool fits(struct datagram *d, const struct packet *p, const struct extent *e)
+{
+	uint32_t end = p->frag_offset + e->len;
+
+	if (p->frag_offset < d->first_len || (d->total != 0 && end > d->total) ||
+	    (!e->more && d->total != 0 && end != d->total))
+		return false;
+	if (weft_ranges_add(&d->seen, p->frag_offset, (uint16_t)end) == RANGE_OVERLAP)
+		return false;
+	if (!e->more)
+		d->total = end;
+	return true;
+}
+
 static enum fragment_result later(struct fragments *f, struct datagram *d, struct rte_mbuf *m,
-				  struct packet *p, enum drop *why)
+				  struct packet *p, const struct extent *e, enum drop *why)
 {
 	if (!d->known) {
 		if (held_push(f, d, m))
@@ -317,9 +368,8 @@ static enum fragment_result later(struct fragments *f, struct datagram *d, struc
 		*why = DROP_FRAG_FULL;
 		return FRAGMENT_DROP;
 	}
-	if (p->frag_offset < d->first_len)
+	if (d->bad || !fits(d, p, e)) {
 		d->bad = true;
-	if (d->bad) {
 		*why = DROP_FRAG_OVERLAP;
 		return FRAGMENT_DROP;
 	}
@@ -327,13 +377,18 @@ static enum fragment_result later(struct fragments *f, struct datagram *d, struc
 	return FRAGMENT_GO;
 }
 
+static bool is_old(const struct datagram *d, uint32_t now_ms)
+{
+	return (int32_t)(now_ms - d->born_ms) > LIFE_MS;
+}
+
 enum fragment_result weft_fragment_in(struct fragments *f, struct rte_mbuf *m, struct packet *p,
 				      uint32_t now_ms, enum drop *why)
 {
 	struct flow_key name = name_of(p);
 	uint32_t hash = weft_flow_hash(&name), number = find(f, &name, hash);
+	struct datagram *d = number == NONE ? NULL : &f->datagrams[number];
 	struct extent e = extent_of(m, p);
-	struct datagram *d;
 
 	*why = DROP_NONE;
 	if (is_inside_header(p)) {
@@ -341,24 +396,22 @@ enum fragment_result weft_fragment_in(struct fragments *f, struct rte_mbuf *m, s
 		return FRAGMENT_DROP;
 	}
 	// Not yet swept, but too old to say anything about this one.
-	if (number != NONE && (int32_t)(now_ms - f->datagrams[number].born_ms) > LIFE_MS) {
-		forget(f, number);
-		number = NONE;
+	if (d != NULL && is_old(d, now_ms)) {
+		forget(f, d, DROP_FRAG_TIMEOUT);
+		d = NULL;
 	}
-	d = number != NONE ? &f->datagrams[number] : create(f, &name, hash, now_ms);
+	if (d == NULL)
+		d = create(f, &name, hash, now_ms);
 
 	if (p->fragment == FRAGMENT_FIRST) {
-		remember_first(d, p, e.len);
+		first(d, m, p, e.len);
 	} else {
-		enum fragment_result result = later(f, d, m, p, why);
+		enum fragment_result result = later(f, d, m, p, &e, why);
 		if (result != FRAGMENT_GO)
 			return result;
 	}
-	d->bytes += e.len;
-	if (!e.more)
-		d->total = p->frag_offset + e.len;
-	if (d->total != 0 && d->bytes >= d->total)
-		forget(f, (uint32_t)(d - f->datagrams));
+	if (d->total != 0 && weft_ranges_whole(&d->seen, (uint16_t)d->total))
+		forget(f, d, DROP_FRAG_OVERLAP);
 	return FRAGMENT_GO;
 }
 
@@ -371,21 +424,18 @@ uint16_t weft_fragments_take(struct fragments *f, const struct packet *p, struct
 
 	if (number == NONE || !f->datagrams[number].known)
 		return 0;
-	struct datagram *d = &f->datagrams[number];
-	while (taken < n && d->held != NONE)
-		out[taken++] = held_pop(f, &d->held);
+	while (taken < n && f->datagrams[number].held != NONE)
+		out[taken++] = held_pop(f, &f->datagrams[number]);
 	return taken;
 }
 
-uint16_t weft_fragments_expire(struct fragments *f, uint32_t now_ms, struct rte_mbuf **out,
-			       uint16_t n)
+void weft_fragments_expire(struct fragments *f, uint32_t now_ms)
 {
-	uint16_t taken = 0;
+	for (int i = 0; i < EXPIRE_MOST && f->by_age.first != 0; i++) {
+		struct datagram *d = &f->datagrams[f->by_age.first - 1];
 
-	while (f->all.first != NONE &&
-	       (int32_t)(now_ms - f->datagrams[f->all.first].born_ms) > LIFE_MS)
-		forget(f, f->all.first);
-	while (taken < n && f->doomed != NONE)
-		out[taken++] = held_pop(f, &f->doomed);
-	return taken;
+		if (!is_old(d, now_ms))
+			return;
+		forget(f, d, DROP_FRAG_TIMEOUT);
+	}
 }

@@ -7,7 +7,7 @@ static void later_fragments_get_the_ports_of_their_first(void **state)
 {
 	(void)state;
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct fragments *f = weft_fragments_new(64, 64);
+		struct fragments *f = fragments_of(64, 64);
 		struct piece first = piece(family, IPPROTO_UDP, 77, 0, 800, true);
 		struct piece middle = piece(family, IPPROTO_UDP, 77, 800, 800, true);
 		struct piece last = piece(family, IPPROTO_UDP, 77, 1600, 101, false);
@@ -27,7 +27,7 @@ static void fragments_before_their_first_wait_and_come_back_in_order(void **stat
 {
 	(void)state;
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct fragments *f = weft_fragments_new(64, 64);
+		struct fragments *f = fragments_of(64, 64);
 		struct piece first = piece(family, IPPROTO_UDP, 77, 0, 800, true);
 		struct piece middle = piece(family, IPPROTO_UDP, 77, 800, 800, true);
 		struct piece last = piece(family, IPPROTO_UDP, 77, 1600, 101, false);
@@ -55,7 +55,7 @@ static void fragments_before_their_first_wait_and_come_back_in_order(void **stat
 static void ipv6_fragments_behind_other_headers_get_the_transport_of_their_first(void **state)
 {
 	(void)state;
-	struct fragments *f = weft_fragments_new(64, 64);
+	struct fragments *f = fragments_of(64, 64);
 	struct piece first = piece(6, IPPROTO_UDP, 0x12345678, 0, 800, true);
 	struct piece last = piece(6, IPPROTO_UDP, 0x12345678, 800, 8, false);
 	first.dest_options = last.dest_options = true;
@@ -71,7 +71,7 @@ static void fragments_of_an_echo_keep_its_identifier_and_type(void **state)
 	(void)state;
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		uint8_t proto = family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-		struct fragments *f = weft_fragments_new(64, 64);
+		struct fragments *f = fragments_of(64, 64);
 		struct piece first = piece(family, proto, 77, 0, 800, true);
 		struct piece last = piece(family, proto, 77, 800, 8, false);
 		in_done(f, &first, 0);
@@ -87,7 +87,7 @@ static void only_the_same_port_addresses_protocol_and_id_are_one_datagram(void *
 {
 	(void)state;
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct fragments *f = weft_fragments_new(64, 64);
+		struct fragments *f = fragments_of(64, 64);
 		struct piece first = piece(family, IPPROTO_UDP, 77, 0, 800, true);
 		in_done(f, &first, 0);
 		for (int i = 0; i < 4; i++) {
@@ -112,7 +112,7 @@ static void only_the_same_port_addresses_protocol_and_id_are_one_datagram(void *
 static void what_would_overwrite_the_transport_header_is_dropped(void **state)
 {
 	(void)state;
-	struct fragments *f = weft_fragments_new(64, 64);
+	struct fragments *f = fragments_of(64, 64);
 	// RFC 1858: without knowing the first.
 	struct piece inside = piece(4, IPPROTO_TCP, 77, 8, 16, true);
 	struct outcome o = in_done(f, &inside, 0);
@@ -127,7 +127,7 @@ static void what_overlaps_the_first_takes_the_rest_with_it(void **state)
 {
 	(void)state;
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		struct fragments *f = weft_fragments_new(64, 64);
+		struct fragments *f = fragments_of(64, 64);
 		struct piece first = piece(family, IPPROTO_UDP, 77, 0, 800, true);
 		struct piece early = piece(family, IPPROTO_UDP, 77, 792, 8, true);
 		struct piece next = piece(family, IPPROTO_UDP, 77, 800, 8, true);
@@ -150,7 +150,7 @@ static void what_overlaps_the_first_takes_the_rest_with_it(void **state)
 static void a_whole_datagram_is_forgotten_so_its_id_may_come_again(void **state)
 {
 	(void)state;
-	struct fragments *f = weft_fragments_new(64, 64);
+	struct fragments *f = fragments_of(64, 64);
 	struct piece first = piece(4, IPPROTO_UDP, 77, 0, 800, true);
 	struct piece last = piece(4, IPPROTO_UDP, 77, 800, 8, false);
 	in_done(f, &first, 0);
@@ -171,7 +171,7 @@ static void a_whole_datagram_is_forgotten_so_its_id_may_come_again(void **state)
 static void a_new_first_with_the_same_id_takes_over(void **state)
 {
 	(void)state;
-	struct fragments *f = weft_fragments_new(64, 64);
+	struct fragments *f = fragments_of(64, 64);
 	struct piece first = piece(4, IPPROTO_UDP, 77, 0, 800, true);
 	struct piece last = piece(4, IPPROTO_UDP, 77, 800, 8, false);
 	in_done(f, &first, 0); // its last one was lost
@@ -185,7 +185,7 @@ static void a_new_first_with_the_same_id_takes_over(void **state)
 static void repeated_fragments_never_make_the_waiting_come_back_forever(void **state)
 {
 	(void)state;
-	struct fragments *f = weft_fragments_new(64, 64);
+	struct fragments *f = fragments_of(64, 64);
 	struct piece first = piece(4, IPPROTO_UDP, 77, 0, 80, true);
 	struct piece middle = piece(4, IPPROTO_UDP, 77, 80, 80, true);
 	struct piece last = piece(4, IPPROTO_UDP, 77, 160, 8, false);
@@ -212,7 +212,7 @@ static void random_orders_deliver_every_fragment_once_with_its_ports(void **stat
 	enum { DATAGRAMS = 8, PIECES = 6 };
 	srand(7);
 	for (int round = 0; round < 500; round++) {
-		struct fragments *f = weft_fragments_new(64, 256);
+		struct fragments *f = fragments_of(64, 256);
 		struct piece all[DATAGRAMS * PIECES];
 		int gone = 0;
 		for (int i = 0; i < DATAGRAMS * PIECES; i++) {

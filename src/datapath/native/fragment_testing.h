@@ -25,7 +25,37 @@ struct piece {
 	bool more;
 	bool dest_options; // IPv6: a header between the fragment header and the transport
 	uint8_t src;
+	uint8_t sum;	  // of the whole datagram: its checksum says so
+	uint16_t buffers; // that it lies in; 0 is 1. Each but the first has 8 bytes
 };
+
+static int n_dropped[DROP_COUNT];
+
+static inline void count_dropped(void *arg, struct rte_mbuf *m, enum drop why)
+{
+	(void)arg;
+	n_dropped[why]++;
+	rte_pktmbuf_free(m);
+}
+
+static inline struct fragments *fragments_of(uint32_t datagrams, uint32_t buffers)
+{
+	memset(n_dropped, 0, sizeof(n_dropped));
+	return weft_fragments_new(datagrams, buffers, count_dropped, NULL);
+}
+
+static inline struct rte_mbuf *spread(struct rte_mbuf *m, uint16_t buffers)
+{
+	if (buffers > 1)
+		assert_int_equal(rte_pktmbuf_trim(m, (uint16_t)(8 * (buffers - 1))), 0);
+	for (uint16_t i = 1; i < buffers; i++) {
+		struct rte_mbuf *more = rte_pktmbuf_alloc(pool);
+
+		rte_pktmbuf_append(more, 8);
+		assert_int_equal(rte_pktmbuf_chain(m, more), 0);
+	}
+	return m;
+}
 
 static inline struct rte_mbuf *frame_of(const struct piece *c)
 {
@@ -66,7 +96,7 @@ static inline struct rte_mbuf *frame_of(const struct piece *c)
 			ip[44 + i] = (uint8_t)(c->id >> (24 - 8 * i));
 	}
 	if (c->from != 0)
-		return m;
+		return spread(m, c->buffers);
 	if (c->dest_options) {
 		payload[0] = c->proto;
 		payload[2] = 1; // PadN
@@ -84,6 +114,7 @@ static inline struct rte_mbuf *frame_of(const struct piece *c)
 	payload[2] = (uint8_t)(c->dport >> 8);
 	payload[3] = (uint8_t)c->dport;
 	payload[4] = 0x20; // UDP length
+	payload[7] = c->sum;
 	if (c->proto == IPPROTO_TCP) {
 		payload[12] = 0x50;
 		payload[13] = 0x02;

@@ -27,7 +27,8 @@ struct resolver *weft_resolver_new(struct native *dp)
 	for (size_t i = 0; i < NATIVE_MAX_WORKERS; i++) {
 		// Large and hardly used: its pages are there once they are touched.
 		r->workers[i].ports = calloc(NATIVE_MAX_PORTS, sizeof(struct ask_bucket));
-		if (r->workers[i].ports == NULL)
+		if (r->workers[i].ports == NULL ||
+		    !weft_shares_init(&r->workers[i].shares, HELD_MOST, HELD_PER_PORT))
 			abort();
 	}
 	return r;
@@ -42,6 +43,7 @@ void weft_resolver_free(struct resolver *r)
 
 		for (uint16_t k = 0; k < rw->n; k++)
 			rte_pktmbuf_free(rw->waiting[k].m);
+		weft_shares_fini(&rw->shares);
 		free(rw->ports);
 	}
 	free(r->workers);

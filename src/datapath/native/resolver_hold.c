@@ -112,15 +112,36 @@ static struct hop *make(struct worker *w, const struct judge *j, const struct ne
 
 // ---- Waiting ---------------------------------------------------------------------------------------
 
-static bool has_place(const struct resolver_worker *rw, uint16_t in_port)
+// It waits no longer, neither here nor for its next hop.
+static void leave(struct resolver *r, struct resolver_worker *rw, const struct waiting *p)
 {
-	uint32_t n = 0;
+	atomic_fetch_sub_explicit(&r->hops[p->hop].held, 1, memory_order_release);
+	weft_shares_sub(&rw->shares, p->in_port, p->m->nb_segs);
+}
 
-	if (rw->n == HELD_MOST)
-		return false;
-	for (uint16_t i = 0; i < rw->n; i++)
-		n += rw->waiting[i].in_port == in_port;
-	return n < HELD_PER_PORT;
+// The oldest packet of the port gives way.
+static void push_out(struct worker *w, struct resolver_worker *rw, uint16_t port)
+{
+	struct waiting p;
+	uint16_t i = 0;
+
+	while (rw->waiting[i].in_port != port)
+		i++;
+	p = rw->waiting[i];
+	rw->n--;
+	memmove(&rw->waiting[i], &rw->waiting[i + 1], (size_t)(rw->n - i) * sizeof(p));
+	leave(w->dp->resolver, rw, &p);
+	weft_drop(w, p.m, port, DROP_NEXT_HOP_WAIT);
+}
+
+static bool make_room(struct worker *w, struct resolver_worker *rw, uint16_t in_port, uint32_t n)
+{
+	enum share_answer answer;
+	uint16_t who;
+
+	while ((answer = weft_shares_ask(&rw->shares, in_port, n, &who)) == SHARE_IF)
+		push_out(w, rw, who);
+	return answer == SHARE_YES;
 }
 
 static bool is_asked(const struct hop *h)
@@ -142,12 +163,12 @@ static bool wait_for(struct worker *w, struct hop *h, struct rte_mbuf *m, const 
 	uint32_t most = is_destination(j) ? NEXT_HOP_PACKETS : ROUTE_PACKETS;
 	uint16_t in_port = j->in->index;
 
-	if (!has_place(rw, in_port))
-		return false;
-	if (atomic_fetch_add_explicit(&h->held, 1, memory_order_acq_rel) >= most) {
+	if (atomic_fetch_add_explicit(&h->held, 1, memory_order_acq_rel) >= most ||
+	    !make_room(w, rw, in_port, m->nb_segs)) {
 		atomic_fetch_sub_explicit(&h->held, 1, memory_order_release);
 		return false;
 	}
+	weft_shares_add(&rw->shares, in_port, m->nb_segs);
 	rw->waiting[rw->n++] = (struct waiting) {
 		.m = m,
 		.hop = (uint32_t)(h - r->hops),
@@ -193,13 +214,11 @@ static void release(struct worker *w, struct resolver *r, struct resolver_worker
 	uint16_t n = 0, left = 0;
 
 	for (uint16_t i = 0; i < rw->n; i++) {
-		struct hop *h = &r->hops[rw->waiting[i].hop];
-
-		if (is_asked(h)) {
+		if (is_asked(&r->hops[rw->waiting[i].hop])) {
 			rw->waiting[left++] = rw->waiting[i];
 			continue;
 		}
-		atomic_fetch_sub_explicit(&h->held, 1, memory_order_release);
+		leave(r, rw, &rw->waiting[i]);
 		go[n++] = rw->waiting[i];
 	}
 	rw->n = left;

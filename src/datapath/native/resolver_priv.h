@@ -10,6 +10,7 @@
 #include "datapath/native/flow.h"
 #include "datapath/native/neighbour_frame.h"
 #include "datapath/native/resolver.h"
+#include "datapath/native/shares.h"
 
 #define NEXT_HOPS	 4096
 #define NEXT_HOP_CHAINS	 4096 // power of two
@@ -35,8 +36,9 @@
 #define ALL_ASKS	     256
 #define ALL_ASKS_PER_SECOND  256
 
-#define HELD_MOST     256 // packets at one worker
-#define HELD_PER_PORT 32
+// What waits, in packet buffers: at one worker, and of one port. The longest packet takes 33.
+#define HELD_MOST     512
+#define HELD_PER_PORT 64
 
 #define CLAIMS	  16 // conflicts on their way to control, for each worker; power of two
 #define CONFLICTS 64 // remembered
@@ -130,8 +132,9 @@ struct seen_conflict {
 struct resolver_worker {
 	uint16_t n;
 	bool releasing;
-	uint32_t seen; // of resolver.changes
-	struct waiting waiting[HELD_MOST];
+	uint32_t seen;			   // of resolver.changes
+	struct waiting waiting[HELD_MOST]; // in order of arrival; each takes a buffer at least
+	struct shares shares;		   // who has how many buffers
 	struct ask_bucket all;
 	struct ask_bucket *ports;		 // by port index
 	_Atomic uint32_t claim_head, claim_tail; // control takes at head, the worker puts at tail

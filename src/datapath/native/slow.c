@@ -296,6 +296,44 @@ static void release_waiting(struct worker *w, const struct packet *first)
 	}
 }
 
+// What needs no ports: only what the stages would let through so far may wait, or say what later fragments are of.
+static enum drop admit_fragment(struct worker *w, const struct rte_mbuf *m, const struct packet *p)
+{
+	struct judge j;
+
+	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p,
+			rte_pktmbuf_mtod(m, const uint8_t *), rte_pktmbuf_pkt_len(m));
+	if (j.in == NULL)
+		return DROP_PORT_DOWN;
+	if (weft_stage_admit(&j) == STAGE_DONE || weft_stage_spoof(&j) == STAGE_DONE)
+		return j.why;
+	return DROP_NONE;
+}
+
+static void process_fragment(struct worker *w, struct rte_mbuf *m, struct packet *p)
+{
+	uint16_t in_port = p->key.in_port;
+	enum drop why = admit_fragment(w, m, p);
+
+	if (why != DROP_NONE) {
+		weft_drop(w, m, in_port, why);
+		return;
+	}
+	m->port = in_port; // for those who wait
+	switch (weft_fragment_in(w->fragments, m, p, w->now_ms, &why)) {
+	case FRAGMENT_GO:
+		process(w, m, p);
+		if (p->fragment == FRAGMENT_FIRST)
+			release_waiting(w, p);
+		return;
+	case FRAGMENT_HELD:
+		return;
+	case FRAGMENT_DROP:
+		weft_drop(w, m, in_port, why);
+		return;
+	}
+}
+
 void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port)
 {
 	struct packet p;
@@ -306,25 +344,10 @@ void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port)
 		return;
 	}
 	why = parse(m, in_port, &p);
-	if (why != DROP_NONE) {
+	if (why != DROP_NONE)
 		weft_drop(w, m, in_port, why);
-		return;
-	}
-	if (p.kind != PACKET_IP || p.fragment == FRAGMENT_NONE) {
+	else if (p.kind == PACKET_IP && p.fragment != FRAGMENT_NONE)
+		process_fragment(w, m, &p);
+	else
 		process(w, m, &p);
-		return;
-	}
-	m->port = in_port; // for those who wait
-	switch (weft_fragment_in(w->fragments, m, &p, w->now_ms, &why)) {
-	case FRAGMENT_GO:
-		process(w, m, &p);
-		if (p.fragment == FRAGMENT_FIRST)
-			release_waiting(w, &p);
-		return;
-	case FRAGMENT_HELD:
-		return;
-	case FRAGMENT_DROP:
-		weft_drop(w, m, in_port, why);
-		return;
-	}
 }

@@ -180,6 +180,11 @@ void testbed_free(struct testbed *tb)
 	weft_sessions_free(dp->sessions);
 	weft_trunks_free(dp);
 	free(dp->qsbr);
+	if (rte_mempool_in_use_count(dp->pool) != 0) {
+		fprintf(stderr, "%u packet buffers were not given back\n",
+			rte_mempool_in_use_count(dp->pool));
+		abort();
+	}
 	free(tb);
 }
 
@@ -423,22 +428,46 @@ static struct port *port_of(struct testbed *tb, const char *port)
 	return must(weft_tables_port(tb->dp.tables, port));
 }
 
+// The head alone, the rest stays in the VM's memory: in one piece, or in two.
+static void lend(struct rte_mbuf *m, const struct frame *vm, bool pieces)
+{
+	const uint8_t *rest = vm->b + LENT_HEAD;
+	uint32_t len = (uint32_t)vm->len - LENT_HEAD;
+
+	memcpy(rte_pktmbuf_append(m, LENT_HEAD), vm->b, LENT_HEAD);
+	m->pkt_len = (uint32_t)vm->len;
+	weft_lent_set(m, rest);
+	if (pieces && len > 1) {
+		struct lent_piece *list = weft_lent_list(m);
+
+		list[0] = (struct lent_piece) {rest, 1};
+		list[1] = (struct lent_piece) {rest + 1, len - 1};
+		weft_lent_set(m, list);
+	}
+}
+
+// In as many buffers as it takes.
+static void copy_in(struct testbed *tb, struct rte_mbuf *m, const struct frame *f)
+{
+	for (size_t at = 0, part; at < f->len; at += part) {
+		struct rte_mbuf *more = at == 0 ? m : must(rte_pktmbuf_alloc(tb->dp.pool));
+
+		part = RTE_MIN(f->len - at, (size_t)rte_pktmbuf_tailroom(more));
+		memcpy(rte_pktmbuf_append(more, (uint16_t)part), f->b + at, part);
+		if (more != m)
+			must_be(rte_pktmbuf_chain(m, more) == 0);
+	}
+}
+
 void testbed_send(struct testbed *tb, const char *port, const struct frame *f)
 {
 	struct rte_mbuf *m = must(rte_pktmbuf_alloc(tb->dp.pool));
 	struct frame vm = *f; // its memory, as long as it is lent
-	size_t head = tb->n_sent++ % 2 == 0 ? RTE_MIN(f->len, (size_t)LENT_HEAD) : f->len;
-	must_be(f->len <= rte_pktmbuf_tailroom(m));
-	memcpy(rte_pktmbuf_append(m, (uint16_t)head), vm.b, head);
-	m->pkt_len = (uint32_t)f->len;
-	weft_lent_set(m, vm.b + head);
-	if (f->len > head + 1 && tb->n_sent % 4 == 1) {
-		struct lent_piece *list = weft_lent_list(m);
 
-		list[0] = (struct lent_piece) {vm.b + head, 1};
-		list[1] = (struct lent_piece) {vm.b + head + 1, (uint32_t)(f->len - head - 1)};
-		weft_lent_set(m, list);
-	}
+	if (tb->n_sent++ % 2 == 0 && f->len > LENT_HEAD)
+		lend(m, &vm, tb->n_sent % 4 == 1);
+	else
+		copy_in(tb, m, &vm);
 	tb->w->lent = true;
 	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
 	weft_fast_burst(tb->w, port_of(tb, port)->index, &m, 1);

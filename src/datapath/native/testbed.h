@@ -16,7 +16,8 @@ struct testbed {
 };
 
 struct testbed *testbed_new(uint32_t sessions);
-void testbed_free(struct testbed *tb); // dp.stop is set for workers that were started
+// dp.stop is set for workers that were started. Every packet buffer is back, or it aborts.
+void testbed_free(struct testbed *tb);
 // One more worker, on core 0; not started, and offline for grace periods. Before anything is carried.
 struct worker *testbed_worker(struct testbed *tb);
 
@@ -64,7 +65,7 @@ struct mac_addr testbed_mac(const char *port);
 
 struct frame {
 	size_t len;
-	uint8_t b[2048];
+	uint8_t b[4096];
 };
 
 struct l4 { // what goes on top

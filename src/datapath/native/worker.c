@@ -28,6 +28,10 @@
 #define EXPIRE_BUDGET	   32
 // The same in a turn without packets, when there is time.
 #define EXPIRE_BUDGET_IDLE 64
+// Datagrams in fragments that are known, and buffers of fragments that wait: with those that wait for next hops (resolver_priv.h) a fifth
+// of what a worker adds to the pool (eal.c).
+#define FRAGMENT_DATAGRAMS 4096
+#define FRAGMENT_BUFFERS   1024
 
 _Thread_local uint16_t weft_thread_number;
 
@@ -188,11 +192,7 @@ static uint32_t poll_ports(struct worker *w)
 
 static void housekeeping(struct worker *w, uint32_t budget)
 {
-	struct rte_mbuf *old[NATIVE_BURST];
-	uint16_t n = weft_fragments_expire(w->fragments, w->now_ms, old, NATIVE_BURST);
-
-	for (uint16_t i = 0; i < n; i++)
-		weft_drop(w, old[i], old[i]->port, DROP_FRAG_TIMEOUT);
+	weft_fragments_expire(w->fragments, w->now_ms);
 	w->stats.sessions_expired += weft_session_expire(w->session_worker, w->now_ms, budget);
 }
 
@@ -295,6 +295,11 @@ static void worker_free(struct worker *w)
 	free(w);
 }
 
+static void drop_fragment(void *arg, struct rte_mbuf *m, enum drop why)
+{
+	weft_drop(arg, m, m->port, why);
+}
+
 int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **out, struct err *err)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -312,7 +317,7 @@ int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **ou
 	w->advertised_ms = map_zeroed(sizeof(*w->advertised_ms) * NATIVE_MAX_PORTS);
 	w->port_stats = map_zeroed(sizeof(*w->port_stats) * NATIVE_MAX_PORTS);
 	w->port_drops = map_zeroed(sizeof(*w->port_drops) * NATIVE_MAX_PORTS);
-	w->fragments = weft_fragments_new(4096, 1024);
+	w->fragments = weft_fragments_new(FRAGMENT_DATAGRAMS, FRAGMENT_BUFFERS, drop_fragment, w);
 	w->session_worker = weft_session_worker_new(dp->sessions);
 	atomic_store(&w->polls, calloc(1, sizeof(struct poll_list)));
 	if (w->tx == NULL || w->icmp == NULL || w->icmp_source == NULL ||
