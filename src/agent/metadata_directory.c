@@ -142,7 +142,10 @@ static void gateways_change(struct metadata_directory *d, const struct plan_rout
 
 			gateway_key(f->network_id, &f->addrs[k].ip, key, sizeof(key));
 			if (!add) {
-				free(weft_map_del(d->gateways, key));
+				// Within a batch another router may have taken it over already.
+				g = weft_map_get(d->gateways, key);
+				if (g != NULL && strcmp(g->router_id, r->id) == 0)
+					free(weft_map_del(d->gateways, key));
 				continue;
 			}
 			g = need(calloc(1, sizeof(*g)));

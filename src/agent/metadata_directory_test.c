@@ -167,6 +167,41 @@ static void a_port_without_ipv4_has_no_address(void **state)
 	scene_free(&s);
 }
 
+static void put_router(struct plan_batch *b, const struct scene *s, const char *id,
+		       bool has_interface)
+{
+	struct plan_router *r = calloc(1, sizeof(*r));
+
+	snprintf(r->id, sizeof(r->id), "%s", id);
+	r->n_interfaces = has_interface;
+	r->interfaces = calloc(1, sizeof(r->interfaces[0]));
+	snprintf(r->interfaces[0].network_id, sizeof(r->interfaces[0].network_id), "%s", s->net);
+	r->interfaces[0].n_addrs = 1;
+	r->interfaces[0].addrs = calloc(1, sizeof(r->interfaces[0].addrs[0]));
+	r->interfaces[0].addrs[0] = (struct ip_prefix) {{4, {10, 0, 0, 1}}, 24};
+	weft_plan_batch_add(b, PLAN_PUT, PLAN_ROUTER, r);
+}
+
+static void a_gateway_that_changes_hands_in_one_batch_is_its_new_router(void **state)
+{
+	struct scene s = scene_new();
+	const char *owners[] = {"r1", "r2", "r1"};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		for (int order = 0; order < 2; order++) {
+			const char *other = owners[i][1] == '1' ? "r2" : "r1";
+			struct plan_batch b = {0};
+
+			put_router(&b, &s, order == 0 ? owners[i] : other, order == 0);
+			put_router(&b, &s, order == 0 ? other : owners[i], order == 1);
+			weft_metadata_directory_apply(s.d, &b);
+			weft_plan_batch_fini(&b);
+			assert_router(&s, owners[i]);
+		}
+	scene_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +210,7 @@ int main(void)
 		cmocka_unit_test(a_source_that_another_port_has_by_now_has_another_serial),
 		cmocka_unit_test(the_router_is_told_while_it_is_the_subnets_gateway),
 		cmocka_unit_test(a_router_that_is_not_the_gateway_is_not_told),
+		cmocka_unit_test(a_gateway_that_changes_hands_in_one_batch_is_its_new_router),
 		cmocka_unit_test(a_port_without_ipv4_has_no_address),
 	};
 

@@ -143,8 +143,9 @@ struct router {
 #define ROUTER_NO_EXTERNAL UINT16_MAX
 
 struct gateway { // a MAC that is a router's: an interface's, or a floating IP's on the external network
-	struct vslot *router; // struct router
-	uint16_t interface;   // GATEWAY_FLOATING: whichever is the external one
+	struct vslot *router;	     // struct router
+	uint16_t interface;	     // GATEWAY_FLOATING: whichever is the external one
+	char owner[WEFT_ID_LEN + 1]; // the router's id, or the floating IP's
 };
 
 #define GATEWAY_FLOATING UINT16_MAX

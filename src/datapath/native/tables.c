@@ -52,6 +52,7 @@ struct tables *weft_tables_new(struct native *dp, void (*detach)(struct native *
 	atomic_store(&dp->metadata_port, NATIVE_NO_PORT);
 	t->detach = detach;
 	t->networks = weft_map_new();
+	t->gone_networks = weft_map_new();
 	t->rule_sets = weft_map_new();
 	t->ports = weft_map_new();
 	t->set_users = weft_map_new();
@@ -93,6 +94,7 @@ void weft_tables_free(struct tables *t)
 	for (struct map_entry *e = weft_map_first(t->set_users); e; e = weft_map_next(e))
 		weft_map_free(weft_map_value(e));
 	weft_map_free(t->networks);
+	weft_map_free(t->gone_networks);
 	weft_map_free(t->rule_sets);
 	weft_map_free(t->ports);
 	weft_map_free(t->set_users);
@@ -168,7 +170,21 @@ static void network_del(struct tables *t, const char *id)
 	weft_tables_uplink_del(t, id);
 	weft_vmap_del(t->dp->networks, key);
 	weft_tables_ra_network(t, id);
-	weft_map_del(t->networks, id);
+	weft_map_put(t->gone_networks, id, t);
+}
+
+static void networks_forget(struct tables *t)
+{
+	struct map_entry *e;
+
+	while ((e = weft_map_first(t->gone_networks)) != NULL) {
+		char key[WEFT_ID_LEN + 1];
+
+		id_key(key, weft_map_key(e));
+		if (weft_vmap_staged(t->dp->networks, key) == NULL)
+			weft_map_del(t->networks, key);
+		weft_map_del(t->gone_networks, key);
+	}
 }
 
 static void subnet_put(struct tables *t, const struct plan_subnet *plan)
@@ -426,6 +442,8 @@ int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct e
 	free(compiled);
 
 	weft_tables_ra_stage(t);
+	networks_forget(t);
+	weft_tables_routers_forget(t);
 	weft_tables_commit(t);
 	return 0;
 }

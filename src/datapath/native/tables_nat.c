@@ -115,14 +115,9 @@ static struct keys keys_of(struct tables *t, const struct plan_floating *p)
 static void publish(struct tables *t, const struct floating_ctl *c)
 {
 	struct keys k = keys_of(t, c->plan);
-	struct gateway *g = weft_tables_alloc(sizeof(*g));
-	struct floating *f = compile(t, c);
 
-	weft_vslot_hold(f->router);
-	g->router = f->router;
-	g->interface = GATEWAY_FLOATING;
-	weft_vmap_put(t->dp->gateways, &k.mac, g);
-	weft_vmap_put(t->dp->floatings, &k.own, f);
+	weft_tables_gateway_put(t, &k.mac, c->plan->id, c->plan->router_id, GATEWAY_FLOATING);
+	weft_vmap_put(t->dp->floatings, &k.own, compile(t, c));
 	if (k.fixed.ip != 0)
 		weft_vmap_put(t->dp->floatings_of, &k.fixed, compile(t, c));
 }
@@ -134,15 +129,25 @@ static bool is_staged(const struct vmap *map, const struct floating_key *key, co
 	return f != NULL && strcmp(f->id, id) == 0;
 }
 
-// Within a batch another one may already have taken over an address of it.
+// Within a batch another one may already have taken over an address of it, or its MAC.
+
+static void publish_forwardings(struct tables *t, const struct floating_ctl *c)
+{
+	struct keys k = keys_of(t, c->plan);
+
+	if (is_staged(t->dp->floatings, &k.own, c->plan->id))
+		weft_vmap_put(t->dp->floatings, &k.own, compile(t, c));
+	if (is_staged(t->dp->floatings_of, &k.fixed, c->plan->id))
+		weft_vmap_put(t->dp->floatings_of, &k.fixed, compile(t, c));
+}
+
 static void withdraw(struct tables *t, const struct floating_ctl *c)
 {
 	struct keys k = keys_of(t, c->plan);
 
-	if (is_staged(t->dp->floatings, &k.own, c->plan->id)) {
-		weft_vmap_del(t->dp->gateways, &k.mac);
+	weft_tables_gateway_del(t, &k.mac, c->plan->id);
+	if (is_staged(t->dp->floatings, &k.own, c->plan->id))
 		weft_vmap_del(t->dp->floatings, &k.own);
-	}
 	if (is_staged(t->dp->floatings_of, &k.fixed, c->plan->id))
 		weft_vmap_del(t->dp->floatings_of, &k.fixed);
 }
@@ -245,7 +250,7 @@ void weft_tables_forwarding_put(struct tables *t, const struct plan_forwarding *
 		mark_forwarding(t, c, old);
 		weft_plan_object_free(PLAN_FORWARDING, old);
 	}
-	publish(t, c);
+	publish_forwardings(t, c);
 }
 
 void weft_tables_forwarding_del(struct tables *t, const char *floating_id, const char *id)
@@ -257,7 +262,7 @@ void weft_tables_forwarding_del(struct tables *t, const char *floating_id, const
 		return;
 	mark_forwarding(t, c, old);
 	weft_plan_object_free(PLAN_FORWARDING, old);
-	publish(t, c);
+	publish_forwardings(t, c);
 }
 
 void weft_tables_each_floating(const struct tables *t,

@@ -33,8 +33,11 @@ struct tables {
 	struct map *set_users;	  // set id -> struct map of rule set id -> struct rule_set_ctl
 	struct map *routers;	  // id -> struct plan_router
 	struct map *router_index; // id -> (void *)(uintptr_t)(index + 1)
-	struct map *floatings;	  // id -> struct floating_ctl (tables_nat.c)
-	struct tables_ra *ra;	  // what routers advertise (tables_ra.c)
+	// Deleted in the batch at hand. Their indexes stay theirs to its end: the same batch may still take away what names
+	// them, and may put them again.
+	struct map *gone_networks, *gone_routers; // id -> not NULL
+	struct map *floatings;			  // id -> struct floating_ctl (tables_nat.c)
+	struct tables_ra *ra;			  // what routers advertise (tables_ra.c)
 	uint32_t next_network, next_router;
 	uint32_t next_index; // port indexes never used so far
 	size_t n_free, first_free;
@@ -71,6 +74,11 @@ void weft_tables_routers_free(struct tables *t);
 void weft_tables_router_put(struct tables *t, const struct plan_router *plan);
 void weft_tables_router_del(struct tables *t, const char *id);
 uint32_t weft_tables_router_index(struct tables *t, const char *id);
+void weft_tables_routers_forget(struct tables *t); // at the end of a batch: gone_routers
+// A MAC that is a router's. Within a batch it may pass from one owner to another, in any order: del takes only what is still the owner's.
+void weft_tables_gateway_put(struct tables *t, const struct mac_key *key, const char *owner,
+			     const char *router_id, uint16_t interface);
+void weft_tables_gateway_del(struct tables *t, const struct mac_key *key, const char *owner);
 void weft_tables_nat_new(struct tables *t);
 void weft_tables_nat_free(struct tables *t);
 void weft_tables_floating_put(struct tables *t, const struct plan_floating *plan);

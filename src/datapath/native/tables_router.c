@@ -30,6 +30,7 @@ void weft_tables_routers_new(struct tables *t)
 {
 	t->routers = weft_map_new();
 	t->router_index = weft_map_new();
+	t->gone_routers = weft_map_new();
 	t->dp->routers = weft_vmap_new(t->dp->vs, WEFT_ID_LEN + 1, router_free);
 	t->dp->gateways = weft_vmap_new(t->dp->vs, sizeof(struct mac_key), gateway_free);
 }
@@ -40,6 +41,7 @@ void weft_tables_routers_free(struct tables *t)
 		weft_plan_object_free(PLAN_ROUTER, weft_map_value(e));
 	weft_map_free(t->routers);
 	weft_map_free(t->router_index);
+	weft_map_free(t->gone_routers);
 	weft_vmap_free(t->dp->gateways);
 	weft_vmap_free(t->dp->routers);
 }
@@ -147,24 +149,38 @@ void weft_tables_mark_all(struct tables *t)
 		weft_tables_mark(t, ((struct port_ctl *)weft_map_value(e))->port->index);
 }
 
+void weft_tables_gateway_put(struct tables *t, const struct mac_key *key, const char *owner,
+			     const char *router_id, uint16_t interface)
+{
+	struct gateway *g = weft_tables_alloc(sizeof(*g));
+	char id[WEFT_ID_LEN + 1] = {0};
+
+	memcpy(id, router_id, strnlen(router_id, WEFT_ID_LEN));
+	g->router = weft_vmap_slot_make(t->dp->routers, id);
+	g->interface = interface;
+	memcpy(g->owner, owner, strnlen(owner, WEFT_ID_LEN));
+	weft_vmap_put(t->dp->gateways, key, g);
+}
+
+void weft_tables_gateway_del(struct tables *t, const struct mac_key *key, const char *owner)
+{
+	const struct gateway *g = weft_vmap_staged(t->dp->gateways, key);
+
+	if (g != NULL && strncmp(g->owner, owner, WEFT_ID_LEN) == 0)
+		weft_vmap_del(t->dp->gateways, key);
+}
+
 static void gateways_change(struct tables *t, const struct plan_router *plan, bool add)
 {
 	for (size_t i = 0; plan != NULL && i < plan->n_interfaces; i++) {
 		const struct plan_interface *p = &plan->interfaces[i];
 		struct mac_key key = {.network = weft_tables_network_index(t, p->network_id),
 				      .mac = p->mac};
-		struct gateway *g;
-		char id[WEFT_ID_LEN + 1] = {0};
 
-		if (!add) {
-			weft_vmap_del(t->dp->gateways, &key);
-			continue;
-		}
-		memcpy(id, plan->id, strnlen(plan->id, WEFT_ID_LEN));
-		g = weft_tables_alloc(sizeof(*g));
-		g->router = weft_vmap_slot_make(t->dp->routers, id);
-		g->interface = (uint16_t)i;
-		weft_vmap_put(t->dp->gateways, &key, g);
+		if (add)
+			weft_tables_gateway_put(t, &key, plan->id, plan->id, (uint16_t)i);
+		else
+			weft_tables_gateway_del(t, &key, plan->id);
 	}
 }
 
@@ -196,9 +212,20 @@ void weft_tables_router_del(struct tables *t, const char *id)
 	memcpy(key, id, strnlen(id, WEFT_ID_LEN));
 	weft_vmap_del(t->dp->routers, key);
 	weft_tables_ra_router(t, old, NULL);
-	weft_map_del(t->router_index, id);
+	weft_map_put(t->gone_routers, id, t);
 	weft_plan_object_free(PLAN_ROUTER, old);
 	weft_tables_mark_all(t);
+}
+
+void weft_tables_routers_forget(struct tables *t)
+{
+	struct map_entry *e;
+
+	while ((e = weft_map_first(t->gone_routers)) != NULL) {
+		if (weft_map_get(t->routers, weft_map_key(e)) == NULL)
+			weft_map_del(t->router_index, weft_map_key(e));
+		weft_map_del(t->gone_routers, weft_map_key(e));
+	}
 }
 
 void weft_tables_each_router(const struct tables *t,
