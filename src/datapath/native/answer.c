@@ -219,6 +219,22 @@ static void answer_solicitation(struct worker *w, struct rte_mbuf *m, const stru
 
 // ---- All of them -----------------------------------------------------------------------------------
 
+// An answer is made in place: those who are to hear the question as well hear a copy of it.
+static void pass_on(struct worker *w, const struct rte_mbuf *m, const struct judge *j)
+{
+	struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->dp->pool, 0, UINT32_MAX);
+	struct judge others = *j;
+
+	if (copy == NULL) {
+		w->drops[DROP_NO_BUFFER]++;
+		return;
+	}
+	others.flood = FLOOD_OWNERS;
+	others.if_nobody = DROP_SERVICE_DONE;
+	others.base_service = true;
+	weft_slow_flood(w, copy, &others);
+}
+
 void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
 	size_t len = rte_pktmbuf_data_len(m), cap = len + rte_pktmbuf_tailroom(m), n = 0;
@@ -229,6 +245,8 @@ void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 		answer_solicitation(w, m, j);
 		return;
 	}
+	if (j->n_owners > 0)
+		pass_on(w, m, j);
 	if (m->nb_segs == 1 && RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1) {
 		switch (j->answer) {
 		case ANSWER_ARP:

@@ -94,7 +94,7 @@ struct judge {
 	bool answer_is_router;		   // ND: the target is a router's
 	const struct port_fixed *dhcp_for; // the address that DHCP leases
 	enum flood_to flood;
-	uint16_t owners[64];
+	uint16_t owners[64]; // FLOOD_OWNERS; ANSWER: who hears the question as well
 	uint16_t n_owners;
 	uint32_t network_index; // where it is now: the sender's, then behind each router
 	uint8_t eth_out[12];	// its MACs there

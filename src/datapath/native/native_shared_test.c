@@ -199,6 +199,150 @@ static void gateway_that_no_port_has_may_be_behind_an_unfiltered_port(void **sta
 	testbed_free(tb);
 }
 
+// The MAC with which the asker is answered.
+static bool answered(struct testbed *tb, const char *from, struct frame question,
+		     struct mac_addr *mac)
+{
+	struct frame got;
+
+	testbed_send(tb, from, &question);
+	while (testbed_receive(tb, from, &got)) {
+		bool arp = got.b[13] == 0x06 && got.b[21] == 2;
+
+		if (!arp && !(got.b[12] == 0x86 && got.b[54] == 136))
+			continue;
+		memcpy(mac->b, got.b + (arp ? 22 : 6), 6);
+		return true;
+	}
+	return false;
+}
+
+static bool hears(struct testbed *tb, const char *port)
+{
+	struct frame got;
+	bool any = false;
+
+	while (testbed_receive(tb, port, &got))
+		any = true;
+	return any;
+}
+
+// Whoever has an unused pair for it must not make it silent for the others.
+static void gateway_is_answered_for_whoever_has_a_pair_for_its_address(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct mac_addr gw = testbed_mac("gw"), mac;
+	struct frame arp = testbed_arp("client", "10.0.0.1", "10.0.0.254");
+	struct frame nd = solicit("client", "fd00::1", "fd00::fe");
+
+	(void)state;
+	testbed_router(tb, "r", true, "n1|gw|10.0.0.254/24,fd00::fe/64", "");
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", "-|10.0.0.254 -|fd00::fe", true);
+	testbed_commit(tb);
+	for (int i = 0; i < 2; i++) {
+		assert_true(answered(tb, "client", i == 0 ? arp : nd, &mac));
+		assert_true(weft_mac_equal(&mac, &gw));
+		// Should it be in use there, it may say so itself.
+		assert_true(hears(tb, "m1"));
+		assert_false(hears(tb, "server"));
+	}
+	// Also when nobody else is to be asked: the holder's own question.
+	assert_true(answered(tb, "m1", testbed_arp("m1", "10.0.0.11", "10.0.0.254"), &mac));
+	assert_true(weft_mac_equal(&mac, &gw));
+	testbed_free(tb);
+}
+
+static void gateway_on_a_physical_network_is_answered_for_inside_and_outside(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct mac_addr gw = testbed_mac("gw"), mac;
+
+	(void)state;
+	testbed_provider(tb, "n1", 1500, 0);
+	testbed_router(tb, "r", true, "n1|gw|10.0.0.254/24", "");
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", "-|10.0.0.254", true);
+	testbed_commit(tb);
+	assert_true(answered(tb, "client", testbed_arp("client", "10.0.0.1", "10.0.0.254"), &mac));
+	assert_true(weft_mac_equal(&mac, &gw));
+	assert_false(hears(tb, "n1"));
+	assert_true(hears(tb, "m1"));
+	assert_true(answered(tb, "n1", testbed_arp("host", "10.0.0.200", "10.0.0.254"), &mac));
+	assert_true(weft_mac_equal(&mac, &gw));
+	assert_true(hears(tb, "m1"));
+	testbed_free(tb);
+}
+
+static void answered_question_reaches_pair_holders_unchanged(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame arp = testbed_arp("client", "10.0.0.1", "10.0.0.254"), got;
+
+	(void)state;
+	testbed_router(tb, "r", true, "n1|gw|10.0.0.254/24", "");
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", "-|10.0.0.254", true);
+	testbed_commit(tb);
+	testbed_send(tb, "client", &arp);
+	assert_true(testbed_receive(tb, "m1", &got));
+	assert_int_equal(got.len, arp.len);
+	assert_memory_equal(got.b, arp.b, arp.len);
+	assert_false(testbed_receive(tb, "m1", &got));
+	assert_true(testbed_receive(tb, "client", &got));
+	assert_false(testbed_receive(tb, "client", &got));
+	testbed_free(tb);
+}
+
+static void services_are_answered_for_whoever_has_a_pair_for_their_address(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct frame metadata = testbed_arp("client", "10.0.0.1", "169.254.169.254");
+	struct frame gateway = testbed_arp("client", "10.0.0.1", "10.0.0.254");
+	struct mac_addr mac, service = DATAPATH_SERVICE_MAC;
+
+	(void)state;
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", "-|169.254.169.254 -|10.0.0.254",
+			  true);
+	testbed_commit(tb);
+	// While there is no metadata service, the VM may be one; and a VM that has the gateway's address is the gateway.
+	assert_false(answered(tb, "client", metadata, &mac));
+	assert_false(answered(tb, "client", gateway, &mac));
+	assert_true(hears(tb, "m1"));
+	testbed_metadata(tb);
+	assert_true(answered(tb, "client", metadata, &mac));
+	assert_true(weft_mac_equal(&mac, &service));
+	testbed_free(tb);
+	// The DHCP server of a subnet without gateway has that address as well.
+	tb = two_ports("");
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", "-|169.254.169.254", true);
+	testbed_subnet(tb, "n1-4", "n1", "10.0.0.0/24", NULL, true);
+	testbed_commit(tb);
+	assert_true(answered(tb, "client", metadata, &mac));
+	assert_true(weft_mac_equal(&mac, &service));
+	testbed_free(tb);
+}
+
+static void port_of_another_node_is_answered_for_whoever_has_a_pair_for_its_address(void **state)
+{
+	struct testbed *tb = two_ports("");
+	struct mac_addr far = testbed_mac("far"), mac;
+	struct plan_neighbour *n = calloc(1, sizeof(*n));
+
+	(void)state;
+	strcpy(n->network_id, "n1");
+	strcpy(n->port_id, "far");
+	n->mac = far;
+	assert_int_equal(weft_ip_parse("10.0.0.50", &n->ip), 0);
+	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NEIGHBOUR, n);
+	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", "-|10.0.0.50 -|10.0.0.2", true);
+	testbed_commit(tb);
+	assert_true(answered(tb, "client", testbed_arp("client", "10.0.0.1", "10.0.0.50"), &mac));
+	assert_true(weft_mac_equal(&mac, &far));
+	// A VM of this node speaks for itself: it may have handed its address over.
+	assert_false(answered(tb, "client", testbed_arp("client", "10.0.0.1", "10.0.0.2"), &mac));
+	assert_true(hears(tb, "server"));
+	assert_true(hears(tb, "m1"));
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +351,12 @@ int main(void)
 		cmocka_unit_test(shared_address_moves_between_ports_with_macs_of_their_own),
 		cmocka_unit_test(port_with_a_pair_for_a_prefix_is_asked_for_its_addresses),
 		cmocka_unit_test(gateway_that_no_port_has_may_be_behind_an_unfiltered_port),
+		cmocka_unit_test(gateway_is_answered_for_whoever_has_a_pair_for_its_address),
+		cmocka_unit_test(gateway_on_a_physical_network_is_answered_for_inside_and_outside),
+		cmocka_unit_test(answered_question_reaches_pair_holders_unchanged),
+		cmocka_unit_test(services_are_answered_for_whoever_has_a_pair_for_their_address),
+		cmocka_unit_test(
+			port_of_another_node_is_answered_for_whoever_has_a_pair_for_its_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

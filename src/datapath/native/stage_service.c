@@ -2,7 +2,8 @@
 // Service: what the datapath answers itself, and what of it must reach a port all the same.
 //
 // ARP and ND for a known address are answered from the plan and never flooded. An address that an allowed pair
-// gives may move between ports (VRRP), so its owners are asked. A port without port security may have any
+// gives may move between ports (VRRP), so its owners are asked; but an owner that cannot be asked, because it is this node itself or on
+// another one, is answered for all the same, whoever else has a pair for its address. A port without port security may have any
 // address, and one with a pair for a prefix any of that, so they hear the questions about unknown ones. DHCP of a subnet that has it is answered; otherwise it
 // reaches only ports that may be a server. Router solicitations are answered for the network's routers, and reach ports that may be one.
 #include "datapath/native/judge.h"
@@ -88,8 +89,8 @@ static bool may_be_gateway(const struct judge *j, const struct ip_addr *ip)
 	return list != NULL && list->n_unfiltered > 0 && memcmp(ip->b, link_local, 2) != 0;
 }
 
-// Those who may have the address are asked: ports of this node and, for those of others, the uplink.
-static enum stage_result ask_owners(struct judge *j, const struct neighbours *n, enum drop unknown)
+// Those who may have the address and can be asked: ports of this node and, for those of others, the uplink.
+static void find_owners(struct judge *j, const struct neighbours *n)
 {
 	uint16_t uplink = weft_judge_uplink(j, j->in->network_index);
 	bool asked = false;
@@ -99,13 +100,57 @@ static enum stage_result ask_owners(struct judge *j, const struct neighbours *n,
 		bool remote = n->at[i].port == NATIVE_NO_PORT;
 		uint16_t port = remote ? uplink : n->at[i].port;
 
-		if (port == NATIVE_NO_PORT || port == j->in->index || (remote && asked) ||
+		if (port == NATIVE_NO_PORT || port == j->in->index ||
+		    (remote && (asked || is_gateway(j, &n->at[i].mac))) ||
 		    j->n_owners == sizeof(j->owners) / sizeof(j->owners[0]))
 			continue;
 		asked = asked || remote;
 		j->owners[j->n_owners++] = port;
 	}
+}
+
+static enum stage_result ask_owners(struct judge *j, const struct neighbours *n, enum drop unknown)
+{
+	find_owners(j, n);
 	return flood(j, FLOOD_OWNERS, unknown);
+}
+
+// The owner that is answered for although others have a pair for the address; they are asked, too.
+static enum stage_result answer_and_ask(struct judge *j, enum answer what,
+					const struct mac_addr *mac, const struct neighbours *n)
+{
+	enum stage_result result = answer(j, what, mac);
+
+	find_owners(j, n);
+	if (j->n_owners > 0)
+		weft_judge_note(j, "service", "flood", NULL,
+				"%u ports that may have the address by an allowed pair hear it",
+				j->n_owners);
+	return result;
+}
+
+// Who has the address by fixed IP and cannot be asked: a router of this node or, where no uplink leads, a port of another one. NULL = nobody.
+static const struct neighbour *silent_owner(const struct judge *j, const struct neighbours *n)
+{
+	bool outside = native_is_uplink(j->in);
+	bool reaches = weft_judge_uplink(j, j->in->network_index) != NATIVE_NO_PORT;
+
+	for (size_t i = 0; i < n->n; i++) {
+		const struct neighbour *o = &n->at[i];
+
+		if (!o->from_pair && o->port == NATIVE_NO_PORT &&
+		    (is_gateway(j, &o->mac) || (!reaches && !outside)))
+			return o;
+	}
+	return NULL;
+}
+
+static bool is_shared(const struct neighbours *n)
+{
+	for (size_t i = 0; i < n->n; i++)
+		if (n->at[i].from_pair)
+			return true;
+	return false;
 }
 
 // Somebody outside asks. What lives on this node is answered; who lives on another one is that node's business, and everybody else
@@ -117,16 +162,19 @@ static enum stage_result resolve_outside(struct judge *j, enum answer what,
 		j->asked = *target;
 		return flood(j, FLOOD_ASKED, DROP_SERVICE_DONE);
 	}
-	for (size_t i = 0; i < n->n; i++)
-		if (n->at[i].from_pair)
-			return ask_owners(j, n, DROP_SERVICE_DONE);
+	if (is_shared(n)) {
+		const struct neighbour *owner = silent_owner(j, n);
+
+		return owner != NULL ? answer_and_ask(j, what, &owner->mac, n)
+				     : ask_owners(j, n, DROP_SERVICE_DONE);
+	}
 	if (n->at[0].port != NATIVE_NO_PORT || is_gateway(j, &n->at[0].mac))
 		return answer(j, what, &n->at[0].mac);
 	return judge_drop(j, DROP_SERVICE_DONE);
 }
 
-// The metadata service's address, unless somebody whom the plan does not know may have it while there is none.
-static bool is_metadata(const struct judge *j, const struct ip_addr *ip)
+// The metadata service's address; while there is none, unless somebody may have it, by a pair or because nobody asks.
+static bool is_metadata(const struct judge *j, const struct ip_addr *ip, bool has_pair)
 {
 	static const struct ip_addr address = {.family = 4, .b = {169, 254, 169, 254}};
 	const struct flood_list *list =
@@ -136,7 +184,33 @@ static bool is_metadata(const struct judge *j, const struct ip_addr *ip)
 		return false;
 	return atomic_load_explicit(&j->dp->metadata_port, memory_order_relaxed) !=
 		       NATIVE_NO_PORT ||
-	       list == NULL || list->n_unfiltered == 0;
+	       (!has_pair && (list == NULL || list->n_unfiltered == 0));
+}
+
+// Does this node's DHCP server or metadata service have the address?
+static bool is_service(const struct judge *j, const struct ip_addr *ip, bool has_pair)
+{
+	static const uint8_t link_local[2] = {169, 254};
+
+	// A gateway that has it by an allowed pair is a gateway.
+	if (is_dhcp_server(j, ip) && !(has_pair && memcmp(ip->b, link_local, 2) != 0) &&
+	    !may_be_gateway(j, ip))
+		return true;
+	return is_metadata(j, ip, has_pair);
+}
+
+// Several may have it. Whom nobody can ask is answered for.
+static enum stage_result resolve_shared(struct judge *j, enum answer what,
+					const struct ip_addr *target, const struct neighbours *n,
+					enum drop unknown)
+{
+	const struct neighbour *owner = silent_owner(j, n);
+
+	if (owner != NULL)
+		return answer_and_ask(j, what, &owner->mac, n);
+	if (is_service(j, target, true))
+		return answer_and_ask(j, what, &weft_service_mac, n);
+	return ask_owners(j, n, unknown);
 }
 
 // Who has this address? Common to ARP and ND.
@@ -145,27 +219,22 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 {
 	struct neighbour_key key = {.network = j->in->network_index, .family = target->family};
 	const struct neighbours *n;
-	bool shared = false;
 
 	memcpy(key.ip, target->b, sizeof(key.ip));
 	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
 	if (native_is_uplink(j->in))
 		return resolve_outside(j, what, target, n);
 	if (n == NULL || n->n == 0) {
-		if ((is_dhcp_server(j, target) && !may_be_gateway(j, target)) ||
-		    is_metadata(j, target))
+		if (is_service(j, target, false))
 			return answer(j, what, &weft_service_mac);
 		j->asked = *target;
 		return flood(j, FLOOD_ASKED, unknown);
 	}
-	for (size_t i = 0; i < n->n; i++)
-		shared = shared || n->at[i].from_pair;
-	if (!shared) {
-		if (n->at[0].port == j->in->index) // its own: a probe, or an announcement
-			return judge_drop(j, DROP_SERVICE_DONE);
-		return answer(j, what, &n->at[0].mac);
-	}
-	return ask_owners(j, n, unknown);
+	if (is_shared(n))
+		return resolve_shared(j, what, target, n, unknown);
+	if (n->at[0].port == j->in->index) // its own: a probe, or an announcement
+		return judge_drop(j, DROP_SERVICE_DONE);
+	return answer(j, what, &n->at[0].mac);
 }
 
 static enum stage_result arp(struct judge *j)
