@@ -10,7 +10,7 @@
 #include "model/resource.h"
 #include "model/txn.h"
 
-// A list of prefixes in one form, each once.
+// A list of prefixes without host bits, each once.
 static int read_addresses(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	char buf[128], text[WEFT_NET_STRLEN];
@@ -26,6 +26,7 @@ static int read_addresses(const struct attr *a, const json_t *in, json_t **out, 
 		if (!json_is_string(v) || weft_prefix_parse(json_string_value(v), &prefix) < 0)
 			return weft_attr_bad(a, err, "'%s' is not a valid IP subnet",
 					     weft_json_quote(v, buf, sizeof(buf)));
+		prefix = weft_prefix_masked(&prefix);
 		weft_prefix_text(&prefix, text);
 		if (json_object_get(seen, text) != NULL)
 			continue;
@@ -36,10 +37,34 @@ static int read_addresses(const struct attr *a, const json_t *in, json_t **out, 
 	return 0;
 }
 
+// At creation, as Neutron: prefixes only, none of them written twice. (Its calls that add and remove take single addresses, too.)
+static int read_new_addresses(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	weft_auto(json) written = json_object();
+	size_t i;
+	json_t *v;
+	int ret = read_addresses(a, in, out, err);
+	json_array_foreach((json_t *)in, i, v) {
+		const char *text = json_string_value(v);
+		if (ret == 0 && strchr(text, '/') == NULL)
+			ret = weft_attr_bad(a, err, "'%s' is not a valid IP subnet", text);
+		if (ret == 0 && json_object_get(written, text) != NULL)
+			ret = weft_attr_bad(a, err, "Duplicate items in the list: '%s'", text);
+		if (ret < 0)
+			break;
+		json_object_set_new(written, text, json_true());
+	}
+	if (ret < 0 && *out != NULL) {
+		json_decref(*out);
+		*out = NULL;
+	}
+	return ret;
+}
+
 // clang-format off
 static const struct attr attrs[] = {
 	ATTRS_HEAD,
-	ATTR("addresses", read_addresses, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
+	ATTR("addresses", read_new_addresses, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTR("shared", NULL, 0, .initial = "false"),
 	ATTRS_TAIL,
 	{0},

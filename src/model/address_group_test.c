@@ -26,10 +26,15 @@ static void addresses_are_prefixes_each_once(void **state)
 	(void)state;
 	struct model *m = model_new();
 	const struct object *o;
-	assert_done(
-		post(m, &alice, RES_ADDRESS_GROUP, &o,
-		     "{'name': 'a', 'addresses': ['10.0.0.1', '10.0.0.1/32', '2001:DB8::/32']}"));
-	assert_addresses(o, "[\"10.0.0.1/32\",\"2001:db8::/32\"]");
+	assert_done(post(m, &alice, RES_ADDRESS_GROUP, &o,
+			 "{'name': 'a', 'addresses': ['10.0.0.1/24', '10.0.0.2/24', "
+			 "'2001:DB8:1::/32']}"));
+	assert_addresses(o, "[\"10.0.0.0/24\",\"2001:db8::/32\"]");
+	assert_refused(post(m, &alice, RES_ADDRESS_GROUP, NULL, "{'addresses': ['10.0.0.1']}"),
+		       -EINVAL, "HTTPBadRequest");
+	assert_refused(post(m, &alice, RES_ADDRESS_GROUP, NULL,
+			    "{'addresses': ['10.0.0.0/24', '10.1.0.0/24', '10.0.0.0/24']}"),
+		       -EINVAL, "HTTPBadRequest");
 	assert_refused(post(m, &alice, RES_ADDRESS_GROUP, NULL, "{'addresses': ['x']}"), -EINVAL,
 		       "HTTPBadRequest");
 	assert_refused(put(m, &alice, RES_ADDRESS_GROUP, o->id, NULL, "{'addresses': []}"), -EINVAL,
@@ -44,8 +49,8 @@ static void addresses_are_added_and_removed(void **state)
 	(void)state;
 	struct model *m = model_new();
 	const struct object *o;
-	assert_done(post(m, &alice, RES_ADDRESS_GROUP, &o, "{'addresses': ['10.0.0.1']}"));
-	assert_done(change(m, &alice, o->id, true, &o, "[\"10.0.0.2\", \"10.1.0.0/16\"]"));
+	assert_done(post(m, &alice, RES_ADDRESS_GROUP, &o, "{'addresses': ['10.0.0.1/32']}"));
+	assert_done(change(m, &alice, o->id, true, &o, "[\"10.0.0.2\", \"10.1.0.7/16\"]"));
 	assert_addresses(o, "[\"10.0.0.1/32\",\"10.0.0.2/32\",\"10.1.0.0/16\"]");
 	assert_int_equal(weft_json_int(o->attr, "revision_number", 0), 2);
 	assert_refused(change(m, &alice, o->id, true, NULL, "[\"10.0.0.3\", \"10.0.0.2/32\"]"),

@@ -63,20 +63,29 @@ int weft_attr_text(const struct attr *a, const json_t *in, json_t **out, struct 
 	return 0;
 }
 
+bool weft_attr_bool_of(const char *text, bool *out)
+{
+	static const char *const words[][2] = {{"true", "false"}, {"1", "0"}, {"t", "f"},
+					       {"yes", "no"},	  {"y", "n"}, {"on", "off"}};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		for (size_t j = 0; j < 2; j++)
+			if (strcasecmp(text, words[i][j]) == 0) {
+				*out = j == 0;
+				return true;
+			}
+	return false;
+}
+
 int weft_attr_bool(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	(void)a;
-	const char *text = json_string_value(in);
-	if (json_is_true(in) || (json_is_integer(in) && json_integer_value(in) == 1) ||
-	    (text != NULL && (strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0)))
-		*out = json_true();
-	else if (json_is_false(in) || (json_is_integer(in) && json_integer_value(in) == 0) ||
-		 (text != NULL && (strcasecmp(text, "false") == 0 || strcmp(text, "0") == 0)))
-		*out = json_false();
-	else {
-		char buf[128];
+	char buf[128];
+	bool value = json_is_true(in);
+	if (!json_is_boolean(in) && !json_is_integer(in) && !json_is_string(in))
 		return weft_input_bad(err, "'%s' cannot be converted to boolean", shown(in, buf));
-	}
+	if (!json_is_boolean(in) && !weft_attr_bool_of(shown(in, buf), &value))
+		return weft_input_bad(err, "'%s' cannot be converted to boolean", buf);
+	*out = json_boolean(value);
 	return 0;
 }
 

@@ -29,6 +29,7 @@ enum attr_flag {
 	ATTR_ADMIN_SEES = 1 << 8,  // only an admin sees it
 	ATTR_WRITE_ONLY = 1 << 9,  // shapes the object but is no part of it
 	ATTR_RENDERED = 1 << 10,   // made when shown, never kept
+	ATTR_HIDDEN = 1 << 11,	   // what lists may be filtered by, but nobody sees
 };
 
 struct attr {
@@ -81,6 +82,8 @@ int weft_attr_bad(const struct attr *a, struct err *err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 // "Invalid input for operation: ..." (400), for what concerns more than one attribute.
 int weft_input_bad(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// A text that Neutron takes for a boolean: true, 1, t, yes, y, on and their opposites, in any letters. False when it is none.
+bool weft_attr_bool_of(const char *text, bool *out);
 // An integer, or a text that is one (command lines send those). False when it is neither.
 bool weft_attr_integer_of(const json_t *in, int64_t *out);
 // Refuse what is no list, or a longer one than anybody needs (members are compared with each other).

@@ -336,8 +336,6 @@ static int take_default(struct choice *c, int64_t version, struct err *err)
 
 static int choose(struct choice *c, const json_t *wanted, struct err *err)
 {
-	if (wanted != NULL && json_array_size(wanted) == 0)
-		return 0; // no addresses, said so
 	int ret = wanted != NULL ? take_wanted(c, wanted, err) : take_default(c, 4, err);
 	if (c->is_floating)
 		return ret;

@@ -137,16 +137,13 @@ static json_t *port_details(const struct model *m, const json_t *floating_ip)
 
 static json_t *forwardings(const struct model *m, const struct object *o)
 {
-	static const char *const keys[] = {
-		"id",
-		"protocol",
-		"internal_port_id",
-		"internal_ip_address",
-		"internal_port",
-		"internal_port_range",
-		"external_port",
-		"external_port_range",
-	};
+	// As Neutron: the forwarding itself has the ranges.
+	static const char *const keys[] = {"id",
+					   "protocol",
+					   "internal_port_id",
+					   "internal_ip_address",
+					   "internal_port",
+					   "external_port"};
 	json_t *list = json_array();
 	size_t n;
 	const struct object **all = weft_index_collect(m, REF_FLOATING_IP_FORWARDINGS, o->id, &n);

@@ -219,7 +219,8 @@ int weft_floating_ip_associate(const struct model *m, const struct caller *who,
 				    "Floating IP %s in use by Port Forwarding resources.", old->id);
 	if (json_is_string(port))
 		return lead_to(m, who, json_string_value(port), ip, obj, err);
-	if (port == NULL && old != NULL) {
+	// As Neutron: who changes something else leaves it where it is, who says nothing at all takes it away.
+	if (port == NULL && old != NULL && json_object_size(given) > 0) {
 		json_object_set(obj, "fixed_ip_address",
 				json_object_get(old->attr, "fixed_ip_address"));
 		return 0;

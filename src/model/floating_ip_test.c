@@ -67,6 +67,36 @@ static void new_floating_ip_holds_an_address_and_leads_nowhere(void **state)
 	world_free(&w);
 }
 
+static void an_empty_update_takes_the_association_away_and_another_does_not(void **state)
+{
+	(void)state;
+	char id[WEFT_ID_LEN + 1];
+	struct world w = associated(id);
+	assert_done(put(w.m, &alice, RES_FLOATING_IP, id, NULL, "{'description': 'web'}"));
+	assert_string_equal(text_of(get(&w, id), "port_id"), w.port);
+	assert_done(put(w.m, &alice, RES_FLOATING_IP, id, NULL, "{}"));
+	assert_null(text_of(get(&w, id), "port_id"));
+	assert_null(text_of(get(&w, id), "fixed_ip_address"));
+	assert_string_equal(status_of(&w, id), "DOWN");
+	world_free(&w);
+}
+
+static void a_network_takes_floating_ips_that_lead_nowhere_along(void **state)
+{
+	(void)state;
+	char id[WEFT_ID_LEN + 1], idle[WEFT_ID_LEN + 1];
+	struct world w = associated(id);
+	keep(idle, floating_new(&w, ""));
+	assert_refused(drop(w.m, &admin, RES_NETWORK, w.external), -EBUSY, "NetworkInUse");
+	assert_non_null(get(&w, idle)); // what was refused changed nothing
+	assert_done(put(w.m, &alice, RES_FLOATING_IP, id, NULL, "{'port_id': null}"));
+	assert_done(clear_gateway(&w));
+	assert_done(drop(w.m, &admin, RES_NETWORK, w.external));
+	assert_null(get(&w, id));
+	assert_null(get(&w, idle));
+	world_free(&w);
+}
+
 static void floating_ip_has_one_ipv4_address_and_no_other(void **state)
 {
 	(void)state;
@@ -324,6 +354,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(new_floating_ip_holds_an_address_and_leads_nowhere),
+		cmocka_unit_test(an_empty_update_takes_the_association_away_and_another_does_not),
+		cmocka_unit_test(a_network_takes_floating_ips_that_lead_nowhere_along),
 		cmocka_unit_test(floating_ip_has_one_ipv4_address_and_no_other),
 		cmocka_unit_test(addresses_are_the_admins_to_choose),
 		cmocka_unit_test(floating_ips_that_cannot_be_are_refused),

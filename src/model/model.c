@@ -183,11 +183,10 @@ json_t *weft_model_render(const struct model *m, const struct object *o)
 json_t *weft_model_render_for(const struct model *m, const struct caller *who,
 			      const struct object *o)
 {
+	unsigned unseen = ATTR_HIDDEN | (who->is_admin ? 0 : ATTR_ADMIN_SEES);
 	json_t *shown = weft_model_render(m, o);
-	if (who->is_admin)
-		return shown;
 	for (const struct attr *a = weft_resource_ops(o->type)->attrs; a->name != NULL; a++)
-		if ((a->flags & ATTR_ADMIN_SEES) != 0)
+		if ((a->flags & unseen) != 0)
 			json_object_del(shown, a->name);
 	return shown;
 }

@@ -67,7 +67,7 @@ bool weft_network_is_external(const struct object *network)
 
 bool weft_network_is_shared(const struct object *network)
 {
-	return weft_json_bool(network->attr, "shared", false) || weft_network_is_external(network);
+	return weft_json_bool(network->attr, "shared", false);
 }
 
 static bool is_tunnel(const char *type)
@@ -291,12 +291,30 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 	return check_segment_free(m, obj, err);
 }
 
+// Floating IPs that lead nowhere do not keep their network alive.
+static int remove_idle_floating_ips(struct txn *t, const struct object *network, struct err *err)
+{
+	int ret = 0;
+	size_t n;
+	const struct object **all =
+		weft_index_collect(weft_txn_model(t), REF_NETWORK_FLOATING_IPS, network->id, &n);
+	for (size_t i = 0; i < n && ret == 0; i++)
+		if (weft_json_text(all[i]->attr, "router_id") == NULL)
+			ret = weft_txn_delete(t, &weft_caller_model, RES_FLOATING_IP, all[i]->id,
+					      err);
+	free(all);
+	return ret;
+}
+
 // Ports that Neutron's own services made go with the network, and so do its subnets; others keep it alive.
 static int remove_network(struct txn *t, const struct caller *who, const struct object *o,
 			  struct err *err)
 {
 	(void)who;
 	const struct model *m = weft_txn_model(t);
+	int ret = remove_idle_floating_ips(t, o, err);
+	if (ret < 0)
+		return ret;
 	size_t n;
 	const struct object **all = weft_index_collect(m, REF_NETWORK_PORTS, o->id, &n);
 	const struct object *kept = NULL;
@@ -335,7 +353,7 @@ static bool visible(const struct model *m, const struct caller *who, const struc
 {
 	(void)m;
 	(void)who;
-	return weft_network_is_shared(o);
+	return weft_network_is_shared(o) || weft_network_is_external(o);
 }
 
 const struct resource_ops weft_network_ops = {

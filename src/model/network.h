@@ -12,7 +12,7 @@
 
 // Routers' gateways and floating IPs may be on it.
 bool weft_network_is_external(const struct object *network);
-// Seen by every project: shared or external.
+// Every project may have ports on it, and sees its subnets.
 bool weft_network_is_shared(const struct object *network);
 
 // Does this MTU suit the network's subnets and one more of that IP version (0 = none)? -EBUSY when not.

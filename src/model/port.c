@@ -203,7 +203,7 @@ static int check_security(const json_t *given, const json_t *obj, struct err *er
 			err, -EBUSY, "AddressPairAndPortSecurityRequired",
 			"Port Security must be enabled in order to have allowed address "
 			"pairs on a port.");
-	if (asks_groups && (!filtered || !is_list(obj, "fixed_ips")))
+	if (asks_groups && !filtered)
 		return weft_fail_as(
 			err, -EBUSY, "PortSecurityAndIPRequiredForSecurityGroups",
 			"Port security must be enabled and port must have an IP address in "

@@ -156,6 +156,13 @@ static void set_router(struct txn *t, const struct object *floating_ip, json_t *
 		weft_txn_replace(t, floating_ip, obj);
 }
 
+// What a forwarding does is part of its floating IP and of the port that it leads to.
+static void touch_ends(struct txn *t, const json_t *forwarding)
+{
+	weft_txn_touch(t, RES_FLOATING_IP, weft_json_text(forwarding, "floatingip_id"));
+	weft_txn_touch(t, RES_PORT, weft_json_text(forwarding, "internal_port_id"));
+}
+
 static int create(struct txn *t, const struct caller *who, const json_t *given, json_t *obj,
 		  struct err *err)
 {
@@ -175,6 +182,7 @@ static int create(struct txn *t, const struct caller *who, const json_t *given, 
 		return ret;
 	json_object_set_new(obj, "project_id", json_string(floating_ip->project_id));
 	set_router(t, floating_ip, json_string(router->id));
+	touch_ends(t, obj);
 	return 0;
 }
 
@@ -202,6 +210,10 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 		ret = lead_to(m, who, floating_ip, ip, obj, &router, err);
 	if (ret == 0)
 		ret = weft_port_ranges_check(m, obj, err);
+	if (ret == 0 && !json_equal(obj, old->attr)) {
+		touch_ends(t, old->attr);
+		touch_ends(t, obj);
+	}
 	return ret;
 }
 
@@ -217,6 +229,7 @@ static void leave_router(struct txn *t, const struct object *forwarding)
 void weft_port_forwarding_remove(struct txn *t, const struct object *forwarding)
 {
 	leave_router(t, forwarding);
+	weft_txn_touch(t, RES_FLOATING_IP, weft_json_text(forwarding->attr, "floatingip_id"));
 	weft_txn_remove(t, forwarding);
 }
 
@@ -226,6 +239,7 @@ static int remove_forwarding(struct txn *t, const struct caller *who, const stru
 	(void)who;
 	(void)err;
 	leave_router(t, o);
+	touch_ends(t, o->attr);
 	return 0;
 }
 

@@ -56,6 +56,7 @@ static void forwarding_is_kept_in_both_forms_and_gives_its_floating_ip_a_router(
 	weft_auto(json) floating = weft_model_render(s.w.m, floating_of(&s));
 	const json_t *listed = json_object_get(floating, "port_forwardings");
 	assert_int_equal(json_array_size(listed), 2);
+	assert_int_equal(json_object_size(json_array_get(listed, 0)), 6);
 	assert_int_equal(weft_json_int(json_array_get(listed, 0), "external_port", 0), 8080);
 	assert_string_equal(weft_json_text(floating, "status"), "ACTIVE");
 
@@ -63,6 +64,26 @@ static void forwarding_is_kept_in_both_forms_and_gives_its_floating_ip_a_router(
 	assert_string_equal(text_of(floating_of(&s), "router_id"), s.w.router);
 	assert_done(drop(s.w.m, &alice, RES_PORT_FORWARDING, range->id));
 	assert_null(text_of(floating_of(&s), "router_id"));
+	world_free(&s.w);
+}
+
+static int64_t revision_of(const struct model *m, enum resource type, const char *id)
+{
+	return weft_json_int(weft_model_get(m, type, id)->attr, "revision_number", 0);
+}
+
+static void a_forwarding_is_a_revision_of_its_floating_ip_and_port(void **state)
+{
+	(void)state;
+	struct scene s = scene_new();
+	const struct object *o;
+	int64_t floating = revision_of(s.w.m, RES_FLOATING_IP, s.floating);
+	int64_t port = revision_of(s.w.m, RES_PORT, s.w.port);
+	assert_done(forward(&s, &alice, "tcp", "'external_port': 80, 'internal_port': 80", &o));
+	assert_done(put(s.w.m, &alice, RES_PORT_FORWARDING, o->id, NULL, "{'internal_port': 81}"));
+	assert_done(drop(s.w.m, &alice, RES_PORT_FORWARDING, o->id));
+	assert_int_equal(revision_of(s.w.m, RES_FLOATING_IP, s.floating), floating + 3);
+	assert_int_equal(revision_of(s.w.m, RES_PORT, s.w.port), port + 3);
 	world_free(&s.w);
 }
 
@@ -226,6 +247,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			forwarding_is_kept_in_both_forms_and_gives_its_floating_ip_a_router),
+		cmocka_unit_test(a_forwarding_is_a_revision_of_its_floating_ip_and_port),
 		cmocka_unit_test(ports_that_cannot_be_are_refused),
 		cmocka_unit_test(no_port_is_forwarded_twice),
 		cmocka_unit_test(floating_ip_leads_as_a_whole_or_by_its_ports),

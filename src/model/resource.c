@@ -64,6 +64,16 @@ bool weft_resource_shows_attr(enum resource type, const char *attr, const struct
 	       (who->is_admin || (a->flags & ATTR_ADMIN_SEES) == 0);
 }
 
+int weft_resource_check_filter(enum resource type, const char *attr, const char *value,
+			       struct err *err)
+{
+	const struct attr *a = weft_attr_find(all[type]->attrs, attr);
+	bool flag;
+	if (a == NULL || a->read != weft_attr_bool || weft_attr_bool_of(value, &flag))
+		return 0;
+	return weft_input_bad(err, "'%.64s' cannot be converted to boolean", value);
+}
+
 bool weft_caller_owns(const struct caller *who, const struct object *o)
 {
 	return who->is_admin ||

@@ -52,6 +52,10 @@ extern const struct resource_ops weft_network_ops, weft_subnet_ops, weft_port_op
 
 const struct resource_ops *weft_resource_ops(enum resource type);
 
+// What a list is to be filtered by: refuse what is no boolean where the attribute is one (400).
+int weft_resource_check_filter(enum resource type, const char *attr, const char *value,
+			       struct err *err);
+
 // The object if the caller may see it; otherwise NULL with the resource's "not found" in err.
 const struct object *weft_resource_get(const struct model *m, const struct caller *who,
 				       enum resource type, const char *id, struct err *err);

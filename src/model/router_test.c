@@ -89,9 +89,9 @@ static void next_hops_are_on_connected_subnets_and_not_the_router(void **state)
 	static const struct {
 		const char *dst, *via;
 	} bad[] = {
-		{"192.0.2.0/24", "10.9.0.1"},	      {"192.0.2.0/24", "10.1.0.1"},
-		{"192.0.2.0/24", "2001:db8:1::2"},    {"2001:db8:9::/48", "10.1.0.2"},
-		{"2001:db8:9::/48", "2001:db8:1::1"},
+		{"192.0.2.0/24", "10.9.0.1"},	     {"192.0.2.0/24", "10.1.0.1"},
+		{"192.0.2.0/24", "2001:db8:1::2"},   {"2001:db8:9::/48", "10.1.0.2"},
+		{"2001:db8:9::/48", "2001:db8:1::"},
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_refused(put(m, &alice, RES_ROUTER, r, NULL,
@@ -99,7 +99,7 @@ static void next_hops_are_on_connected_subnets_and_not_the_router(void **state)
 				   bad[i].dst, bad[i].via),
 			       -EINVAL, "InvalidRoutes");
 	assert_done(put(m, &alice, RES_ROUTER, r, NULL,
-			"{'routes': [{'destination': '192.0.2.9/24', 'nexthop': '10.1.0.2'},"
+			"{'routes': [{'destination': '192.0.2.0/24', 'nexthop': '10.1.0.2'},"
 			" {'destination': '2001:db8:9::/48', 'nexthop': '2001:DB8:1::2'}]}"));
 	assert_route(m, r, 0, "192.0.2.0/24", "10.1.0.2");
 	assert_route(m, r, 1, "2001:db8:9::/48", "2001:db8:1::2");

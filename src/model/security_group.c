@@ -136,8 +136,12 @@ static int remove_group(struct txn *t, const struct caller *who, const struct ob
 	for (size_t r = 0; r < 2; r++) {
 		size_t n;
 		const struct object **rules = weft_index_collect(m, refs[r], o->id, &n);
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n; i++) {
+			const char *group_id = weft_json_text(rules[i]->attr, "security_group_id");
+			if (strcmp(group_id, o->id) != 0)
+				weft_txn_touch(t, RES_SECURITY_GROUP, group_id);
 			weft_txn_remove(t, rules[i]);
+		}
 		free(rules);
 	}
 	return 0;

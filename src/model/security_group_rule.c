@@ -29,7 +29,7 @@ static int invalid_protocol(const json_t *in, struct err *err)
 		supported);
 }
 
-// Names in lower case, numbers without leading zeros, "any" as null.
+// Names in lower case, numbers without leading zeros. Any protocol is null, and no name ("any" is the command line's).
 static int read_protocol(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	(void)a;
@@ -49,9 +49,9 @@ static int read_protocol(const struct attr *a, const json_t *in, json_t **out, s
 	for (; name[i] != '\0'; i++)
 		text[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);
 	text[i] = '\0';
-	if (strcmp(text, "any") != 0 && weft_protocol_number(text, 4) < 0)
+	if (weft_protocol_number(text, 4) < 0)
 		return invalid_protocol(in, err);
-	*out = strcmp(text, "any") == 0 ? json_null() : json_string(text);
+	*out = json_string(text);
 	return 0;
 }
 
@@ -86,6 +86,17 @@ static int read_ethertype(const struct attr *a, const json_t *in, json_t **out, 
 	return 0;
 }
 
+// Neutron looks such an id up without asking whether it is one: what is none is not found.
+static int read_reference(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	char buf[128];
+	if (!json_is_string(in) || json_string_length(in) > 255)
+		return weft_attr_bad(a, err, "'%s' is not a valid string",
+				     weft_json_quote(in, buf, sizeof(buf)));
+	*out = json_incref((json_t *)in);
+	return 0;
+}
+
 // Host bits are kept, as Neutron does; normalized_cidr has the prefix that is matched.
 static int read_prefix(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
@@ -110,14 +121,14 @@ static const char *const directions[] = {"ingress", "egress", NULL};
 // clang-format off
 static const struct attr attrs[] = {
 	ATTR("id", NULL, 0),
-	ATTR("security_group_id", weft_attr_uuid, ATTR_POST | ATTR_REQUIRED),
+	ATTR("security_group_id", read_reference, ATTR_POST | ATTR_REQUIRED),
 	ATTR("direction", weft_attr_choice, ATTR_POST | ATTR_REQUIRED, .values = directions),
 	ATTR("ethertype", read_ethertype, ATTR_POST | ATTR_NULL_CLEARS, .initial = "\"IPv4\""),
 	ATTR("protocol", read_protocol, ATTR_POST | ATTR_NULL),
 	ATTR("port_range_min", read_port, ATTR_POST | ATTR_NULL),
 	ATTR("port_range_max", read_port, ATTR_POST | ATTR_NULL),
 	ATTR("remote_ip_prefix", read_prefix, ATTR_POST | ATTR_NULL),
-	ATTR("remote_group_id", weft_attr_uuid, ATTR_POST | ATTR_NULL),
+	ATTR("remote_group_id", read_reference, ATTR_POST | ATTR_NULL),
 	ATTR("remote_address_group_id", weft_attr_uuid, ATTR_POST | ATTR_NULL),
 	ATTR("normalized_cidr", NULL, 0),
 	ATTR("belongs_to_default_sg", NULL, ATTR_RENDERED),
@@ -328,7 +339,18 @@ static int create(struct txn *t, const struct caller *who, const json_t *given, 
 		ret = complete_remote(m, who, obj, err);
 	if (ret == 0)
 		ret = check_duplicate(m, obj, err);
+	if (ret == 0)
+		weft_txn_touch(t, RES_SECURITY_GROUP, group->id);
 	return ret;
+}
+
+static int remove_rule(struct txn *t, const struct caller *who, const struct object *o,
+		       struct err *err)
+{
+	(void)who;
+	(void)err;
+	weft_txn_touch(t, RES_SECURITY_GROUP, weft_json_text(o->attr, "security_group_id"));
+	return 0;
 }
 
 int weft_security_group_rule_add(struct txn *t, const struct object *group, const char *direction,
@@ -357,6 +379,7 @@ const struct resource_ops weft_security_group_rule_ops = {
 	.not_found_text = "Security group rule %s does not exist",
 	.attrs = attrs,
 	.create = create,
+	.remove = remove_rule,
 	.index = index_rule,
 	.load = load,
 	.render = render,

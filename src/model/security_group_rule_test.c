@@ -42,8 +42,6 @@ static void impossible_rules_are_refused(void **state)
 		{", 'protocol': 58", "SecurityGroupEthertypeConflictWithProtocol"},
 		{", 'port_range_min': 22, 'port_range_max': 22",
 		 "SecurityGroupProtocolRequiredWithPorts"},
-		{", 'protocol': 'any', 'port_range_min': 22, 'port_range_max': 22",
-		 "SecurityGroupProtocolRequiredWithPorts"},
 		{", 'protocol': 'tcp', 'port_range_min': 23, 'port_range_max': 22",
 		 "SecurityGroupInvalidPortRange"},
 		{", 'protocol': 'tcp', 'port_range_min': 22", "SecurityGroupInvalidPortRange"},
@@ -71,7 +69,7 @@ static void impossible_rules_are_refused(void **state)
 		{", 'ethertype': 'IPv6', 'remote_ip_prefix': '10.0.0.0/8'",
 		 "SecurityGroupRuleParameterConflict"},
 		{", 'direction': 'sideways'", "HTTPBadRequest"},
-		{", 'remote_group_id': 'mine'", "HTTPBadRequest"},
+		{", 'protocol': 'any'", "SecurityGroupRuleInvalidProtocol"},
 		{", 'normalized_cidr': '10.0.0.0/8'", "HTTPBadRequest"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -79,6 +77,11 @@ static void impossible_rules_are_refused(void **state)
 	assert_refused(post(*state, &alice, RES_SECURITY_GROUP_RULE, NULL,
 			    "{'security_group_id': '%s'}", group_id),
 		       -EINVAL, "HTTPBadRequest");
+	assert_refused(rule(*state, NULL, ", 'remote_group_id': 'mine'"), -ENOENT,
+		       "SecurityGroupNotFound");
+	assert_refused(post(*state, &alice, RES_SECURITY_GROUP_RULE, NULL,
+			    "{'security_group_id': 'mine', 'direction': 'ingress'}"),
+		       -ENOENT, "SecurityGroupNotFound");
 	assert_refused(rule(*state, NULL,
 			    ", 'remote_group_id': 'a6f9d2f0-5c0e-4a35-9a2e-0a0b0c0d0e0f'"),
 		       -ENOENT, "SecurityGroupNotFound");
@@ -113,7 +116,7 @@ static void protocols_are_brought_into_one_form(void **state)
 		{", 'protocol': 'TCP'", "tcp", 4, 6},
 		{", 'protocol': 17", "17", 4, 17},
 		{", 'protocol': '0132'", "132", 4, 132},
-		{", 'protocol': 'any'", NULL, 4, -1},
+		{", 'protocol': null", NULL, 4, -1},
 		{", 'protocol': 'icmp'", "icmp", 4, 1},
 		{", 'ethertype': 'ipv6', 'protocol': 'icmp'", "ipv6-icmp", 6, 58},
 		{", 'ethertype': 'IPv6', 'protocol': 'icmpv6', 'port_range_min': 128", "ipv6-icmp",

@@ -119,6 +119,40 @@ static void group_takes_its_rules_and_those_that_name_it_along(void **state)
 	weft_model_free(m);
 }
 
+static int64_t revision_of(const struct model *m, enum resource type, const char *id)
+{
+	return weft_json_int(weft_model_get(m, type, id)->attr, "revision_number", 0);
+}
+
+static void a_rule_that_comes_or_goes_is_a_revision_of_its_group(void **state)
+{
+	(void)state;
+	struct model *m = model_new();
+	const struct object *a = group_new(m, &alice, "a"), *b = group_new(m, &alice, "b"), *rule;
+	assert_int_equal(revision_of(m, RES_SECURITY_GROUP, a->id), 1);
+	assert_done(post(m, &alice, RES_SECURITY_GROUP_RULE, &rule,
+			 "{'security_group_id': '%s', 'direction': 'ingress', 'remote_group_id': "
+			 "'%s'}",
+			 a->id, b->id));
+	assert_int_equal(revision_of(m, RES_SECURITY_GROUP, a->id), 2);
+	assert_int_equal(revision_of(m, RES_SECURITY_GROUP, b->id), 1);
+	assert_done(drop(m, &alice, RES_SECURITY_GROUP, b->id));
+	assert_int_equal(revision_of(m, RES_SECURITY_GROUP, a->id), 3);
+
+	struct txn *t = weft_txn_begin(m);
+	for (int i = 0; i < 2; i++) {
+		weft_auto(json) body = json_pack("{s:s, s:s, s:i}", "security_group_id", a->id,
+						 "direction", "ingress", "protocol", i + 100);
+		assert_done(weft_txn_create(t, &alice, RES_SECURITY_GROUP_RULE, body, &rule,
+					    &last_err));
+	}
+	finish(t, 0);
+	assert_int_equal(revision_of(m, RES_SECURITY_GROUP, a->id), 4);
+	assert_done(drop(m, &alice, RES_SECURITY_GROUP_RULE, rule->id));
+	assert_int_equal(revision_of(m, RES_SECURITY_GROUP, a->id), 5);
+	weft_model_free(m);
+}
+
 static void stateful_and_stateless_do_not_mix(void **state)
 {
 	(void)state;
@@ -175,6 +209,7 @@ int main(void)
 		cmocka_unit_test(default_name_is_reserved_and_the_default_group_keeps_it),
 		cmocka_unit_test(group_in_use_is_kept),
 		cmocka_unit_test(group_takes_its_rules_and_those_that_name_it_along),
+		cmocka_unit_test(a_rule_that_comes_or_goes_is_a_revision_of_its_group),
 		cmocka_unit_test(stateful_and_stateless_do_not_mix),
 		cmocka_unit_test(groups_are_their_projects_own),
 	};

@@ -27,6 +27,12 @@ struct ip_prefix weft_subnet_cidr(const json_t *subnet)
 	return cidr;
 }
 
+bool weft_subnet_is_loopback(const struct ip_prefix *prefix)
+{
+	static const struct ip_addr one = {.family = 6, .b = {[15] = 1}};
+	return prefix->ip.family == 4 ? prefix->ip.b[0] == 127 : weft_ip_equal(&prefix->ip, &one);
+}
+
 static struct ip_addr gateway_of(const json_t *subnet)
 {
 	struct ip_addr gateway = {0};
@@ -87,7 +93,7 @@ static int check_cidr(const json_t *obj, struct err *err)
 	if (weft_ip_is_multicast(&cidr.ip))
 		return weft_input_bad(
 			err, "Multicast IP subnet is not supported if enable_dhcp is True");
-	if (cidr.ip.family == 4 && cidr.ip.b[0] == 127)
+	if (cidr.ip.family == 4 && weft_subnet_is_loopback(&cidr))
 		return weft_input_bad(err,
 				      "Loopback IP subnet is not supported if enable_dhcp is True");
 	return 0;
@@ -193,7 +199,10 @@ static void set_default_gateway(json_t *obj)
 	struct ip_prefix cidr = weft_subnet_cidr(obj);
 	struct ip_addr gateway, last;
 	char text[WEFT_IP_STRLEN];
+	// In IPv6 the first of all, which is the routers' own (RFC 4291, 2.6.1): all others are hosts'.
 	weft_subnet_usable(&cidr, &gateway, &last);
+	if (cidr.ip.family == 6)
+		gateway = weft_prefix_first(&cidr);
 	json_object_set_new(obj, "gateway_ip", json_string(weft_ip_text(&gateway, text)));
 }
 
@@ -255,6 +264,7 @@ static int join_ports(struct txn *t, const struct object *o, struct err *err)
 
 static int created(struct txn *t, const struct object *o, struct err *err)
 {
+	weft_txn_touch(t, RES_NETWORK, weft_json_text(o->attr, "network_id"));
 	int ret = weft_subnet_is_automatic(o->attr) ? join_ports(t, o, err) : 0;
 	size_t n;
 	const struct object **gateways =
@@ -313,6 +323,8 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 				json_object_get(old->attr, "allocation_pools"));
 	struct ip_prefix cidr = weft_subnet_cidr(obj);
 	struct ip_addr gateway = gateway_of(obj);
+	if (!json_equal(obj, old->attr))
+		weft_txn_touch(t, RES_NETWORK, weft_json_text(obj, "network_id"));
 	return weft_pools_check(json_object_get(obj, "allocation_pools"), &cidr, &gateway, err);
 }
 
@@ -338,6 +350,7 @@ static int remove_subnet(struct txn *t, const struct caller *who, const struct o
 			"Unable to complete operation on subnet %s: One or more ports have "
 			"an IP allocation from this subnet.",
 			o->id);
+	weft_txn_touch(t, RES_NETWORK, weft_json_text(o->attr, "network_id"));
 	return 0;
 }
 
@@ -368,9 +381,8 @@ static const struct object *network_of(const struct model *m, const struct objec
 static void render(const struct model *m, const struct object *o, json_t *shown)
 {
 	const struct object *network = network_of(m, o);
-	json_object_set_new(shown, "router:external",
-			    json_boolean(network != NULL &&
-					 weft_json_bool(network->attr, "router:external", false)));
+	json_object_set_new(shown, "shared",
+			    json_boolean(network != NULL && weft_network_is_shared(network)));
 }
 
 static bool visible(const struct model *m, const struct caller *who, const struct object *o)

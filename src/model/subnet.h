@@ -12,6 +12,9 @@
 #include "model/attr.h"
 #include "model/model.h"
 
+// Of 127.0.0.0/8, or ::1: no packet from elsewhere comes there.
+bool weft_subnet_is_loopback(const struct ip_prefix *prefix);
+
 // The parsed "cidr" of a validated subnet.
 struct ip_prefix weft_subnet_cidr(const json_t *subnet);
 

@@ -19,10 +19,8 @@ static int read_cidr(const struct attr *a, const json_t *in, json_t **out, struc
 				     text != NULL ? text : weft_json_quote(in, buf, sizeof(buf)));
 	struct ip_prefix masked = weft_prefix_masked(&cidr);
 	weft_prefix_text(&masked, good);
-	if (strchr(text, '/') == NULL || !weft_ip_equal(&masked.ip, &cidr.ip))
-		return weft_attr_bad(a, err,
-				     "'%s' isn't a recognized IP subnet cidr, '%s' is recommended",
-				     text, good);
+	if (strchr(text, '/') == NULL)
+		return weft_attr_bad(a, err, "'%s' is not a valid IP subnet", text);
 	*out = json_string(good);
 	return 0;
 }
@@ -82,11 +80,16 @@ static int read_route(const struct attr *a, const json_t *in, json_t **out, stru
 	int ret = weft_attr_known_keys(a, in, keys, err);
 	if (ret < 0)
 		return ret;
-	if (weft_prefix_parse(destination, &dst) < 0)
-		return weft_attr_bad(a, err, "'%s' is not a valid IP subnet", destination);
+	struct ip_prefix masked = {0};
+	if (weft_prefix_parse(destination, &dst) == 0)
+		masked = weft_prefix_masked(&dst);
+	if (masked.ip.family == 0 || strchr(destination, '/') == NULL ||
+	    !weft_ip_equal(&masked.ip, &dst.ip))
+		return weft_attr_bad(a, err, "'%s' is not a valid CIDR", destination);
+	if (weft_subnet_is_loopback(&dst))
+		return weft_attr_bad(a, err, "'%s' is not a routable CIDR", destination);
 	if (weft_ip_parse(nexthop, &via) < 0)
 		return weft_attr_bad(a, err, "'%s' is not a valid IP address", nexthop);
-	dst = weft_prefix_masked(&dst);
 	*out = json_pack("{s:s, s:s}", "destination", weft_prefix_text(&dst, dst_text), "nexthop",
 			 weft_ip_text(&via, via_text));
 	return 0;
@@ -178,7 +181,7 @@ const struct attr weft_subnet_attrs[] = {
 	ATTR("segment_id", refuse_segment, ATTR_RW | ATTR_NULL),
 	ATTR("service_types", weft_attr_texts, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTR("dns_publish_fixed_ip", weft_attr_bool, ATTR_RW, .initial = "false"),
-	ATTR("router:external", NULL, ATTR_RENDERED),
+	ATTR("shared", weft_attr_bool, ATTR_RENDERED | ATTR_HIDDEN),
 	ATTR("tags", weft_attr_tags, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTRS_TAIL,
 	{0},

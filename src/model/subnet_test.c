@@ -43,7 +43,7 @@ static void default_pools_are_all_but_the_gateway(void **state)
 		{4, "10.0.0.0/30", "", "[\"10.0.0.2-10.0.0.2\"]"},
 		{4, "10.0.0.0/31", ", 'enable_dhcp': false, 'gateway_ip': null",
 		 "[\"10.0.0.0-10.0.0.1\"]"},
-		{6, "2001:db8::/64", "", "[\"2001:db8::2-2001:db8::ffff:ffff:ffff:ffff\"]"},
+		{6, "2001:db8::/64", "", "[\"2001:db8::1-2001:db8::ffff:ffff:ffff:ffff\"]"},
 		{6, "2001:db8::/64", ", 'gateway_ip': 'fe80::1'",
 		 "[\"2001:db8::1-2001:db8::ffff:ffff:ffff:ffff\"]"},
 	};
@@ -66,7 +66,7 @@ static void subnet_is_shown_as_neutron_shows_it(void **state)
 		post(m, &alice, RES_SUBNET, &o,
 		     "{'network_id': '%s', 'ip_version': '4', 'cidr': '10.1.0.0/16',"
 		     " 'dns_nameservers': ['9.9.9.9'], 'use_default_subnetpool': false,"
-		     " 'host_routes': [{'destination': '192.0.2.5/24', 'nexthop': '10.1.0.9'}]}",
+		     " 'host_routes': [{'destination': '192.0.2.0/24', 'nexthop': '10.1.0.9'}]}",
 		     net->id));
 	weft_auto(json) shown = weft_model_render(m, o);
 	assert_string_equal(weft_json_text(shown, "gateway_ip"), "10.1.0.1");
@@ -83,6 +83,57 @@ static void subnet_is_shown_as_neutron_shows_it(void **state)
 	weft_model_free(m);
 }
 
+static void cidr_loses_its_host_bits_and_booleans_are_words(void **state)
+{
+	static const char *const no[] = {"false", "'no'", "'OFF'", "0", "'0'", "'f'", "'N'"};
+	(void)state;
+	struct model *m = model_new();
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+		const struct object *net = network_new(m), *o;
+		assert_done(post(m, &alice, RES_SUBNET, &o,
+				 "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.0.5/24', "
+				 "'enable_dhcp': %s}",
+				 net->id, no[i]));
+		assert_string_equal(text_of(o, "cidr"), "10.0.0.0/24");
+		assert_string_equal(text_of(o, "gateway_ip"), "10.0.0.1");
+		assert_true(json_is_false(json_object_get(o->attr, "enable_dhcp")));
+	}
+	weft_model_free(m);
+}
+
+static void ipv6_gateway_is_the_first_of_all_addresses(void **state)
+{
+	(void)state;
+	struct model *m = model_new();
+	const struct object *net = network_new(m), *o;
+	assert_done(post(m, &alice, RES_SUBNET, &o,
+			 "{'network_id': '%s', 'ip_version': 6, 'cidr': 'fd33::7/64'}", net->id));
+	assert_string_equal(text_of(o, "cidr"), "fd33::/64");
+	assert_string_equal(text_of(o, "gateway_ip"), "fd33::");
+	weft_model_free(m);
+}
+
+static void a_subnet_that_comes_changes_or_goes_is_a_revision_of_its_network(void **state)
+{
+	(void)state;
+	struct model *m = model_new();
+	const struct object *net = network_new(m), *o;
+	assert_done(post(m, &alice, RES_SUBNET, &o,
+			 "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.0.0/24'}", net->id));
+	net = weft_model_get(m, RES_NETWORK, net->id);
+	assert_int_equal(weft_json_int(net->attr, "revision_number", 0), 2);
+	assert_done(put(m, &alice, RES_SUBNET, o->id, NULL, "{'name': 'x'}"));
+	net = weft_model_get(m, RES_NETWORK, net->id);
+	assert_int_equal(weft_json_int(net->attr, "revision_number", 0), 3);
+	assert_done(put(m, &alice, RES_SUBNET, o->id, NULL, "{'name': 'x'}")); // no change
+	net = weft_model_get(m, RES_NETWORK, net->id);
+	assert_int_equal(weft_json_int(net->attr, "revision_number", 0), 3);
+	assert_done(drop(m, &alice, RES_SUBNET, o->id));
+	net = weft_model_get(m, RES_NETWORK, net->id);
+	assert_int_equal(weft_json_int(net->attr, "revision_number", 0), 4);
+	weft_model_free(m);
+}
+
 static void impossible_subnets_are_refused(void **state)
 {
 	(void)state;
@@ -92,7 +143,6 @@ static void impossible_subnets_are_refused(void **state)
 		const char *body, *kind;
 		int code;
 	} cases[] = {
-		{"'ip_version': 4, 'cidr': '10.0.0.5/24'", "HTTPBadRequest", -EINVAL},
 		{"'ip_version': 4, 'cidr': '10.0.0.0'", "HTTPBadRequest", -EINVAL},
 		{"'ip_version': 4, 'cidr': 'ten'", "HTTPBadRequest", -EINVAL},
 		{"'ip_version': 5, 'cidr': '10.0.0.0/24'", "HTTPBadRequest", -EINVAL},
@@ -121,6 +171,24 @@ static void impossible_subnets_are_refused(void **state)
 		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'host_routes': [{'nexthop': "
 		 "'10.0.0.1'}]",
 		 "HTTPBadRequest", -EINVAL},
+		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'host_routes': [{'nexthop': "
+		 "'10.0.0.1', 'destination': '192.0.2.5/24'}]",
+		 "HTTPBadRequest", -EINVAL},
+		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'host_routes': [{'nexthop': "
+		 "'10.0.0.1', 'destination': '192.0.2.5'}]",
+		 "HTTPBadRequest", -EINVAL},
+		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'host_routes': [{'nexthop': "
+		 "'10.0.0.1', 'destination': '127.0.0.0/8'}]",
+		 "HTTPBadRequest", -EINVAL},
+		{"'ip_version': 6, 'cidr': '2001:db8::/64', 'host_routes': [{'nexthop': "
+		 "'2001:db8::9', 'destination': '::1/128'}]",
+		 "HTTPBadRequest", -EINVAL},
+		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'enable_dhcp': 'perhaps'", "InvalidInput",
+		 -EINVAL},
+		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'enable_dhcp': 2", "InvalidInput",
+		 -EINVAL},
+		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'enable_dhcp': null", "InvalidInput",
+		 -EINVAL},
 		{"'ip_version': 4, 'cidr': '10.0.0.0/24', 'ipv6_ra_mode': 'slaac'", "InvalidInput",
 		 -EINVAL},
 		{"'ip_version': 6, 'cidr': '2001:db8::/64', 'ipv6_ra_mode': 'slaac', "
@@ -336,6 +404,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(default_pools_are_all_but_the_gateway),
 		cmocka_unit_test(subnet_is_shown_as_neutron_shows_it),
+		cmocka_unit_test(cidr_loses_its_host_bits_and_booleans_are_words),
+		cmocka_unit_test(ipv6_gateway_is_the_first_of_all_addresses),
+		cmocka_unit_test(a_subnet_that_comes_changes_or_goes_is_a_revision_of_its_network),
 		cmocka_unit_test(impossible_subnets_are_refused),
 		cmocka_unit_test(pools_are_checked_against_subnet_gateway_and_each_other),
 		cmocka_unit_test(overlap_is_refused_within_a_network_only),

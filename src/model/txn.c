@@ -106,6 +106,13 @@ void weft_txn_remove(struct txn *t, const struct object *o)
 	step(t, o, NULL);
 }
 
+void weft_txn_touch(struct txn *t, enum resource type, const char *id)
+{
+	const struct object *o = weft_model_get(t->m, type, id);
+	if (o != NULL && weft_map_get(t->net_of, id) == NULL)
+		weft_txn_replace(t, o, json_copy(o->attr));
+}
+
 const struct model_change *weft_txn_changes(const struct txn *t, size_t *n)
 {
 	// The list is a cache of what net says, not a part of the transaction's state.

@@ -169,7 +169,7 @@ static void an_interface_with_ipv6_also_has_its_link_local_address(void **state)
 	(void)state;
 	local_port(&s, 0);
 	join(s.c, s.router[0], "subnet_id", subnet, true);
-	p = interface_at(s.c, s.router[0], "2001:db8::1/64");
+	p = interface_at(s.c, s.router[0], "2001:db8::/64");
 	assert_int_equal(p->n_addrs, 2);
 	assert_int_equal(p->addrs[1].len, 128);
 	assert_non_null(link_local_of(s.c, p));

@@ -7,6 +7,7 @@ would a QEMU tap. Physical networks are outside.py's. Objects are made through t
 """
 import configparser
 import http.client
+import ipaddress
 import itertools
 import json
 import os
@@ -211,13 +212,14 @@ class Lab:
 
     # ---- Objects, in short ----
 
-    def network(self, cidr="10.0.0.0/24", cidr6=None, **attrs):
-        """A network with one subnet per family; its dict, with 'v4' and 'v6' subnets inside."""
+    def network(self, cidr="10.0.0.0/24", cidr6=None, gateway6=None, **attrs):
+        """A network with one subnet per family; its dict, with 'v4' and 'v6' subnets inside. gateway6: not the IPv6 subnet's first."""
         net = self.api.create("network", **{"name": f"net{next(_numbers)}", **attrs})
         if cidr:
             net["v4"] = self.api.create("subnet", network_id=net["id"], ip_version=4, cidr=cidr)
         if cidr6:
-            net["v6"] = self.api.create("subnet", network_id=net["id"], ip_version=6, cidr=cidr6)
+            gateway = {"gateway_ip": gateway6} if gateway6 else {}
+            net["v6"] = self.api.create("subnet", network_id=net["id"], ip_version=6, cidr=cidr6, **gateway)
         return net
 
     def outside(self, physical="physnet1"):
@@ -225,13 +227,15 @@ class Lab:
         return self.physical[physical]
 
     def provider(self, cidr="203.0.113.0/24", cidr6=None, vlan=None, physical="physnet1", external=False, **attrs):
-        """A network on a physical network: its untagged frames, or a VLAN. external: one that routers have gateways on."""
+        """A network on a physical network: its untagged frames, or a VLAN. external: one that routers have gateways on. The router
+        outside has the first address after the subnet's own, in IPv6, too."""
         if external:
             attrs["router:external"] = True
         if vlan is not None:
             attrs["provider:segmentation_id"] = vlan
-        return self.network(cidr, cidr6, **{"provider:network_type": "flat" if vlan is None else "vlan",
-                                            "provider:physical_network": physical, **attrs})
+        gateway6 = cidr6 and str(ipaddress.ip_network(cidr6)[1])
+        return self.network(cidr, cidr6, gateway6, **{"provider:network_type": "flat" if vlan is None else "vlan",
+                                                      "provider:physical_network": physical, **attrs})
 
     def join(self, router, subnet, on=True):
         """The router gets (loses) an interface on the subnet."""

@@ -103,7 +103,7 @@ def test_neighbour_advertisements_are_for_the_vms_own_addresses(lab):
     everybody = {"dst": "ff02::1", "to_mac": "33:33:00:00:00:01"}
     expect_frames(a, b, {"own": frames.na(a, b, a.ip6), "own link-local": frames.na(a, b, lla(a.mac), lla(a.mac)),
                          "unsolicited": frames.na(a, b, a.ip6, O=1, **everybody)},
-                  {"peer's": frames.na(a, b, c.ip6), "gateway's": frames.na(a, b, "fd00:1::1", R=1),
+                  {"peer's": frames.na(a, b, c.ip6), "gateway's": frames.na(a, b, "fd00:1::", R=1),
                    "other link-local": frames.na(a, b, "fe80::1"), "multicast": frames.na(a, b, "ff02::1"),
                    "foreign source": frames.na(a, b, a.ip6, c.ip6), "peer's to all": frames.na(a, b, c.ip6, O=1, **everybody)})
     assert a.drops("spoofed-nd") == 5 and a.drops("spoofed-ip") == 1

@@ -48,7 +48,7 @@ def test_complete_session_with_the_openstack_client(lab):
     assert (net["mtu"], net["description"]) == (1400, "first-network")
     assert (s4["gateway_ip"], s4["dns_nameservers"]) == ("10.0.0.254", ["192.0.2.53"])
     assert s4["allocation_pools"] == [{"start": "10.0.0.10", "end": "10.0.0.99"}]
-    assert (s6["ip_version"], s6["gateway_ip"]) == (6, "fd00:1::1")
+    assert (s6["ip_version"], s6["gateway_ip"]) == (6, "fd00:1::")
     assert (tcp["port_range_min"], tcp["port_range_max"], tcp["remote_address_group_id"]) == (80, 81, trusted["id"])
     assert udp["remote_group_id"] == client_group["id"]
     assert "10.0.0.10" in [f["ip_address"] for f in vm1["fixed_ips"]]

@@ -215,7 +215,7 @@ def test_an_ipv6_fragment_header_cannot_hide_what_comes_after(lab):
     def atomic(port):
         return head / IPv6ExtHdrFragment(id=next(_ids)) / UDP(sport=5, dport=port) / b"x"
 
-    hidden = frames.na(a, b, "fd00:1::1")
+    hidden = frames.na(a, b, "fd00:1::")
     hidden_nd = frames.Ether(src=a.mac, dst=b.mac) / frames.IPv6(src=a.ip6, dst=b.ip6, hlim=255) / IPv6ExtHdrFragment(
         id=next(_ids), m=1, nh=58) / Raw(bytes(hidden[frames.IPv6].payload)[:32])
     expect_frames(a, b, {"permitted": atomic(53)}, {"refused": atomic(54), "hidden": hidden_nd})

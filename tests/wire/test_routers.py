@@ -176,4 +176,4 @@ def test_trace_names_the_router(lab, routed):
     out = lab.weft("trace", r.a.id, f"tcp > {r.b.ip}:22 syn")
     assert "route" in out and r.router["id"] in out
     out = lab.weft("show", "routers")
-    assert r.router["id"] in out and "10.0.1.1/24" in out and "fd00:2::1/64" in out
+    assert r.router["id"] in out and "10.0.1.1/24" in out and "fd00:2::/64" in out

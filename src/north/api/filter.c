@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "base/json.h"
+#include "model/attr.h"
 
 // Arguments that are no filters.
 static bool is_control(const char *key)
@@ -37,17 +38,6 @@ static const char *attr_of(const char *key)
 			return names[i][1];
 	}
 	return key;
-}
-
-static bool parse_bool(const char *text, bool *out)
-{
-	if (strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0)
-		*out = true;
-	else if (strcasecmp(text, "false") == 0 || strcmp(text, "0") == 0)
-		*out = false;
-	else
-		return false;
-	return true;
 }
 
 static int parse_sorts(const struct query *q, has_attr_fn has_attr, const void *arg,
@@ -154,7 +144,7 @@ int weft_list_options_parse(const struct query *q, has_attr_fn has_attr, const v
 		ret = parse_sorts(q, has_attr, arg, &o, err);
 	if (ret == 0)
 		ret = parse_limit(weft_query_get(q, "limit"), &o.limit, err);
-	if (ret == 0 && reverse && !parse_bool(reverse, &o.reverse))
+	if (ret == 0 && reverse && !weft_attr_bool_of(reverse, &o.reverse))
 		ret = weft_fail_as(err, -EINVAL, "HTTPBadRequest",
 				   "page_reverse must be a boolean and not '%s'", reverse);
 	if (ret < 0) {
@@ -220,7 +210,7 @@ static bool value_matches(const char *attr, const json_t *have, const char *want
 	}
 	case JSON_TRUE:
 	case JSON_FALSE:
-		return parse_bool(want, &flag) && flag == json_is_true(have);
+		return weft_attr_bool_of(want, &flag) && flag == json_is_true(have);
 	case JSON_ARRAY:
 		json_array_foreach(have, i, element) {
 			if (value_matches(attr, element, want))

@@ -29,8 +29,8 @@ static const struct route routes[] = {
 	{"GET",    "/v2.0",                                    ROUTE_TOKEN, weft_handle_resources},
 	{"GET",    "/v2.0/extensions",                         ROUTE_TOKEN, weft_handle_extensions},
 	{"GET",    "/v2.0/extensions/*",                       ROUTE_TOKEN, weft_handle_extension},
-	{"GET",    "/v2.0/agents",                             ROUTE_ADMIN, weft_handle_agents},
-	{"GET",    "/v2.0/agents/*",                           ROUTE_ADMIN, weft_handle_agent},
+	{"GET",    "/v2.0/agents",                             ROUTE_TOKEN, weft_handle_agents},
+	{"GET",    "/v2.0/agents/*",                           ROUTE_TOKEN, weft_handle_agent},
 	{"GET",    "/v2.0/quotas",                             ROUTE_TOKEN, weft_handle_quotas},
 	{"GET",    "/v2.0/quotas/*",                           ROUTE_TOKEN, weft_handle_quota},
 	{"GET",    "/v2.0/quotas/*/*",                         ROUTE_TOKEN, weft_handle_quota_view},
@@ -233,6 +233,18 @@ static int authorize(const struct api_call *c, enum route_access access, struct 
 	return 0;
 }
 
+// Neutron reads every body as JSON, whatever its Content-Type says, and clients rely on it. A web page may post to loopback
+// without asking first, though never as application/json (nor with PUT, nor with a token): so where loopback is the only
+// guard, a POST must say what it is.
+static bool is_body_welcome(const struct api_call *c)
+{
+	static const char json[] = "application/json";
+	const char *type = c->rq->content_type;
+
+	return c->core->auth != API_AUTH_NONE || strcmp(c->rq->method, "POST") != 0 ||
+	       (type != NULL && strncasecmp(type, json, strlen(json)) == 0);
+}
+
 static int parse_body(struct api_call *c, struct err *err)
 {
 	const struct api_request *rq = c->rq;
@@ -246,10 +258,10 @@ static int parse_body(struct api_call *c, struct err *err)
 				 "Too many large requests at once: try again.");
 	if (rq->body_len == 0)
 		return 0;
-	// Refusing what a browser's form can send also keeps web pages from posting to loopback.
-	if (rq->content_type == NULL ||
-	    strncasecmp(rq->content_type, "application/json", strlen("application/json")) != 0)
-		return weft_fail(err, -EPROTOTYPE, "The request body must be application/json.");
+	if (!is_body_welcome(c))
+		return weft_fail(err, -EPROTOTYPE,
+				 "Without authentication, a POST is answered only with "
+				 "'Content-Type: application/json'.");
 	c->body = json_loadb(rq->body, rq->body_len, 0, &where);
 	if (c->body == NULL)
 		return weft_fail_as(err, -EINVAL, "MalformedRequestBody",

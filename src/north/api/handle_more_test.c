@@ -46,6 +46,36 @@ static void ports_are_filtered_by_their_run_time_status(void **state)
 	assert_int_equal(count(f, "/v2.0/ports?status=ACTIVE&sort_key=status", "ports"), 1);
 }
 
+static void subnets_are_seen_by_those_who_may_use_their_network(void **state)
+{
+	struct fixture *f = *state;
+	char id[37];
+	static const char *const networks[] = {"'shared': true", "'router:external': true",
+					       "'name': 'a'"};
+	for (size_t i = 0; i < 3; i++) {
+		char body[128];
+		snprintf(body, sizeof(body), "{%s}", networks[i]);
+		create(f, "networks", "network", body, id);
+		snprintf(body, sizeof(body),
+			 "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.%d.0.0/24'}", id,
+			 (int)i);
+		create(f, "subnets", "subnet", body, id);
+		assert_null(json_object_get(inner(f, "subnet"), "shared"));
+		assert_null(json_object_get(inner(f, "subnet"), "router:external"));
+	}
+	assert_int_equal(count(f, "/v2.0/subnets", "subnets"), 3);
+	assert_int_equal(count(f, "/v2.0/subnets?shared=True", "subnets"), 1);
+	assert_int_equal(count(f, "/v2.0/subnets?shared=no", "subnets"), 2);
+	assert_int_equal(count(f, "/v2.0/subnets?cidr=10.0.0.0/24&shared=1", "subnets"), 1);
+	assert_int_equal(ask(f, "GET", "/v2.0/subnets?shared=perhaps", NULL), 400);
+	assert_int_equal(ask(f, "GET", "/v2.0/networks?admin_state_up=", NULL), 400);
+	f->project = RED;
+	f->roles = "member";
+	assert_int_equal(count(f, "/v2.0/networks", "networks"), 2);
+	assert_int_equal(count(f, "/v2.0/subnets", "subnets"), 1);
+	assert_int_equal(count(f, "/v2.0/subnets?cidr=10.1.0.0/24", "subnets"), 0);
+}
+
 static void tags_are_added_replaced_and_removed(void **state)
 {
 	struct fixture *f = *state;
@@ -149,6 +179,7 @@ int main(void)
 		WITH_MODEL(pages_link_to_each_other_until_all_was_seen),
 		WITH_MODEL(ids_in_the_query_answer_each_object_once),
 		WITH_MODEL(ports_are_filtered_by_their_run_time_status),
+		WITH_MODEL(subnets_are_seen_by_those_who_may_use_their_network),
 		WITH_MODEL(tags_are_added_replaced_and_removed),
 		WITH_MODEL(if_match_refuses_a_revision_that_is_past),
 		WITH_MODEL(address_group_takes_and_gives_back_addresses),

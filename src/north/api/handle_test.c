@@ -48,11 +48,26 @@ static void unknown_paths_methods_and_bodies_have_their_own_status(void **state)
 	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': 1}"), 400);
 	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'networks': []}"), 400);
 	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'networks': [1]}"), 400);
-	f->content_type = "text/plain";
-	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 415);
-	f->content_type = NULL;
-	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 415);
 	assert_int_equal(weft_model_count(f->core.model, RES_NETWORK), 0);
+}
+
+// What a page in a browser can send without asking first: a POST, as a form, as text or as nothing.
+static void body_is_json_whatever_it_is_called_unless_a_web_page_could_send_it(void **state)
+{
+	static const char *const types[] = {NULL, "text/plain",
+					    "application/x-www-form-urlencoded"};
+	struct fixture *f = *state;
+	char id[37];
+	create(f, "networks", "network", "{}", id);
+	for (size_t i = 0; i < 3; i++) {
+		f->content_type = types[i];
+		assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 415);
+		assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", id,
+					   "{'network': {'name': 'x'}}"),
+				 200);
+		assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", id, "network"), 400);
+	}
+	assert_int_equal(weft_model_count(f->core.model, RES_NETWORK), 1);
 }
 
 static void object_lives_through_create_show_update_delete(void **state)
@@ -147,7 +162,10 @@ static void member_sees_own_objects_without_what_is_for_administrators(void **st
 	assert_int_equal(ask_about(f, "GET", "/v2.0/networks/%s/tags", theirs, NULL), 404);
 	assert_int_equal(ask_about(f, "GET", "/v2.0/networks?marker=%s", theirs, NULL), 404);
 	assert_int_equal(ask(f, "GET", "/v2.0/ports?binding:host_id=x", NULL), 400);
-	assert_int_equal(ask(f, "GET", "/v2.0/agents", NULL), 403);
+	assert_int_equal(count(f, "/v2.0/agents", "agents"), 0);
+	assert_int_equal(ask(f, "GET", "/v2.0/agents/a1", NULL), 404);
+	assert_int_equal(ask(f, "GET", "/v2.0/quotas", NULL), 403);
+	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED, NULL), 200);
 	assert_int_equal(ask(f, "GET", "/metrics", NULL), 403);
 	assert_int_equal(ask(f, "GET", "/weft/v1/ports", NULL), 403);
 	f->roles = "Admin";
@@ -188,10 +206,12 @@ static void token_decides_who_asks_and_headers_do_not(void **state)
 	assert_int_equal(ask(f, "GET", "/v2.0/networks", NULL), 401);
 	f->token = "good";
 	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 201);
+	f->content_type = NULL; // no web page has the token
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 201);
 	assert_string_equal(weft_json_text(inner(f, "network"), "project_id"), RED);
-	assert_int_equal(ask(f, "GET", "/v2.0/agents", NULL), 403);
+	assert_int_equal(ask(f, "GET", "/metrics", NULL), 403);
 	f->token = "root";
-	assert_int_equal(ask(f, "GET", "/v2.0/agents", NULL), 200);
+	assert_int_equal(ask(f, "GET", "/metrics", NULL), 200);
 	unlink(path);
 }
 
@@ -234,6 +254,7 @@ int main(void)
 		WITH_MODEL(versions_and_resources_link_to_where_the_client_asked),
 		WITH_MODEL(extensions_are_listed_and_found_by_alias),
 		WITH_MODEL(unknown_paths_methods_and_bodies_have_their_own_status),
+		WITH_MODEL(body_is_json_whatever_it_is_called_unless_a_web_page_could_send_it),
 		WITH_MODEL(object_lives_through_create_show_update_delete),
 		WITH_MODEL(bulk_create_is_all_or_nothing),
 		WITH_MODEL(refused_commit_changes_nothing),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "model/resource.h"
 #include "north/api/filter.h"
 #include "north/api/page.h"
 
@@ -145,6 +146,20 @@ static bool has_attr(const void *arg, const char *attr)
 	return weft_resource_shows_attr(c->type, attr, &c->who);
 }
 
+static int check_filters(const struct listing *l, struct err *err)
+{
+	for (size_t i = 0; i < l->options.n_filters; i++) {
+		const struct filter *f = &l->options.filters[i];
+		for (size_t j = 0; j < f->n; j++) {
+			int ret = weft_resource_check_filter(l->call->type, f->attr, f->values[j],
+							     err);
+			if (ret < 0)
+				return ret;
+		}
+	}
+	return 0;
+}
+
 static int list_objects(struct listing *l, struct err *err)
 {
 	struct api_call *c = l->call;
@@ -152,6 +167,8 @@ static int list_objects(struct listing *l, struct err *err)
 	weft_auto(json) rendered = NULL;
 
 	int ret = weft_list_options_parse(&c->target.query, has_attr, c, &l->options, err);
+	if (ret == 0)
+		ret = check_filters(l, err);
 	if (ret == 0 && l->options.marker)
 		ret = weft_call_get(c, c->type, l->options.marker, &marker, err);
 	if (ret == 0 && collect(l) < 0)
@@ -255,9 +272,15 @@ static int list_agents(struct listing *l, json_t *agents, struct err *err)
 	return answer_page(l, "agents", marker);
 }
 
+// Administrators see them; for everybody else there are none.
+static json_t *visible_agents(const struct api_call *c)
+{
+	return c->who.is_admin ? c->core->hooks.agents(c->core->hooks.arg) : json_array();
+}
+
 int weft_handle_agents(struct api_call *c, struct err *err)
 {
-	weft_auto(json) agents = c->core->hooks.agents(c->core->hooks.arg);
+	weft_auto(json) agents = visible_agents(c);
 	struct listing l = {.call = c};
 
 	int ret = list_agents(&l, agents, err);
@@ -267,7 +290,7 @@ int weft_handle_agents(struct api_call *c, struct err *err)
 
 int weft_handle_agent(struct api_call *c, struct err *err)
 {
-	weft_auto(json) agents = c->core->hooks.agents(c->core->hooks.arg);
+	weft_auto(json) agents = visible_agents(c);
 	json_t *agent = find_agent(agents, c->target.segments[2]);
 
 	if (agent == NULL)

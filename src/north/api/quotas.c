@@ -50,7 +50,9 @@ static int check_owner(const struct api_call *c, const char *project, struct err
 // Projects with limits of their own: none.
 int weft_handle_quotas(struct api_call *c, struct err *err)
 {
-	(void)err;
+	if (!c->who.is_admin)
+		return weft_fail_as(err, -EPERM, "AdminRequired",
+				    "Only administrators may see the quotas of all projects.");
 	return weft_call_answer(c, 200, "quotas", json_array());
 }
 
