@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/index.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "model/port.h"
 #include "model/resource.h"
+
+enum { COUNT_KEY = sizeof(((struct object *)NULL)->project_id) + 12 };
 
 // Where a resource names others: `attr` is an id, a list of ids, or a list of objects whose `member` is one.
 // Where `counts` is given, only the objects that it accepts are referrers.
@@ -130,11 +133,36 @@ static void replace_refs(struct map *refs, const struct ref_source *s, const str
 		ref_put(refs, json_string_value(v), new);
 }
 
+static const char *count_key(enum resource type, const char *project_id, char key[COUNT_KEY])
+{
+	snprintf(key, COUNT_KEY, "%d %s", type, project_id);
+	return key;
+}
+
+size_t weft_index_count_of(const struct model *m, enum resource type, const char *project_id)
+{
+	char key[COUNT_KEY];
+	return (uintptr_t)weft_map_get(m->counts, count_key(type, project_id, key));
+}
+
+static void count(struct model *m, const struct object *o, bool add)
+{
+	char key[COUNT_KEY];
+	size_t n = weft_index_count_of(m, o->type, o->project_id) + (add ? 1 : -1ul);
+	count_key(o->type, o->project_id, key);
+	if (n == 0)
+		weft_map_del(m->counts, key);
+	else
+		weft_map_put(m->counts, key, (void *)(uintptr_t)n);
+}
+
 void weft_index_replace(struct model *m, const struct object *old, const struct object *new)
 {
 	enum resource type = old != NULL ? old->type : new->type;
 	const struct resource_ops *ops = weft_resource_ops(type);
 
+	if (old == NULL || new == NULL)
+		count(m, new != NULL ? new : old, new != NULL);
 	if (old != NULL && ops->index != NULL)
 		ops->index(m, old, false);
 	if (new != NULL)

@@ -30,6 +30,8 @@ struct model {
 	struct map *segments;	      // "type physical id" -> network
 	struct map *default_groups;   // project -> its default security group
 	struct map *rules_by_content; // group and everything that makes a rule the same -> rule
+	struct map *counts;	      // "type project" -> how many it has
+	struct map *quotas;	      // project -> its limits
 	struct map *address_use;      // subnet id -> struct address_use
 	uint32_t next_vni;	      // where the search for a free one begins
 };
@@ -39,6 +41,8 @@ void weft_object_free(struct object *o);
 
 // old -> new in every index; old NULL = created, new NULL = deleted. Frees nothing.
 void weft_index_replace(struct model *m, const struct object *old, const struct object *new);
+
+size_t weft_index_count_of(const struct model *m, enum resource type, const char *project_id);
 
 // The referrers as an array that stays good while they are changed; the caller frees it. NULL when there are none.
 const struct object **weft_index_collect(const struct model *m, enum model_ref ref, const char *id,

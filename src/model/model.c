@@ -56,6 +56,8 @@ struct model *weft_model_new(const struct model_config *config)
 	m->segments = weft_map_new();
 	m->default_groups = weft_map_new();
 	m->rules_by_content = weft_map_new();
+	m->counts = weft_map_new();
+	m->quotas = weft_map_new();
 	m->address_use = weft_map_new();
 	m->next_vni = 1;
 	return m;
@@ -100,6 +102,8 @@ void weft_model_free(struct model *m)
 	weft_map_free(m->segments);
 	weft_map_free(m->default_groups);
 	weft_map_free(m->rules_by_content);
+	weft_map_free(m->counts);
+	weft_map_free(m->quotas);
 	free((char *)m->config.host);
 	free((char *)m->config.default_vif);
 	free((char *)m->config.vhostuser_mode);
@@ -121,9 +125,9 @@ int weft_model_load(struct model *m, enum resource type, json_t *attr, struct er
 	if (weft_model_get(m, type, id) != NULL)
 		return weft_fail(err, -EEXIST, "%s %s is stored twice", ops->name, id);
 
-	// Defaults first: an object stored before an attribute existed has its default.
+	// An object stored before an attribute existed has its default; what was an attribute then and is none now goes.
 	weft_auto(json) obj = json_copy(m->defaults[type]);
-	json_object_update(obj, attr);
+	json_object_update_existing(obj, attr);
 	if (ops->load != NULL) {
 		int ret = ops->load(m, obj, err);
 		if (ret < 0)
@@ -141,6 +145,11 @@ const struct object *weft_model_get(const struct model *m, enum resource type, c
 size_t weft_model_count(const struct model *m, enum resource type)
 {
 	return weft_map_count(m->objects[type]);
+}
+
+size_t weft_model_count_of(const struct model *m, enum resource type, const char *project_id)
+{
+	return weft_index_count_of(m, type, project_id);
 }
 
 static int each(const struct map *map, model_visit visit, void *arg)

@@ -35,6 +35,7 @@ enum resource {
 	RES_ROUTER, // its interfaces are ports: see REF_ROUTER_PORTS; so is its gateway: REF_ROUTER_GATEWAY_PORTS
 	RES_FLOATING_IP,     // holds its address with a port of its own: see REF_FLOATING_IP_PORTS
 	RES_PORT_FORWARDING, // of a floating IP: some of its ports, each leading to a port of a VM
+	RES_QUOTA,	     // what one project may have; see quota.h
 	RES_COUNT,
 };
 
@@ -152,6 +153,7 @@ void weft_txn_free(struct txn *t);   // aborts if neither was called
 
 const struct object *weft_model_get(const struct model *m, enum resource type, const char *id);
 size_t weft_model_count(const struct model *m, enum resource type);
+size_t weft_model_count_of(const struct model *m, enum resource type, const char *project_id);
 // Callbacks return 0 to go on; anything else stops the walk and is returned.
 typedef int (*model_visit)(const struct object *o, void *arg);
 int weft_model_each(const struct model *m, enum resource type, model_visit visit, void *arg);
@@ -164,7 +166,7 @@ const struct object *weft_model_port_by_prefix(const struct model *m, const char
 bool weft_model_visible(const struct model *m, const struct caller *who, const struct object *o);
 // The object as the API shows it (new reference): attr plus run-time fields (port status, a group's rules).
 json_t *weft_model_render(const struct model *m, const struct object *o);
-// The same without what only an admin sees (binding:*, provider:*), when the caller is none.
+// The same without what nobody sees, and what only an admin sees (binding:*, provider:*), when the caller is none.
 json_t *weft_model_render_for(const struct model *m, const struct caller *who,
 			      const struct object *o);
 
@@ -174,7 +176,7 @@ void weft_model_set_port_status(struct model *m, const char *port_id, const char
 // Names: "network" / "networks" as in URLs with '_' for '-' in bodies ("security_group", "security_groups").
 const char *weft_resource_name(enum resource type);
 const char *weft_resource_plural(enum resource type);
-// Has it a collection of its own in URLs? (Port forwardings are below their floating IP.)
+// Has it a collection of its own in URLs? (Port forwardings are below their floating IP, quotas are by project.)
 bool weft_resource_has_url(enum resource type);
 // "networks", "security-groups" (URL form) -> resource; -ENOENT.
 int weft_resource_from_url(const char *segment, enum resource *out);

@@ -65,6 +65,8 @@ int weft_handle_tag_add(struct api_call *c, struct err *err);
 int weft_handle_tag_remove(struct api_call *c, struct err *err);
 int weft_handle_quotas(struct api_call *c, struct err *err);
 int weft_handle_quota(struct api_call *c, struct err *err);
+int weft_handle_quota_update(struct api_call *c, struct err *err);
+int weft_handle_quota_reset(struct api_call *c, struct err *err);
 int weft_handle_quota_view(struct api_call *c, struct err *err);
 int weft_handle_metrics(struct api_call *c, struct err *err);
 int weft_handle_operate(struct api_call *c, struct err *err);

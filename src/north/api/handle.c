@@ -33,6 +33,8 @@ static const struct route routes[] = {
 	{"GET",    "/v2.0/agents/*",                           ROUTE_TOKEN, weft_handle_agent},
 	{"GET",    "/v2.0/quotas",                             ROUTE_TOKEN, weft_handle_quotas},
 	{"GET",    "/v2.0/quotas/*",                           ROUTE_TOKEN, weft_handle_quota},
+	{"PUT",    "/v2.0/quotas/*",                           ROUTE_TOKEN, weft_handle_quota_update},
+	{"DELETE", "/v2.0/quotas/*",                           ROUTE_TOKEN, weft_handle_quota_reset},
 	{"GET",    "/v2.0/quotas/*/*",                         ROUTE_TOKEN, weft_handle_quota_view},
 	{"PUT",    "/v2.0/address-groups/*/add_addresses",     ROUTE_TOKEN, weft_handle_add_addresses},
 	{"PUT",    "/v2.0/address-groups/*/remove_addresses",  ROUTE_TOKEN, weft_handle_remove_addresses},

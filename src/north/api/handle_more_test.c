@@ -150,15 +150,45 @@ static void agents_can_be_filtered_and_shown(void **state)
 	assert_int_equal(ask(f, "GET", "/v2.0/agents/a3", NULL), 404);
 }
 
-static void quotas_have_no_limits(void **state)
+static void quotas_limit_what_a_project_has(void **state)
 {
 	struct fixture *f = *state;
 	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED, NULL), 200);
 	assert_int_equal(weft_json_int(inner(f, "quota"), "port", 0), -1);
 	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED "/details.json", NULL), 200);
 	assert_int_equal(weft_json_int(json_object_get(inner(f, "quota"), "port"), "used", -1), 0);
+	assert_int_equal(ask(f, "PUT", "/v2.0/quotas/" RED,
+			     "{'quota': {'network': 1, "
+			     "'security_group': 1}}"),
+			 200);
+	assert_int_equal(weft_json_int(inner(f, "quota"), "network", 0), 1);
+	assert_int_equal(weft_json_int(inner(f, "quota"), "subnet", 0), -1);
+	assert_int_equal(count(f, "/v2.0/quotas", "quotas"), 1);
+	assert_int_equal(ask(f, "PUT", "/v2.0/quotas/" RED, "{'quota': 1}"), 400);
+	assert_int_equal(ask(f, "PUT", "/v2.0/quotas/" RED, "{'quota': {'x': 1}}"), 400);
+
+	f->project = RED;
 	f->roles = "member";
-	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED, NULL), 403);
+	assert_int_equal(ask(f, "PUT", "/v2.0/quotas/" RED, "{'quota': {'network': 9}}"), 403);
+	assert_int_equal(ask(f, "DELETE", "/v2.0/quotas/" RED, NULL), 403);
+	assert_int_equal(ask(f, "GET", "/v2.0/quotas/other", NULL), 403);
+	assert_int_equal(ask(f, "GET", "/v2.0/quotas/" RED "/details", NULL), 200);
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'networks': [{}, {}]}"), 409);
+	assert_string_equal(error_type(f), "OverQuota");
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 201);
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 409);
+	// The default group came with the network, and is the one that there may be.
+	assert_int_equal(ask(f, "POST", "/v2.0/security-groups", "{'security_group': {}}"), 409);
+
+	f->project = "other";
+	f->roles = "admin";
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {'project_id': '" RED "'}}"),
+			 409);
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 201);
+	assert_int_equal(ask(f, "DELETE", "/v2.0/quotas/" RED, NULL), 204);
+	assert_int_equal(ask(f, "DELETE", "/v2.0/quotas/" RED, NULL), 404);
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {'project_id': '" RED "'}}"),
+			 201);
 }
 
 static void operators_speak_to_the_agent(void **state)
@@ -184,7 +214,7 @@ int main(void)
 		WITH_MODEL(if_match_refuses_a_revision_that_is_past),
 		WITH_MODEL(address_group_takes_and_gives_back_addresses),
 		WITH_MODEL(agents_can_be_filtered_and_shown),
-		WITH_MODEL(quotas_have_no_limits),
+		WITH_MODEL(quotas_limit_what_a_project_has),
 		WITH_MODEL(operators_speak_to_the_agent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

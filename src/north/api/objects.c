@@ -10,6 +10,7 @@
 
 #include "base/auto.h"
 #include "base/json.h"
+#include "model/quota.h"
 #include "model/resource.h"
 
 typedef char object_id[WEFT_ID_LEN + 1];
@@ -33,16 +34,22 @@ static int need_inner(const struct api_call *c, const char *name, const json_t *
 	return 0;
 }
 
-// A project gets its default group before its first object, within the same transaction.
-static int ensure_default_group(const struct api_call *c, struct txn *t, const json_t *item,
-				struct err *err)
+// Whose it will be.
+static const char *project_of(const struct api_call *c, const json_t *item)
 {
 	const char *project = weft_json_text(item, "project_id");
 
 	if (project == NULL)
 		project = weft_json_text(item, "tenant_id");
-	if (project == NULL || !c->who.is_admin)
-		project = c->who.project_id;
+	return project == NULL || !c->who.is_admin ? c->who.project_id : project;
+}
+
+// A project gets its default group before its first object, within the same transaction.
+static int ensure_default_group(const struct api_call *c, struct txn *t, const json_t *item,
+				struct err *err)
+{
+	const char *project = project_of(c, item);
+
 	// What is no project id at all is for the model to refuse, in its own words.
 	if (*project == '\0' || strlen(project) > 255)
 		return 0;
@@ -63,29 +70,56 @@ static int create_one(struct api_call *c, struct txn *t, const json_t *item, obj
 	return 0;
 }
 
+// The object within {"network": {...}} in a list, or the object itself.
+static const json_t *item_of(const struct api_call *c, const json_t *items, size_t i)
+{
+	const json_t *item = json_array_get(items, i);
+	const json_t *inner = json_object_get(item, weft_resource_name(c->type));
+
+	return json_is_object(inner) ? inner : item;
+}
+
+// A request counts as a whole, before anything of it is there: so a project's first group brings the default one with it, whatever its limit.
+static int check_quotas(const struct api_call *c, const json_t *items, struct err *err)
+{
+	weft_auto(json) wanted = json_object();
+	const char *project;
+	json_t *n;
+
+	for (size_t i = 0; i < json_array_size(items); i++) {
+		project = project_of(c, item_of(c, items, i));
+		json_object_set_new(wanted, project,
+				    json_integer(weft_json_int(wanted, project, 0) + 1));
+	}
+	json_object_foreach(wanted, project, n) {
+		int ret = weft_quota_check(c->core->model, c->type, project,
+					   (size_t)json_integer_value(n), err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 static int create_bulk(struct api_call *c, const json_t *items, struct err *err)
 {
-	const char *name = weft_resource_name(c->type);
 	size_t n = json_array_size(items);
 	weft_auto(ids) ids = calloc(n + 1, sizeof(*ids));
 	weft_auto(txn) t = weft_txn_begin(c->core->model);
 
 	if (n == 0)
 		return weft_fail_as(err, -EINVAL, "HTTPBadRequest", "Resource body required");
-	for (size_t i = 0; i < n; i++) {
-		const json_t *item = json_array_get(items, i);
-		const json_t *inner = json_object_get(item, name);
-		if (json_is_object(inner))
-			item = inner;
+	int ret = check_quotas(c, items, err);
+	for (size_t i = 0; i < n && ret == 0; i++) {
+		const json_t *item = item_of(c, items, i);
 		if (!json_is_object(item))
 			return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
 					    "Item %zu of '%s' must be an object", i + 1,
 					    weft_resource_plural(c->type));
-		int ret = create_one(c, t, item, ids[i], err);
-		if (ret < 0)
-			return ret;
+		ret = create_one(c, t, item, ids[i], err);
 	}
-	int ret = weft_call_commit(c, weft_take(t), err);
+	if (ret < 0)
+		return ret;
+	ret = weft_call_commit(c, weft_take(t), err);
 	if (ret < 0)
 		return ret;
 
@@ -110,6 +144,9 @@ int weft_handle_create(struct api_call *c, struct err *err)
 	if (ret < 0)
 		return ret;
 
+	ret = weft_quota_check(c->core->model, c->type, project_of(c, item), 1, err);
+	if (ret < 0)
+		return ret;
 	weft_auto(txn) t = weft_txn_begin(c->core->model);
 	ret = create_one(c, t, item, id, err);
 	if (ret == 0)
