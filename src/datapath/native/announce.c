@@ -19,10 +19,13 @@
 // "network address"
 #define KEY_LEN	  (WEFT_ID_LEN + 1 + WEFT_IP_STRLEN)
 
+enum where { INSIDE, OUTSIDE };
+
 struct announced {
 	char network_id[WEFT_ID_LEN + 1];
 	struct ip_addr ip;
 	struct mac_addr mac;
+	enum where where;
 	bool waits, was_defended;
 	uint8_t round; // that comes next
 	uint32_t due_ms, defended_ms;
@@ -88,6 +91,12 @@ static void wait_for_round(struct announcer *a, struct announced *n, uint8_t rou
 	TAILQ_INSERT_TAIL(&a->round[round], n, of_round);
 }
 
+// Inside, where nothing gets lost on a wire, twice is enough, and does not make the outside wait.
+static uint8_t first_round(const struct announced *n)
+{
+	return n->where == OUTSIDE ? 0 : 1;
+}
+
 static char *key_of(char key[KEY_LEN], const char *network_id, const struct ip_addr *ip)
 {
 	char text[WEFT_IP_STRLEN];
@@ -137,7 +146,7 @@ static struct announced *find(struct owner *o, const char *network_id, const str
 
 // The owner's new list takes over what was announced before, and the rest is news.
 static void add(struct announcer *a, struct owner *old, struct owner *now, const char *network_id,
-		const struct ip_addr *ip, const struct mac_addr *mac)
+		const struct ip_addr *ip, const struct mac_addr *mac, enum where where)
 {
 	struct announced *n = old == NULL ? NULL : find(old, network_id, ip, mac);
 	char key[KEY_LEN];
@@ -149,9 +158,11 @@ static void add(struct announcer *a, struct owner *old, struct owner *now, const
 		snprintf(n->network_id, sizeof(n->network_id), "%s", network_id);
 		n->ip = *ip;
 		n->mac = *mac;
-		wait_for_round(a, n, 0, a->now_ms);
-		weft_map_put(a->addresses, key_of(key, network_id, ip), n);
+		n->where = where;
+		wait_for_round(a, n, first_round(n), a->now_ms);
 	}
+	n->where = where;
+	weft_map_put(a->addresses, key_of(key, network_id, ip), n);
 	TAILQ_INSERT_TAIL(&now->list, n, of_owner);
 }
 
@@ -189,7 +200,7 @@ static void floating_put(struct announcer *a, const struct plan_floating *f)
 
 	snprintf(now->router_id, sizeof(now->router_id), "%s", f->router_id);
 	now->fixed = f->fixed;
-	add(a, same ? old : NULL, now, f->network_id, &f->ip, &f->mac);
+	add(a, same ? old : NULL, now, f->network_id, &f->ip, &f->mac, OUTSIDE);
 	take(a, f->id, old, now);
 }
 
@@ -201,8 +212,9 @@ static void router_put(struct announcer *a, const struct plan_router *r)
 	for (size_t i = 0; r->admin_up && i < r->n_interfaces; i++) {
 		const struct plan_interface *p = &r->interfaces[i];
 
-		for (size_t k = 0; p->external && k < p->n_addrs; k++)
-			add(a, old, now, p->network_id, &p->addrs[k].ip, &p->mac);
+		for (size_t k = 0; k < p->n_addrs; k++)
+			add(a, old, now, p->network_id, &p->addrs[k].ip, &p->mac,
+			    p->external ? OUTSIDE : INSIDE);
 	}
 	take(a, r->id, old, now);
 }
@@ -245,7 +257,7 @@ void weft_announce_network(struct native *dp, uint32_t network_index)
 			const struct network *net = network_of(a, n->network_id);
 
 			if (net != NULL && net->index == network_index)
-				wait_for_round(a, n, 0, a->now_ms);
+				wait_for_round(a, n, first_round(n), a->now_ms);
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Announce: hosts and switches outside are told where an address of ours is, before they would ask.
 //
-// A floating IP that comes or moves, and the addresses of a router's external interface that come or change, are announced on their
-// network three times, a second apart: IPv4 by gratuitous ARP in both of its forms (RFC 5227, 5944), IPv6 by unsolicited
+// A floating IP that comes or moves, and the addresses of a router's interfaces that come or change, are announced on their
+// network, so that nobody goes on sending to a MAC that has them no longer: three times outside, twice inside, a second apart. IPv4 by gratuitous ARP in both of its forms (RFC 5227, 5944), IPv6 by unsolicited
 // advertisements (RFC 4861, 7.2.6); so are all of a network's when its uplink comes up. To the uplink, and to the network's ports on
 // this node. Thousands of addresses are spread over time: what comes new goes before repetitions, and an address waits at
 // most once.

@@ -141,14 +141,13 @@ static void external_router_put(struct testbed *tb, const char *addrs, bool up)
 	testbed_commit(tb);
 }
 
-static void router_announces_the_addresses_of_its_gateway_when_they_come_or_change(void **state)
+static void router_announces_its_addresses_outside_when_they_come_or_change(void **state)
 {
 	struct testbed *tb = north();
 
 	(void)state;
 	testbed_pass_time(tb, 3000);
 	expect(tb, "ext", "203.0.113.1", "rx", 3);
-	expect(tb, "a", "10.0.1.254", "r1", 0); // those inside are answered for
 	external_router_put(tb, "203.0.113.1/24,2001:db8::1/64,2001:db8::2/64", true);
 	testbed_pass_time(tb, 3000);
 	expect(tb, "local", "2001:db8::1", "rx", 3); // from before
@@ -157,6 +156,55 @@ static void router_announces_the_addresses_of_its_gateway_when_they_come_or_chan
 	external_router_put(tb, "203.0.113.1/24", true);
 	testbed_pass_time(tb, 3000);
 	expect(tb, "ext", "203.0.113.1", "rx", 3);
+	testbed_free(tb);
+}
+
+// A host that knows the MAC of a gateway that was removed goes on with the new one's at once, and does not find out by itself.
+static void hosts_inside_are_told_of_their_gateways_new_mac(void **state)
+{
+	struct testbed *tb = north();
+
+	(void)state;
+	testbed_pass_time(tb, 3000);
+	expect(tb, "b", "10.0.1.254", "r1", 2);
+	expect(tb, "a", "fd01::fe", "r1", 2);
+	// Nothing changed: nothing is said.
+	north_router(tb);
+	testbed_commit(tb);
+	testbed_pass_time(tb, 3000);
+	expect(tb, "a", "10.0.1.254", "r1", 0);
+	// The interface goes, and another one comes, of this router or of another one.
+	testbed_router(tb, "r", true, "!ext|rx|203.0.113.1/24", "");
+	testbed_commit(tb);
+	testbed_router(tb, "q", true, "n1|r1-new|10.0.1.254/24,fd01::fe/64", "");
+	testbed_commit(tb);
+	testbed_pass_time(tb, 3000);
+	expect(tb, "a", "10.0.1.254", "r1-new", 2);
+	expect(tb, "b", "fd01::fe", "r1-new", 2);
+	testbed_router(tb, "q", true, "n1|r1-newer|10.0.1.254/24", "");
+	testbed_commit(tb);
+	testbed_pass_time(tb, 3000);
+	expect(tb, "a", "10.0.1.254", "r1-newer", 2);
+	testbed_free(tb);
+}
+
+static void what_is_outside_does_not_wait_for_what_is_inside(void **state)
+{
+	struct testbed *tb = north();
+	char id[16], interfaces[64];
+
+	(void)state;
+	silence(tb);
+	for (uint32_t i = 0; i < 500; i++) {
+		snprintf(id, sizeof(id), "r%u", i);
+		snprintf(interfaces, sizeof(interfaces), "n1|%s|10.%u.%u.254/24", id, 2 + i / 250,
+			 i % 250);
+		testbed_router(tb, id, true, interfaces, "");
+	}
+	testbed_commit(tb);
+	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
+	testbed_pass_time(tb, 100);
+	expect(tb, "ext", "203.0.113.20", "fm", 1);
 	testbed_free(tb);
 }
 
@@ -309,8 +357,9 @@ int main(void)
 		cmocka_unit_test(
 			floating_ip_that_moves_is_announced_again_and_one_that_stays_is_not),
 		cmocka_unit_test(address_that_goes_is_not_announced_any_more),
-		cmocka_unit_test(
-			router_announces_the_addresses_of_its_gateway_when_they_come_or_change),
+		cmocka_unit_test(router_announces_its_addresses_outside_when_they_come_or_change),
+		cmocka_unit_test(hosts_inside_are_told_of_their_gateways_new_mac),
+		cmocka_unit_test(what_is_outside_does_not_wait_for_what_is_inside),
 		cmocka_unit_test(network_whose_uplink_comes_announces_all_it_has),
 		cmocka_unit_test(thousands_of_addresses_are_spread_over_time),
 		cmocka_unit_test(migrated_vm_is_announced_to_the_uplink_as_qemu_does),

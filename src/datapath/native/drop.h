@@ -80,6 +80,9 @@
 	     "The physical network sent a frame whose source MAC is this node's own.")              \
 	DROP(VLAN_UNKNOWN, "vlan-unknown",                                                          \
 	     "A frame from the physical network with a VLAN tag that no network here has.")         \
+	DROP(SERVICE_ADDRESS, "service-address",                                                    \
+	     "To this node's own services, which take only DHCP and metadata. "                     \
+	     "If it was for the subnet's gateway: no router is there.")                             \
 	DROP(METADATA_OFF, "metadata-off", "For the metadata service, which is not configured.")    \
 	DROP(INTERNAL, "internal", "The datapath's own state was inconsistent; please report it.")
 

@@ -192,9 +192,33 @@ static void deleted_port_leaves_nothing_for_its_successor(void **state)
 	testbed_free(tb);
 }
 
+// DHCP renewals go to the gateway's address, so it is answered for where no router is. What else is sent there is dropped with the
+// reason, and goes out on no wire.
+static void what_is_sent_to_a_gateway_without_router_says_so(void **state)
+{
+	struct mac_addr service = DATAPATH_SERVICE_MAC;
+	struct frame f = testbed_frame("client", "-", "10.0.0.1", "192.0.2.1", UDP(1, 53, 8)), got;
+
+	(void)state;
+	for (int provider = 0; provider < 2; provider++) {
+		struct testbed *tb = two_ports("");
+
+		if (provider)
+			testbed_provider(tb, "n1", 1500, 0);
+		testbed_commit(tb);
+		memcpy(f.b, service.b, 6);
+		testbed_send(tb, "client", &f);
+		assert_int_equal(testbed_drop(tb), DROP_SERVICE_ADDRESS);
+		if (provider)
+			assert_false(testbed_receive(tb, "n1", &got));
+		testbed_free(tb);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_sent_to_a_gateway_without_router_says_so),
 		cmocka_unit_test(foreign_addresses_are_dropped),
 		cmocka_unit_test(pair_removed_cuts_its_flows),
 		cmocka_unit_test(arp_for_a_known_address_is_answered_and_not_flooded),

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "datapath/native/services.h"
+
 uint16_t weft_judge_uplink(const struct judge *j, uint32_t network_index)
 {
 	const struct flood_list *list = weft_vmap_get(j->dp->floods, &network_index, j->epoch);
@@ -76,6 +78,9 @@ enum stage_result weft_stage_switch(struct judge *j)
 		return STAGE_DONE;
 	}
 	memcpy(key.mac.b, j->eth_out, 6);
+	// It is on no wire. What it takes has been taken by now.
+	if (weft_mac_equal(&key.mac, &weft_service_mac))
+		return judge_drop(j, DROP_SERVICE_ADDRESS);
 	owners = weft_vmap_get(j->dp->macs, &key, j->epoch);
 	if (owners == NULL || owners->n == 0)
 		return to_uplink(j, DROP_UNKNOWN_DESTINATION);
