@@ -141,16 +141,6 @@ int weft_attr_ip(const struct attr *a, const json_t *in, json_t **out, struct er
 	return 0;
 }
 
-int weft_attr_qos_policy(const struct attr *a, const json_t *in, json_t **out, struct err *err)
-{
-	int ret = weft_attr_uuid(a, in, out, err);
-	if (ret < 0)
-		return ret;
-	json_decref(*out);
-	return weft_fail_as(err, -ENOENT, "QosPolicyNotFound", "QoS policy %s could not be found.",
-			    json_string_value(in));
-}
-
 int weft_attr_choice(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	char buf[128];
@@ -169,35 +159,19 @@ int weft_attr_choice(const struct attr *a, const json_t *in, json_t **out, struc
 	return ret;
 }
 
-int weft_attr_texts(const struct attr *a, const json_t *in, json_t **out, struct err *err)
-{
-	char buf[128];
-	size_t i;
-	json_t *v;
-	if (!json_is_array(in))
-		return weft_attr_bad(a, err, "'%s' is not a list", shown(in, buf));
-	json_array_foreach((json_t *)in, i, v) {
-		if (!json_is_string(v) || json_string_length(v) > 255)
-			return weft_attr_bad(a, err, "'%s' is not a valid string", shown(v, buf));
-	}
-	*out = json_incref((json_t *)in);
-	return 0;
-}
-
-// The texts of a list without repetitions, in their order.
-static json_t *each_once(const json_t *in)
+// As Neutron: a list of names has each of them once.
+static int check_unique(const struct attr *a, const json_t *in, struct err *err)
 {
 	weft_auto(json) seen = json_object();
-	json_t *once = json_array();
 	size_t i;
 	json_t *v;
 	json_array_foreach((json_t *)in, i, v) {
 		if (json_object_get(seen, json_string_value(v)) != NULL)
-			continue;
+			return weft_attr_bad(a, err, "Duplicate items in the list: '%s'",
+					     json_string_value(v));
 		json_object_set_new(seen, json_string_value(v), json_true());
-		json_array_append(once, v);
 	}
-	return once;
+	return 0;
 }
 
 int weft_attr_uuids(const struct attr *a, const json_t *in, json_t **out, struct err *err)
@@ -211,8 +185,10 @@ int weft_attr_uuids(const struct attr *a, const json_t *in, json_t **out, struct
 		if (!json_is_string(v) || weft_uuid_check(json_string_value(v)) < 0)
 			return weft_input_bad(err, "'%s' is not an integer or uuid", shown(v, buf));
 	}
-	*out = each_once(in);
-	return 0;
+	int ret = check_unique(a, in, err);
+	if (ret == 0)
+		*out = json_incref((json_t *)in);
+	return ret;
 }
 
 int weft_attr_tags(const struct attr *a, const json_t *in, json_t **out, struct err *err)
@@ -228,8 +204,10 @@ int weft_attr_tags(const struct attr *a, const json_t *in, json_t **out, struct 
 			return weft_attr_bad(a, err, "'%s' is not a tag of 1 to 255 characters",
 					     shown(v, buf));
 	}
-	*out = each_once(in);
-	return 0;
+	int ret = check_unique(a, in, err);
+	if (ret == 0)
+		*out = json_incref((json_t *)in);
+	return ret;
 }
 
 int weft_attr_list(const struct attr *a, const json_t *in, size_t most, struct err *err)
@@ -329,7 +307,7 @@ static int forbidden(const struct resource_ops *ops, const char *verb, const str
 static bool is_default(const struct attr *a, const json_t *v)
 {
 	if (a->initial == NULL)
-		return false;
+		return json_is_null(v);
 	weft_auto(json) d = json_loads(a->initial, JSON_DECODE_ANY, NULL);
 	return json_equal(d, v);
 }

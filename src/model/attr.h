@@ -70,12 +70,9 @@ int weft_attr_bool(const struct attr *a, const json_t *in, json_t **out, struct 
 int weft_attr_int(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 int weft_attr_uuid(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 int weft_attr_choice(const struct attr *a, const json_t *in, json_t **out, struct err *err);
-int weft_attr_texts(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 int weft_attr_uuids(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 int weft_attr_tags(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 int weft_attr_ip(const struct attr *a, const json_t *in, json_t **out, struct err *err);
-// Any policy is unknown: quality of service is a resource that is not served, so null is the only value.
-int weft_attr_qos_policy(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 
 // "Invalid input for NAME. Reason: ..." (400). Returns -EINVAL.
 int weft_attr_bad(const struct attr *a, struct err *err, const char *fmt, ...)

@@ -316,34 +316,63 @@ static bool serves(const struct object *subnet, const char *device_owner)
 	return json_array_size(types) == 0 || weft_json_has_text(types, device_owner);
 }
 
-// One address of each family, from the first subnet that has one.
+// The first subnet of the version that has a free address; `wanted`: there is such a subnet at all.
+static bool find_default(struct choice *c, int64_t version, bool special, bool *wanted,
+			 const struct object **subnet, struct ip_addr *ip)
+{
+	for (size_t i = 0; i < c->n_subnets; i++) {
+		const json_t *attr = c->subnets[i]->attr;
+		bool is_special = json_array_size(json_object_get(attr, "service_types")) > 0;
+		if (weft_json_int(attr, "ip_version", 4) != version || is_special != special ||
+		    !serves(c->subnets[i], c->device_owner) ||
+		    (weft_subnet_is_automatic(attr) && !c->is_router))
+			continue;
+		*wanted = true;
+		*subnet = c->subnets[i];
+		if (find_free(c, *subnet, ip))
+			return true;
+	}
+	return false;
+}
+
+// One address of each family. Subnets that are made for such ports come first.
 static int take_default(struct choice *c, int64_t version, struct err *err)
 {
+	const struct object *subnet;
 	struct ip_addr ip;
 	bool wanted = false;
-	for (size_t i = 0; i < c->n_subnets; i++) {
-		const struct object *subnet = c->subnets[i];
-		if (weft_json_int(subnet->attr, "ip_version", 4) != version ||
-		    !serves(subnet, c->device_owner) ||
-		    (weft_subnet_is_automatic(subnet->attr) && !c->is_router))
-			continue;
-		wanted = true;
-		if (find_free(c, subnet, &ip))
-			return take(c, subnet, &ip, err);
-	}
+	if (find_default(c, version, true, &wanted, &subnet, &ip) ||
+	    find_default(c, version, false, &wanted, &subnet, &ip))
+		return take(c, subnet, &ip, err);
 	return wanted ? exhausted(c, err) : 0;
+}
+
+static int check_served(const struct choice *c, struct err *err)
+{
+	bool served = c->n_subnets == 0;
+	for (size_t i = 0; i < c->n_subnets; i++)
+		served |= serves(c->subnets[i], c->device_owner);
+	if (served)
+		return 0;
+	return weft_fail_as(err, -EBUSY, "IpAddressGenerationFailureNoMatchingSubnet",
+			    "No valid service subnet for the given device owner, network %s, "
+			    "service type %s.",
+			    c->network_id, c->device_owner);
 }
 
 static int choose(struct choice *c, const json_t *wanted, struct err *err)
 {
-	int ret = wanted != NULL ? take_wanted(c, wanted, err) : take_default(c, 4, err);
+	int ret = wanted != NULL ? take_wanted(c, wanted, err) : check_served(c, err);
+	if (ret == 0 && wanted == NULL)
+		ret = take_default(c, 4, err);
 	if (c->is_floating)
 		return ret;
 	if (ret == 0 && wanted == NULL)
 		ret = take_default(c, 6, err);
 	// Every host on the segment hears the router's advertisement and makes these by itself.
 	for (size_t i = 0; i < c->n_subnets && ret == 0 && !c->is_router; i++)
-		if (weft_subnet_is_automatic(c->subnets[i]->attr))
+		if (weft_subnet_is_automatic(c->subnets[i]->attr) &&
+		    serves(c->subnets[i], c->device_owner))
 			ret = take_automatic(c, c->subnets[i], err);
 	return ret;
 }

@@ -32,6 +32,8 @@ static int read_network_type(const struct attr *a, const json_t *in, json_t **ou
 			      type == NULL ? "" : type);
 }
 
+static int read_segments(const struct attr *a, const json_t *in, json_t **out, struct err *err);
+
 // clang-format off
 static const struct attr attrs[] = {
 	ATTRS_HEAD,
@@ -41,24 +43,60 @@ static const struct attr attrs[] = {
 	ATTR("mtu", weft_attr_int, ATTR_RW, .min = 68, .max = 65535),
 	ATTR("shared", weft_attr_bool, ATTR_RW | ATTR_ADMIN, .initial = "false"),
 	ATTR("router:external", weft_attr_bool, ATTR_RW | ATTR_ADMIN, .initial = "false"),
-	ATTR("is_default", weft_attr_bool, ATTR_RW | ATTR_ADMIN, .initial = "false"),
 	ATTR("port_security_enabled", weft_attr_bool, ATTR_RW, .initial = "true"),
 	ATTR("provider:network_type", read_network_type, ATTR_POST | ATTR_ADMIN | ATTR_ADMIN_SEES),
 	ATTR("provider:physical_network", weft_attr_text, ATTR_POST | ATTR_NULL | ATTR_ADMIN | ATTR_ADMIN_SEES, .max = 31),
 	ATTR("provider:segmentation_id", weft_attr_int, ATTR_RW | ATTR_NULL | ATTR_ADMIN | ATTR_ADMIN_SEES, .min = 0, .max = VNI_MAX),
-	ATTR("availability_zone_hints", weft_attr_texts, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
-	ATTR("availability_zones", NULL, 0, .initial = "[]"),
+	ATTR("segments", read_segments, ATTR_POST | ATTR_NULL | ATTR_ADMIN | ATTR_WRITE_ONLY),
 	ATTR("dns_domain", weft_attr_text, ATTR_RW | ATTR_NULL_CLEARS, .initial = "\"\"", .max = 255),
-	ATTR("qos_policy_id", weft_attr_qos_policy, ATTR_RW | ATTR_NULL),
-	ATTR("ipv4_address_scope", NULL, 0),
-	ATTR("ipv6_address_scope", NULL, 0),
-	ATTR("l2_adjacency", NULL, 0, .initial = "true"),
-	ATTR("vlan_transparent", weft_attr_bool, ATTR_POST | ATTR_NULL),
 	ATTR("tags", weft_attr_tags, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTRS_TAIL,
 	{0},
 };
 // clang-format on
+
+// The provider attributes in a list of their own, as some clients send them. One segment is what a network has here.
+static int read_segments(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+{
+	static const char *const keys[] = {"provider:network_type", "provider:physical_network",
+					   "provider:segmentation_id", NULL};
+	const json_t *segment = json_array_get(in, 0);
+	if (json_array_size(in) != 1 || !json_is_object(segment))
+		return weft_attr_bad(a, err,
+				     "a list of one segment is needed: networks of several "
+				     "are not served");
+	int ret = weft_attr_known_keys(a, segment, keys, err);
+	weft_auto(json) given = json_object();
+	for (size_t i = 0; keys[i] != NULL && ret == 0; i++) {
+		const struct attr *part = weft_attr_find(attrs, keys[i]);
+		const json_t *v = json_object_get(segment, keys[i]);
+		json_t *value = NULL;
+		if (v == NULL || json_is_null(v))
+			continue;
+		ret = part->read(part, v, &value, err);
+		if (ret == 0)
+			json_object_set_new(given, keys[i], value);
+	}
+	if (ret == 0)
+		*out = weft_take(given);
+	return ret;
+}
+
+static int take_segment(const json_t *given, json_t *obj, struct err *err)
+{
+	const json_t *segment = json_object_get(given, "segments");
+	const char *key;
+	json_t *v;
+	if (!json_is_object(segment))
+		return 0;
+	json_object_foreach((json_t *)given, key, v) {
+		if (strncmp(key, "provider:", strlen("provider:")) == 0 && !json_is_null(v))
+			return weft_fail_as(err, -EINVAL, "SegmentsSetInConjunctionWithProviders",
+					    "Segments and provider values cannot both be set.");
+	}
+	json_object_update(obj, (json_t *)segment);
+	return 0;
+}
 
 bool weft_network_is_external(const struct object *network)
 {
@@ -209,7 +247,8 @@ static int create(struct txn *t, const struct caller *who, const json_t *given, 
 	struct model *m = weft_txn_model(t);
 	if (json_object_get(given, "mtu") == NULL)
 		json_object_set_new(obj, "mtu", json_integer(m->config.default_mtu));
-	return complete_segment(m, obj, err);
+	int ret = take_segment(given, obj, err);
+	return ret < 0 ? ret : complete_segment(m, obj, err);
 }
 
 int weft_network_check_mtu(const struct model *m, const char *network_id, int64_t mtu,

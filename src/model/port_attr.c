@@ -207,7 +207,6 @@ static const char *const vnic_types[] = {"accelerator-direct",
 					 "vdpa",
 					 "virtio-forwarder",
 					 NULL};
-static const char *const numa_policies[] = {"required", "preferred", "legacy", "socket", NULL};
 
 // clang-format off
 const struct attr weft_port_attrs[] = {
@@ -229,14 +228,8 @@ const struct attr weft_port_attrs[] = {
 	ATTR("binding:vif_type", NULL, ATTR_ADMIN_SEES, .initial = "\"unbound\""),
 	ATTR("binding:vif_details", NULL, ATTR_ADMIN_SEES, .initial = "{}"),
 	ATTR("dns_name", read_dns_name, ATTR_RW | ATTR_NULL_CLEARS, .initial = "\"\"", .max = 255),
-	ATTR("dns_domain", weft_attr_text, ATTR_RW | ATTR_NULL_CLEARS, .initial = "\"\"", .max = 255),
 	ATTR("dns_assignment", NULL, ATTR_RENDERED),
-	ATTR("qos_policy_id", weft_attr_qos_policy, ATTR_RW | ATTR_NULL),
-	ATTR("qos_network_policy_id", NULL, 0),
-	ATTR("resource_request", NULL, ATTR_ADMIN_SEES),
 	ATTR("ip_allocation", NULL, ATTR_RENDERED),
-	ATTR("propagate_uplink_status", weft_attr_bool, ATTR_RW, .initial = "true"),
-	ATTR("numa_affinity_policy", weft_attr_choice, ATTR_RW | ATTR_NULL, .values = numa_policies),
 	ATTR("tags", weft_attr_tags, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTRS_TAIL,
 	{0},

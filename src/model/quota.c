@@ -72,7 +72,7 @@ json_t *weft_quota_limits(const struct model *m, const char *project_id)
 	return limits;
 }
 
-int weft_quota_check(const struct model *m, enum resource type, const char *project_id, size_t more,
+static int check_one(const struct model *m, enum resource type, const char *project_id, size_t more,
 		     struct err *err)
 {
 	const struct object *own = weft_map_get(m->quotas, project_id);
@@ -82,6 +82,16 @@ int weft_quota_check(const struct model *m, enum resource type, const char *proj
 		return 0;
 	return weft_fail_as(err, -EBUSY, "OverQuota", "Quota exceeded for resources: ['%s'].",
 			    name);
+}
+
+int weft_quota_check(const struct model *m, enum resource type, const char *project_id, size_t more,
+		     struct err *err)
+{
+	int ret = check_one(m, type, project_id, more, err);
+	// A group begins with two rules.
+	if (ret == 0 && type == RES_SECURITY_GROUP)
+		ret = check_one(m, RES_SECURITY_GROUP_RULE, project_id, 2 * more, err);
+	return ret;
 }
 
 int weft_txn_quota_set(struct txn *t, const struct caller *who, const char *project_id,

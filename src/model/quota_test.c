@@ -68,6 +68,9 @@ static void what_a_project_has_counts_and_what_is_gone_does_not(void **state)
 	assert_done(check(m, RES_NETWORK, 2));
 	assert_refused(check(m, RES_NETWORK, 3), -EBUSY, "OverQuota");
 	assert_done(check(m, RES_ROUTER, 1000));
+	assert_done(set(m, "alice", "{\"security_group_rule\": 3}")); // a group has two
+	assert_done(check(m, RES_SECURITY_GROUP, 1));
+	assert_refused(check(m, RES_SECURITY_GROUP, 2), -EBUSY, "OverQuota");
 	assert_done(post(m, &bob, RES_NETWORK, NULL, "{}"));
 	assert_done(post(m, &alice, RES_NETWORK, &o, "{}"));
 	assert_done(put(m, &alice, RES_NETWORK, o->id, NULL, "{'name': 'still one'}"));

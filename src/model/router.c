@@ -53,8 +53,6 @@ const struct attr weft_router_attrs[] = {
 	ATTR("distributed", weft_attr_bool, ATTR_RW | ATTR_ADMIN | ATTR_ADMIN_SEES, .initial = "false"),
 	ATTR("ha", read_ha, ATTR_RW | ATTR_ADMIN | ATTR_ADMIN_SEES, .initial = "false"),
 	ATTR("flavor_id", refuse_flavor, ATTR_POST | ATTR_NULL, .max = 36),
-	ATTR("availability_zone_hints", weft_attr_texts, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
-	ATTR("availability_zones", NULL, 0, .initial = "[]"),
 	ATTR("tags", weft_attr_tags, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTRS_TAIL,
 	{0},

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "model/subnet.h"
 
-enum { MAX_NAMESERVERS = 5, MAX_HOST_ROUTES = 20 };
+enum { MAX_NAMESERVERS = 5, MAX_HOST_ROUTES = 20, MAX_SERVICE_TYPES = 64 };
 
 static int read_cidr(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
@@ -140,14 +140,34 @@ static int refuse_pool(const struct attr *a, const json_t *in, json_t **out, str
 		json_is_string(in) ? json_string_value(in) : weft_json_quote(in, buf, sizeof(buf)));
 }
 
-static int refuse_segment(const struct attr *a, const json_t *in, json_t **out, struct err *err)
+// Which ports get their addresses here: those whose device_owner begins so, of those that Neutron has.
+static int read_service_types(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
-	(void)a;
-	(void)out;
+	static const char *const prefixes[] = {
+		"network:", "neutron:", "compute:", "baremetal:", "manila:", "trunk:"};
 	char buf[128];
-	return weft_fail_as(err, -ENOENT, "SegmentNotFound", "Segment %s could not be found.",
-			    json_is_string(in) ? json_string_value(in)
-					       : weft_json_quote(in, buf, sizeof(buf)));
+	size_t i;
+	json_t *v;
+	int ret = weft_attr_list(a, in, MAX_SERVICE_TYPES, err);
+	if (ret < 0)
+		return ret;
+	json_array_foreach((json_t *)in, i, v) {
+		const char *text = json_string_value(v);
+		bool known = false;
+		if (text == NULL || json_string_length(v) > 255)
+			return weft_fail_as(err, -EINVAL, "InvalidInputSubnetServiceType",
+					    "Subnet service type %s is not a string.",
+					    weft_json_quote(v, buf, sizeof(buf)));
+		for (size_t k = 0; k < sizeof(prefixes) / sizeof(prefixes[0]); k++)
+			known |= strncmp(text, prefixes[k], strlen(prefixes[k])) == 0;
+		if (!known)
+			return weft_fail_as(err, -EINVAL, "InvalidSubnetServiceType",
+					    "Subnet service type %s does not correspond to a valid "
+					    "device owner.",
+					    text);
+	}
+	*out = json_incref((json_t *)in);
+	return 0;
 }
 
 static int read_use_default_pool(const struct attr *a, const json_t *in, json_t **out,
@@ -178,9 +198,7 @@ const struct attr weft_subnet_attrs[] = {
 	ATTR("subnetpool_id", refuse_pool, ATTR_POST | ATTR_NULL),
 	ATTR("use_default_subnetpool", read_use_default_pool, ATTR_POST | ATTR_WRITE_ONLY),
 	ATTR("prefixlen", weft_attr_int, ATTR_POST | ATTR_NULL | ATTR_WRITE_ONLY, .min = 0, .max = 128),
-	ATTR("segment_id", refuse_segment, ATTR_RW | ATTR_NULL),
-	ATTR("service_types", weft_attr_texts, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),
-	ATTR("dns_publish_fixed_ip", weft_attr_bool, ATTR_RW, .initial = "false"),
+	ATTR("service_types", read_service_types, ATTR_RW | ATTR_NULL_CLEARS | ATTR_ADMIN, .initial = "[]"),
 	ATTR("shared", weft_attr_bool, ATTR_RENDERED | ATTR_HIDDEN),
 	ATTR("tags", weft_attr_tags, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTRS_TAIL,

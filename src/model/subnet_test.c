@@ -134,6 +134,41 @@ static void a_subnet_that_comes_changes_or_goes_is_a_revision_of_its_network(voi
 	weft_model_free(m);
 }
 
+static void ports_get_their_addresses_from_subnets_made_for_them(void **state)
+{
+	(void)state;
+	struct model *m = model_new();
+	const struct object *net = network_new(m), *o;
+	assert_done(post(m, &admin, RES_SUBNET, NULL,
+			 "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.0.0/24', "
+			 "'service_types': ['network:dhcp']}",
+			 net->id));
+	assert_refused(post(m, &alice, RES_PORT, NULL, "{'network_id': '%s'}", net->id), -EBUSY,
+		       "IpAddressGenerationFailureNoMatchingSubnet");
+	assert_done(post(m, &admin, RES_SUBNET, NULL,
+			 "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.1.0/24'}", net->id));
+	assert_done(post(m, &admin, RES_SUBNET, NULL,
+			 "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.2.0/24', "
+			 "'service_types': ['compute:nova']}",
+			 net->id));
+	assert_done(post(m, &alice, RES_PORT, &o, "{'network_id': '%s'}", net->id));
+	assert_string_equal(ip_of(o, 0), "10.0.1.2");
+	assert_done(post(m, &alice, RES_PORT, &o,
+			 "{'network_id': '%s', 'device_owner': 'compute:nova'}", net->id));
+	assert_string_equal(ip_of(o, 0), "10.0.2.2");
+	assert_refused(post(m, &admin, RES_SUBNET, NULL,
+			    "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.3.0/24', "
+			    "'service_types': ['nobody:x']}",
+			    net->id),
+		       -EINVAL, "InvalidSubnetServiceType");
+	assert_refused(post(m, &alice, RES_SUBNET, NULL,
+			    "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.3.0/24', "
+			    "'service_types': ['compute:nova']}",
+			    net->id),
+		       -EPERM, "PolicyNotAuthorized");
+	weft_model_free(m);
+}
+
 static void impossible_subnets_are_refused(void **state)
 {
 	(void)state;
@@ -407,6 +442,7 @@ int main(void)
 		cmocka_unit_test(cidr_loses_its_host_bits_and_booleans_are_words),
 		cmocka_unit_test(ipv6_gateway_is_the_first_of_all_addresses),
 		cmocka_unit_test(a_subnet_that_comes_changes_or_goes_is_a_revision_of_its_network),
+		cmocka_unit_test(ports_get_their_addresses_from_subnets_made_for_them),
 		cmocka_unit_test(impossible_subnets_are_refused),
 		cmocka_unit_test(pools_are_checked_against_subnet_gateway_and_each_other),
 		cmocka_unit_test(overlap_is_refused_within_a_network_only),

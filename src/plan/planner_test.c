@@ -333,6 +333,25 @@ static void an_ipv6_subnet_says_how_its_hosts_get_their_addresses(void **state)
 	cloud_free(s.c);
 }
 
+static void no_dhcp_is_answered_on_a_network_that_is_down(void **state)
+{
+	struct scene s = scene_new();
+
+	(void)state;
+	add_port(&s, HOST, "10.0.0.5", "");
+	assert_true(((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))
+			    ->dhcp);
+	set(s.c, RES_NETWORK, s.net, "{'admin_state_up': false}");
+	assert_int_equal(s.c->last.n, 1);
+	assert_false(((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))
+			     ->dhcp);
+	set(s.c, RES_NETWORK, s.net, "{'admin_state_up': true}");
+	assert_true(((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))
+			    ->dhcp);
+	assert_plan_is_right(s.c);
+	cloud_free(s.c);
+}
+
 static void a_provider_network_says_where_it_is(void **state)
 {
 	struct cloud *c = cloud_new();
@@ -477,6 +496,7 @@ int main(void)
 		cmocka_unit_test(a_port_that_moves_away_stays_a_neighbour),
 		cmocka_unit_test(a_subnet_is_told_what_changed_in_it),
 		cmocka_unit_test(an_ipv6_subnet_says_how_its_hosts_get_their_addresses),
+		cmocka_unit_test(no_dhcp_is_answered_on_a_network_that_is_down),
 		cmocka_unit_test(a_provider_network_says_where_it_is),
 		cmocka_unit_test(the_port_is_what_its_vm_needs),
 		cmocka_unit_test(the_port_says_what_it_belongs_to),

@@ -41,6 +41,7 @@ int weft_handle_extension(struct api_call *c, struct err *err);
 int weft_handle_list(struct api_call *c, struct err *err);
 int weft_handle_agents(struct api_call *c, struct err *err);
 int weft_handle_agent(struct api_call *c, struct err *err);
+int weft_handle_schedule(struct api_call *c, struct err *err);
 int weft_handle_create(struct api_call *c, struct err *err);
 int weft_handle_show(struct api_call *c, struct err *err);
 int weft_handle_update(struct api_call *c, struct err *err);

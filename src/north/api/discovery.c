@@ -53,6 +53,8 @@ static const struct extension extensions[] = {
 	{"floating-ip-port-forwarding-port-ranges",
 	 "Floating IP Port Forwarding support port ranges", "Ranges of ports (of equal size)",
 	 RES_PORT_FORWARDING, "external_port_range"},
+	{"ip_allocation", "IP Allocation", "When a port gets its addresses: at once, or none",
+	 RES_PORT, "ip_allocation"},
 	{"ip-substring-filtering", "IP address substring filtering",
 	 "Filter ports by a part of a fixed IP", RES_PORT, "fixed_ips"},
 	{"net-mtu", "Network MTU", "The MTU of a network", RES_NETWORK, "mtu"},
@@ -94,6 +96,10 @@ static const struct extension extensions[] = {
 	 "created_at"},
 	{"stateful-security-group", "Stateful security group",
 	 "Security groups without connection tracking", RES_SECURITY_GROUP, "stateful"},
+	{"subnet-service-types", "Subnet service types",
+	 "Subnets for ports of certain device owners", RES_SUBNET, "service_types"},
+	{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation",
+	 "Ports are made with their tags", RES_PORT, "tags"},
 };
 
 static bool is_served(const struct extension *e)

@@ -31,6 +31,8 @@ static const struct route routes[] = {
 	{"GET",    "/v2.0/extensions/*",                       ROUTE_TOKEN, weft_handle_extension},
 	{"GET",    "/v2.0/agents",                             ROUTE_TOKEN, weft_handle_agents},
 	{"GET",    "/v2.0/agents/*",                           ROUTE_TOKEN, weft_handle_agent},
+	{"POST",   "/v2.0/agents/*/dhcp-networks",             ROUTE_TOKEN, weft_handle_schedule},
+	{"POST",   "/v2.0/agents/*/l3-routers",                ROUTE_TOKEN, weft_handle_schedule},
 	{"GET",    "/v2.0/quotas",                             ROUTE_TOKEN, weft_handle_quotas},
 	{"GET",    "/v2.0/quotas/*",                           ROUTE_TOKEN, weft_handle_quota},
 	{"PUT",    "/v2.0/quotas/*",                           ROUTE_TOKEN, weft_handle_quota_update},

@@ -150,6 +150,17 @@ static void agents_can_be_filtered_and_shown(void **state)
 	assert_int_equal(ask(f, "GET", "/v2.0/agents/a3", NULL), 404);
 }
 
+static void nothing_is_scheduled_to_an_agent_and_clients_hear_it(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "POST", "/v2.0/agents/a1/dhcp-networks", "{'network_id': 'x'}"),
+			 404);
+	assert_null(f->answer.json);
+	assert_non_null(strstr(f->answer.text.s, "not scheduled"));
+	assert_int_equal(ask(f, "POST", "/v2.0/agents/a1/l3-routers", "{'router_id': 'x'}"), 404);
+	assert_int_equal(ask(f, "DELETE", "/v2.0/agents/a1/l3-routers/x", NULL), 404);
+}
+
 static void quotas_limit_what_a_project_has(void **state)
 {
 	struct fixture *f = *state;
@@ -214,6 +225,7 @@ int main(void)
 		WITH_MODEL(if_match_refuses_a_revision_that_is_past),
 		WITH_MODEL(address_group_takes_and_gives_back_addresses),
 		WITH_MODEL(agents_can_be_filtered_and_shown),
+		WITH_MODEL(nothing_is_scheduled_to_an_agent_and_clients_hear_it),
 		WITH_MODEL(quotas_limit_what_a_project_has),
 		WITH_MODEL(operators_speak_to_the_agent),
 	};

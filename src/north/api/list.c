@@ -297,3 +297,15 @@ int weft_handle_agent(struct api_call *c, struct err *err)
 		return agent_not_found(c->target.segments[2], err);
 	return weft_call_answer(c, 200, "agent", weft_call_fields(c, agent));
 }
+
+// A node answers DHCP for its own ports and routes their packets, so nothing is given to an agent or taken from one. The answer
+// is text: openstacksdk looks at no status here, and `openstack network agent add` would seem to have done it; what is no JSON it reports.
+int weft_handle_schedule(struct api_call *c, struct err *err)
+{
+	(void)err;
+	c->out->status = 404;
+	weft_text_add(
+		&c->out->text,
+		"Networks and routers are not scheduled to agents: each node serves its own ports.\n");
+	return 0;
+}
