@@ -26,7 +26,7 @@ deps = @tools/deps.sh $(1)
 step = @echo "==> $(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo check unit wire crash stress bench lint fmt fuzz install deb clean
+.PHONY: help build demo check unit wire crash tempest stress bench lint fmt fuzz install deb clean
 
 help: ## this list
 	@echo "Weft: the network of an OpenStack compute node."
@@ -57,6 +57,11 @@ wire: ## the wire tests only [DATAPATH=native|ovs-learn|ovs-conntrack|linux] [K=
 crash: ## kill -9 under load, 200 times; the state must survive
 	$(call deps,build unit crash)
 	@tools/check.sh crash
+
+tempest: ## Neutron's own API tests (Tempest) against weftd and a real Keystone [K=regular expression]
+	$(call deps,build tempest)
+	@tools/build.sh build
+	@tools/run.sh tests/tempest/run $(if $(K),--test "$(K)")
 
 stress: ## everything at once for SECS=60 seconds, every packet accounted for; one worker, then two [SAN=1]
 	$(call deps,build stress)
