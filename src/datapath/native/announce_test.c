@@ -76,7 +76,7 @@ static void expect(struct testbed *tb, const char *port, const char *ip, const c
 
 static void floating_ip_is_announced_three_times_to_the_whole_network(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 
 	(void)state;
 	silence(tb);
@@ -98,7 +98,7 @@ static void floating_ip_is_announced_three_times_to_the_whole_network(void **sta
 
 static void floating_ip_that_moves_is_announced_again_and_one_that_stays_is_not(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 
 	(void)state;
 	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
@@ -117,7 +117,7 @@ static void floating_ip_that_moves_is_announced_again_and_one_that_stays_is_not(
 
 static void address_that_goes_is_not_announced_any_more(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 
 	(void)state;
 	silence(tb);
@@ -143,7 +143,7 @@ static void external_router_put(struct testbed *tb, const char *addrs, bool up)
 
 static void router_announces_its_addresses_outside_when_they_come_or_change(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 
 	(void)state;
 	testbed_pass_time(tb, 3000);
@@ -162,7 +162,7 @@ static void router_announces_its_addresses_outside_when_they_come_or_change(void
 // A host that knows the MAC of a gateway that was removed goes on with the new one's at once, and does not find out by itself.
 static void hosts_inside_are_told_of_their_gateways_new_mac(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 
 	(void)state;
 	testbed_pass_time(tb, 3000);
@@ -190,7 +190,7 @@ static void hosts_inside_are_told_of_their_gateways_new_mac(void **state)
 
 static void what_is_outside_does_not_wait_for_what_is_inside(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 	char id[16], interfaces[64];
 
 	(void)state;
@@ -210,7 +210,7 @@ static void what_is_outside_does_not_wait_for_what_is_inside(void **state)
 
 static void network_whose_uplink_comes_announces_all_it_has(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 
 	(void)state;
 	testbed_network(tb, "ext2", 1500);
@@ -230,7 +230,7 @@ static void network_whose_uplink_comes_announces_all_it_has(void **state)
 
 static void thousands_of_addresses_are_spread_over_time(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 	struct frame f;
 	uint32_t most = 0, all = 0, ticks = 0;
 	char id[16], ip[32];
@@ -272,7 +272,7 @@ static void announce_vm(struct testbed *tb, const char *port, struct mac_addr ma
 
 static void migrated_vm_is_announced_to_the_uplink_as_qemu_does(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 	struct mac_addr mac = testbed_mac("local");
 	struct port *p = weft_tables_port(tb->dp.tables, "local");
 	static const uint8_t zero[18];
@@ -305,7 +305,7 @@ static void migrated_vm_is_announced_to_the_uplink_as_qemu_does(void **state)
 
 static void only_macs_that_a_port_may_use_are_announced_for_it(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 	struct mac_addr pair;
 	struct port *p;
 	struct frame f;
@@ -337,7 +337,7 @@ static void only_macs_that_a_port_may_use_are_announced_for_it(void **state)
 
 static void nothing_is_said_where_no_uplink_is(void **state)
 {
-	struct testbed *tb = north();
+	struct testbed *tb = new_north();
 	struct frame f;
 
 	(void)state;

@@ -241,6 +241,7 @@ static struct testbed *with_uplink(void)
 	testbed_router_snat(tb, "r", "n1|r1|10.0.1.254/24 !up|rx|" GATEWAY "/24",
 			    "0.0.0.0/0|203.0.113.9", GATEWAY);
 	testbed_commit(tb);
+	testbed_settle(tb);
 	return tb;
 }
 

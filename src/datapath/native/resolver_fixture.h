@@ -41,7 +41,8 @@ static inline void north_router(struct testbed *tb)
 			    "0.0.0.0/0|203.0.113.254 ::/0|2001:db8::fe", "203.0.113.1");
 }
 
-static inline struct testbed *north(void)
+// Its routers' addresses are still to be announced.
+static inline struct testbed *new_north(void)
 {
 	struct testbed *tb = testbed_new(1024);
 
@@ -53,6 +54,14 @@ static inline struct testbed *north(void)
 	testbed_port(tb, "local", "ext", "203.0.113.9", "all");
 	north_router(tb);
 	testbed_commit(tb);
+	return tb;
+}
+
+static inline struct testbed *north(void)
+{
+	struct testbed *tb = new_north();
+
+	testbed_settle(tb);
 	return tb;
 }
 

@@ -526,6 +526,20 @@ static void count_uplinks(struct port *p, struct trunk *trunk, uint16_t vlan, vo
 	count_other(p, arg);
 }
 
+void testbed_settle(struct testbed *tb)
+{
+	struct others all = {tb, "", 0};
+	uint32_t now_ms = tb->w->now_ms;
+
+	while (weft_announcer_waiting(tb->dp.announcer) > 0) {
+		now_ms += 100;
+		weft_announcer_tick(tb->dp.announcer, now_ms);
+	}
+	weft_announcer_tick(tb->dp.announcer, tb->w->now_ms);
+	weft_tables_each_port(tb->dp.tables, count_others, &all);
+	weft_tables_each_uplink(tb->dp.tables, count_uplinks, &all);
+}
+
 bool testbed_passes(struct testbed *tb, const char *from, const char *to, const struct frame *f)
 {
 	struct others o = {tb, to, 0};

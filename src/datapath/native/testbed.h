@@ -98,6 +98,8 @@ void testbed_as_routed(struct frame *f, const char *from, const char *to, uint8_
 void testbed_send(struct testbed *tb, const char *port, const struct frame *f);
 // The clock goes on, and with it what the control thread does ten times a second for next hops and announcements.
 void testbed_pass_time(struct testbed *tb, uint32_t ms);
+// What there is to announce is announced, and nobody has received it; the clock stays.
+void testbed_settle(struct testbed *tb);
 // Take the oldest frame that the port's VM was given; false = none.
 bool testbed_receive(struct testbed *tb, const char *port, struct frame *out);
 // Send; true if exactly `to` got exactly this frame's payload (other ports nothing).
