@@ -94,6 +94,11 @@ enum next_hop_state weft_resolver_get(const struct resolver *r, uint32_t network
 	return NEXT_HOP_UNKNOWN;
 }
 
+bool weft_resolver_has(const struct resolver *r, const struct neighbour_key *key)
+{
+	return weft_hop_find(r, key) != NULL;
+}
+
 uint32_t weft_resolver_version(const struct resolver *r)
 {
 	return atomic_load_explicit(&r->version, memory_order_acquire);

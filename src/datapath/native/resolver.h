@@ -38,6 +38,9 @@ void weft_resolver_free(struct resolver *r); // workers must have stopped
 enum next_hop_state weft_resolver_get(const struct resolver *r, uint32_t network_index,
 				      const struct ip_addr *ip, struct mac_addr *mac);
 
+// Is there anything about the address: has somebody asked for it?
+bool weft_resolver_has(const struct resolver *r, const struct neighbour_key *key);
+
 // Changes whenever a known next hop moved or failed. What was judged before is not to be kept after.
 uint32_t weft_resolver_version(const struct resolver *r);
 

@@ -171,9 +171,10 @@ static void known(struct resolver *r, struct hop *h, uint64_t word, uint32_t now
 	uint8_t tries = hop_tries(word);
 	uint32_t fresh = atomic_load_explicit(&h->fresh_ms, memory_order_relaxed);
 
-	if (r->compare && (is_planned_now(r, h) || !has_asker(r, h)))
-		withdraw(r, h, word);
-	else if (!is_since(now, h->asked_ms, RETRY_MS))
+	if (r->compare && (is_planned_now(r, h) || !has_asker(r, h))) {
+		if (withdraw(r, h, word)) // what leads there asks the plan, or anew
+			weft_hop_changed(r, h->key.network);
+	} else if (!is_since(now, h->asked_ms, RETRY_MS))
 		return;
 	else if (tries >= NEXT_HOP_TRIES)
 		fail(r, h, word, now);

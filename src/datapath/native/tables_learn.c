@@ -70,15 +70,6 @@ static bool take_speaker(struct tables *t, const struct mac_key *key, const stru
 	return true;
 }
 
-static void mark_neighbour(struct tables *t, uint32_t network, const struct neighbour *n)
-{
-	const struct flood_list *list = weft_vmap_staged(t->dp->floods, &network);
-	uint16_t port = n->port == NATIVE_NO_PORT && list != NULL ? list->uplink : n->port;
-
-	if (port != NATIVE_NO_PORT)
-		weft_tables_mark(t, port);
-}
-
 // Routers send to the first of those who have an address by pairs: put the one there who said that he has it now.
 static bool take_holder(struct tables *t, uint32_t network, const struct port *p,
 			const struct learned *l)
@@ -102,8 +93,8 @@ static bool take_holder(struct tables *t, uint32_t network, const struct port *p
 	list->at[0] = old->at[at];
 	memcpy(&list->at[1], old->at, at * sizeof(list->at[0]));
 	memcpy(&list->at[at + 1], &old->at[at + 1], (old->n - at - 1) * sizeof(list->at[0]));
-	mark_neighbour(t, network, &old->at[0]);
-	mark_neighbour(t, network, &list->at[0]);
+	weft_tables_mark_neighbour(t, network, &old->at[0]);
+	weft_tables_mark_neighbour(t, network, &list->at[0]);
 	weft_vmap_put(t->dp->neighbours, &key, list);
 	return true;
 }

@@ -211,6 +211,7 @@ static void mark_floating(struct tables *t, const struct floating_ctl *c)
 void weft_tables_floating_put(struct tables *t, const struct plan_floating *plan)
 {
 	struct floating_ctl *c = weft_map_get(t->floatings, plan->id);
+	bool was_here = c != NULL && weft_ip_equal(&c->plan->ip, &plan->ip);
 
 	if (c == NULL) {
 		c = weft_tables_alloc(sizeof(*c));
@@ -223,6 +224,9 @@ void weft_tables_floating_put(struct tables *t, const struct plan_floating *plan
 	}
 	c->plan = weft_plan_object_copy(PLAN_FLOATING, plan);
 	mark_floating(t, c);
+	// It may have been another node's, or a host's outside; then what goes there goes out, perhaps by way of the gateway.
+	if (!was_here)
+		weft_tables_mark_outside(t, weft_tables_network_index(t, plan->network_id));
 	publish(t, c);
 }
 

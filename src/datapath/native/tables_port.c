@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "datapath/native/metadata_port.h"
+#include "datapath/native/resolver.h"
 
 // ---- Who hears a network's broadcasts --------------------------------------------------------------
 
@@ -53,7 +54,46 @@ static void flood_change(struct tables *t, uint32_t network, uint16_t port,
 		weft_vmap_del(t->dp->floods, &network);
 }
 
+void weft_tables_mark_outside(struct tables *t, uint32_t network)
+{
+	const struct flood_list *list = weft_vmap_staged(t->dp->floods, &network);
+
+	if (list != NULL && list->uplink != NATIVE_NO_PORT)
+		weft_tables_mark(t, list->uplink);
+}
+
+void weft_tables_mark_neighbour(struct tables *t, uint32_t network, const struct neighbour *n)
+{
+	if (n->port == NATIVE_NO_PORT)
+		weft_tables_mark_outside(t, network);
+	else
+		weft_tables_mark(t, n->port);
+}
+
 // ---- Who has a MAC ---------------------------------------------------------------------------------
+
+static size_t count_of(const struct mac_owners *o, uint16_t port)
+{
+	size_t n = 0;
+
+	for (uint16_t i = 0; o != NULL && i < o->n; i++)
+		n += o->ports[i] == port;
+	return n;
+}
+
+// Where the MAC leads changes for those who have it so far. One that nobody has is thought to be outside. A remote one is there
+// once for each of its addresses; that one of several comes or goes changes nothing.
+static void mark_owners(struct tables *t, uint32_t network, const struct mac_owners *old,
+			uint16_t port, bool add)
+{
+	if (port == NATIVE_NO_PORT && count_of(old, port) != (add ? 0 : 1))
+		return;
+	for (uint16_t i = 0; old != NULL && i < old->n; i++)
+		if (old->ports[i] != NATIVE_NO_PORT)
+			weft_tables_mark(t, old->ports[i]);
+	if (port != NATIVE_NO_PORT && (old == NULL || count_of(old, NATIVE_NO_PORT) > 0))
+		weft_tables_mark_outside(t, network);
+}
 
 void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
 			      uint16_t port, bool add)
@@ -66,11 +106,8 @@ void weft_tables_owner_change(struct tables *t, uint32_t network, const struct m
 	bool removed = false;
 
 	owners->speaker = NATIVE_NO_PORT;
+	mark_owners(t, network, old, port, add);
 	for (size_t i = 0; i < n; i++) {
-		// Where the MAC leads changes for those who had it alone.
-		if (old->ports[i] != NATIVE_NO_PORT && port != NATIVE_NO_PORT)
-			weft_tables_mark(t, old->ports[i]);
-		// A remote MAC is there once for each of its addresses; one goes at a time.
 		if (!add && !removed && old->ports[i] == port) {
 			removed = true;
 			continue;
@@ -383,8 +420,34 @@ static struct neighbours *without(const struct neighbours *old, const struct pla
 	return list;
 }
 
+// Somebody has the address who had it not, or had it otherwise: what leads to those who have it so far, or to where it was found by asking, may
+// lead to him now. An address that is new to everybody costs no session anything.
+static void mark_address(struct tables *t, const struct neighbour_key *key,
+			 const struct neighbours *old)
+{
+	const struct flood_list *list = weft_vmap_staged(t->dp->floods, &key->network);
+
+	for (size_t i = 0; old != NULL && i < old->n; i++)
+		weft_tables_mark_neighbour(t, key->network, &old->at[i]);
+	if (t->dp->resolver == NULL || !weft_resolver_has(t->dp->resolver, key))
+		return;
+	for (size_t i = 0; list != NULL && i < list->n_asked; i++)
+		weft_tables_mark(t, list->ports[i]);
+}
+
+static bool has_same(const struct neighbours *list, const struct neighbour *e)
+{
+	for (size_t i = 0; list != NULL && i < list->n; i++)
+		if (weft_mac_equal(&list->at[i].mac, &e->mac) && list->at[i].port == e->port &&
+		    list->at[i].from_pair == e->from_pair &&
+		    strcmp(list->at[i].port_id, e->port_id) == 0)
+			return true;
+	return false;
+}
+
 void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n)
 {
+	const struct neighbours *old;
 	struct neighbour_key key;
 	struct neighbours *list;
 	struct port *p = n->local ? weft_tables_port(t, n->port_id) : NULL;
@@ -392,12 +455,15 @@ void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n)
 	bool was_remote;
 
 	neighbour_key(t, n, &key);
-	list = without(weft_vmap_staged(t->dp->neighbours, &key), n, &was_remote);
+	old = weft_vmap_staged(t->dp->neighbours, &key);
+	list = without(old, n, &was_remote);
 	e = &list->at[list->n++];
 	e->mac = n->mac;
 	e->port = p == NULL ? NATIVE_NO_PORT : p->index;
 	e->from_pair = n->from_pair;
 	memcpy(e->port_id, n->port_id, sizeof(e->port_id));
+	if (!has_same(old, e))
+		mark_address(t, &key, old);
 	if (was_remote && p != NULL)
 		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, false);
 	else if (!was_remote && p == NULL)
@@ -413,8 +479,10 @@ void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n)
 
 	neighbour_key(t, n, &key);
 	list = without(weft_vmap_staged(t->dp->neighbours, &key), n, &was_remote);
-	if (was_remote)
+	if (was_remote) {
+		weft_tables_mark_outside(t, key.network);
 		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, false);
+	}
 	if (list->n > 0) {
 		weft_vmap_put(t->dp->neighbours, &key, list);
 		return;

@@ -57,6 +57,10 @@ struct rule_set_ctl *weft_tables_rule_set_ctl(struct tables *t, const char *id);
 void weft_tables_commit(struct tables *t); // what is staged, then the marked ports' generations
 void weft_tables_mark(struct tables *t, uint16_t port); // bump after the commit
 void weft_tables_mark_all(struct tables *t);
+// What leads out of the node by the network's uplink may lead elsewhere now. No uplink: nothing does.
+void weft_tables_mark_outside(struct tables *t, uint32_t network);
+// What leads to one who has an address.
+void weft_tables_mark_neighbour(struct tables *t, uint32_t network, const struct neighbour *n);
 
 size_t weft_tables_room(const struct tables *t); // so many more ports
 // There must be room for it if it is new.
