@@ -217,6 +217,20 @@ static void answer_solicitation(struct worker *w, struct rte_mbuf *m, const stru
 	weft_slow_flood(w, m, &others);
 }
 
+// ---- Echo --------------------------------------------------------------------------------------
+
+// However long it is, and whatever buffers it is in: its headers are in the first.
+static void answer_echo(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+{
+	uint32_t padding = rte_pktmbuf_pkt_len(m) - (j->pkt->l3 + j->pkt->l3_len);
+
+	weft_echo_answer(rte_pktmbuf_mtod(m, uint8_t *), j->pkt);
+	if (padding <= UINT16_MAX)
+		rte_pktmbuf_trim(m, (uint16_t)padding); // if it all lies in the last buffer
+	m->ol_flags &= ~(RTE_MBUF_F_TX_OFFLOAD_MASK);
+	weft_send(w, m, j->in->index);
+}
+
 // ---- All of them -----------------------------------------------------------------------------------
 
 // An answer is made in place: those who are to hear the question as well hear a copy of it.
@@ -245,6 +259,10 @@ void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 		answer_solicitation(w, m, j);
 		return;
 	}
+	if (j->answer == ANSWER_ECHO) {
+		answer_echo(w, m, j);
+		return;
+	}
 	if (j->n_owners > 0)
 		pass_on(w, m, j);
 	if (m->nb_segs == 1 && RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1) {
@@ -263,8 +281,6 @@ void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 			n = dhcp6(j, buf, len, cap, &why);
 			break;
 		case ANSWER_ECHO:
-			n = weft_echo_answer(buf, len, j->pkt);
-			break;
 		case ANSWER_RA:
 			break;
 		}

@@ -216,6 +216,7 @@ void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 		return;
 	}
 	max_len = net->mtu + RTE_ETHER_HDR_LEN;
+	w->n_cut = 0;
 	f.slow = 0;
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];

@@ -8,6 +8,8 @@
 #define QUOTE4_MAX (576 - 20 - 8)
 #define QUOTE6_MAX (1280 - 40 - 8)
 
+#define ANSWER_HOPS 64
+
 #define PROTO_ICMP   1
 #define PROTO_ICMPV6 58
 
@@ -45,30 +47,34 @@ static void transport_checksum6(uint8_t *ip, uint8_t *icmp, size_t len)
 	memcpy(icmp + 2, &csum, 2);
 }
 
-size_t weft_echo_answer(uint8_t *buf, size_t len, const struct packet *p)
+// A 16-bit word that an inverted sum covers has changed (RFC 1624).
+static void change_sum(uint8_t *at, uint16_t from, uint16_t to)
 {
-	uint8_t *ip = buf + p->l3, *icmp = buf + p->l4;
-	size_t end = (size_t)p->l3 + p->l3_len;
-	uint16_t csum;
+	uint32_t sum = (uint16_t) ~(at[0] << 8 | at[1]) + (uint32_t)(uint16_t)~from + to;
 
-	if (p->l4 == 0 || end > len || end < (size_t)p->l4 + 8)
-		return 0;
-	swap(buf, buf + 6, 6);
-	if (p->key.family == 4) {
+	sum = (sum & 0xffff) + (sum >> 16);
+	put16(at, (uint16_t) ~(sum + (sum >> 16)));
+}
+
+void weft_echo_answer(uint8_t *frame, const struct packet *p)
+{
+	uint8_t *ip = frame + p->l3, *icmp = frame + p->l4;
+	bool v4 = p->key.family == 4;
+	uint8_t type = v4 ? 0 : 129;
+
+	swap(frame, frame + 6, 6);
+	if (v4) {
 		swap(ip + 12, ip + 16, 4);
-		ip[8] = 64;
-		header4_checksum(ip, (size_t)(p->l4 - p->l3));
-		icmp[0] = 0;
-		memset(icmp + 2, 0, 2);
-		csum = weft_csum(icmp, end - p->l4, 0);
-		memcpy(icmp + 2, &csum, 2);
+		ip[8] = ANSWER_HOPS;
+		header4_checksum(ip, (ip[0] & 15u) * 4);
 	} else {
 		swap(ip + 8, ip + 24, 16);
-		ip[7] = 64;
-		icmp[0] = 129;
-		transport_checksum6(ip, icmp, end - p->l4);
+		ip[7] = ANSWER_HOPS;
 	}
-	return end;
+	if (p->fragment == FRAGMENT_LATER)
+		return;
+	change_sum(icmp + 2, (uint16_t)(icmp[0] << 8 | icmp[1]), (uint16_t)(type << 8 | icmp[1]));
+	icmp[0] = type;
 }
 
 static size_t error4(const uint8_t *packet, size_t quote, uint8_t type, uint8_t code, uint32_t mtu,

@@ -299,6 +299,7 @@ struct worker {
 	struct tx_queue *tx; // by port index
 	uint16_t n_dirty;    // ports with something in tx
 	bool lent;	     // packets of this burst may be (lent.h)
+	uint32_t n_cut;	     // fragments that were made of this burst (route.c)
 	struct made made;    // the last session
 	uint16_t dirty[NATIVE_MAX_PORTS];
 	struct worker_stats stats;

@@ -225,6 +225,7 @@ static void release(struct worker *w, struct resolver *r, struct resolver_worker
 	if (n == 0)
 		return;
 	w->epoch = weft_vstore_epoch(w->dp->vs);
+	w->n_cut = 0;
 	rw->releasing = true;
 	for (uint16_t i = 0; i < n; i++)
 		go_on(w, &go[i]);

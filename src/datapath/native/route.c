@@ -1,68 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/route.h"
 
-#include <errno.h>
 #include <rte_ether.h>
-#include <rte_ip.h>
-#include <rte_ip_frag.h>
 #include <string.h>
 
+#include "datapath/native/cut.h"
 #include "datapath/native/nat.h"
+#include "datapath/native/segment.h"
 #include "datapath/native/services.h"
 #include "datapath/native/slow.h"
+#include "datapath/native/vnet.h"
 
-#define MAX_FRAGMENTS 64
+// Fragments that one burst may become: some 50 packets of 64 KB, by 1,400 bytes. What is left of it
+// then is lost.
+#define CUT_MOST 4096
 
-// Fragments are cut from a packet whose transport checksum is complete.
-static bool finish_checksum(struct rte_mbuf *m)
+// Its transport checksum is complete. False: it was not sent whole, for want of buffers, or because
+// more was to be cut than is good for others.
+static bool cut(struct worker *w, const struct rte_mbuf *m, const struct judge *j, uint32_t mtu)
 {
-	uint64_t kind = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
-	struct rte_ipv4_hdr *ip;
-	uint16_t csum, at;
+	struct cutter c;
 
-	if (kind == 0)
-		return true;
-	if (m->nb_segs != 1 || (kind != RTE_MBUF_F_TX_UDP_CKSUM && kind != RTE_MBUF_F_TX_TCP_CKSUM))
-		return false;
-	ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
-	at = (uint16_t)(m->l2_len + m->l3_len + (kind == RTE_MBUF_F_TX_UDP_CKSUM ? 6 : 16));
-	memset(rte_pktmbuf_mtod_offset(m, void *, at), 0, 2);
-	csum = rte_ipv4_udptcp_cksum(ip, rte_pktmbuf_mtod_offset(m, void *, m->l2_len + m->l3_len));
-	memcpy(rte_pktmbuf_mtod_offset(m, void *, at), &csum, 2);
-	m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
+	for (weft_cut_begin(&c, m, mtu); !weft_cut_done(&c);) {
+		struct rte_mbuf *part = w->n_cut == CUT_MOST ? NULL
+							     : weft_cut_next(&c, w->dp->pool);
+
+		if (part == NULL)
+			return false;
+		w->n_cut++;
+		weft_send(w, part, j->out->index);
+	}
 	return true;
+}
+
+// What is to be segmented first is: a fragment is no segment.
+static bool cut_segments(struct worker *w, const struct rte_mbuf *m, const struct judge *j,
+			 uint32_t mtu)
+{
+	struct segmenter s;
+	bool whole = true;
+
+	for (weft_segment_begin(&s, m); whole && !weft_segment_done(&s);) {
+		struct rte_mbuf *segment = weft_segment_next(&s, w->dp->pool);
+
+		if (segment == NULL)
+			return false;
+		weft_vnet_fill(segment);
+		whole = cut(w, segment, j, mtu);
+		rte_pktmbuf_free(segment);
+	}
+	return whole;
 }
 
 static void fragment(struct worker *w, struct rte_mbuf *m, const struct judge *j, uint32_t mtu)
 {
-	struct rte_mbuf *parts[MAX_FRAGMENTS];
-	uint8_t eth[RTE_ETHER_HDR_LEN];
-	int32_t n = -EINVAL;
+	bool whole;
 
-	memcpy(eth, rte_pktmbuf_mtod(m, void *), sizeof(eth));
-	if (finish_checksum(m) && rte_pktmbuf_adj(m, RTE_ETHER_HDR_LEN) != NULL)
-		n = rte_ipv4_fragment_packet(m, parts, MAX_FRAGMENTS, (uint16_t)mtu, w->dp->pool,
-					     w->dp->pool);
-	if (n < 0) {
-		weft_drop(w, m, j->in->index, n == -ENOMEM ? DROP_NO_BUFFER : DROP_TOO_BIG);
-		return;
+	if (m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) {
+		whole = cut_segments(w, m, j, mtu);
+	} else {
+		if (m->ol_flags & RTE_MBUF_F_TX_L4_MASK)
+			weft_vnet_fill(m);
+		whole = cut(w, m, j, mtu);
 	}
-	for (int32_t i = 0; i < n; i++) {
-		struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(parts[i], struct rte_ipv4_hdr *);
-		char *head;
-
-		ip->hdr_checksum = 0;
-		ip->hdr_checksum = rte_ipv4_cksum(ip);
-		parts[i]->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
-		head = rte_pktmbuf_prepend(parts[i], RTE_ETHER_HDR_LEN);
-		if (head == NULL) {
-			weft_drop(w, parts[i], j->in->index, DROP_INTERNAL);
-			continue;
-		}
-		memcpy(head, eth, sizeof(eth));
-		weft_send(w, parts[i], j->out->index);
-	}
-	rte_pktmbuf_free(m);
+	if (whole)
+		rte_pktmbuf_free(m);
+	else
+		weft_drop(w, m, j->in->index, w->n_cut == CUT_MOST ? DROP_TOO_BIG : DROP_NO_BUFFER);
 }
 
 void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j)

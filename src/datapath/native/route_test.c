@@ -217,27 +217,6 @@ static void too_long_is_told_with_the_mtu_or_fragmented(void **state)
 	testbed_free(tb);
 }
 
-static void router_answers_echo_on_all_its_addresses(void **state)
-{
-	static const char *const addresses[] = {"10.0.1.254", "10.0.2.254"};
-	struct testbed *tb = two_networks("");
-	struct frame f, got;
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		f = testbed_frame(
-			"a", "r1", "10.0.1.1", addresses[i],
-			(struct l4) {.proto = 1, .sport = 5, .dport = 0x800, .payload = 16});
-		testbed_send(tb, "a", &f);
-		assert_true(testbed_receive(tb, "a", &got));
-		assert_int_equal(got.b[34], 0);
-		assert_memory_equal(got.b + 26, f.b + 30, 4);
-		assert_memory_equal(got.b + 42, f.b + 42, 16);
-		assert_int_equal(weft_csum(got.b + 34, got.len - 34, 0), 0);
-	}
-	testbed_free(tb);
-}
-
 static void router_that_is_down_or_gone_carries_nothing(void **state)
 {
 	struct testbed *tb = two_networks("ingress 4 udp\n");
@@ -406,7 +385,6 @@ int main(void)
 		cmocka_unit_test(last_hop_is_told_to_the_sender),
 		cmocka_unit_test(unreachable_destinations_are_told_and_how),
 		cmocka_unit_test(too_long_is_told_with_the_mtu_or_fragmented),
-		cmocka_unit_test(router_answers_echo_on_all_its_addresses),
 		cmocka_unit_test(router_that_is_down_or_gone_carries_nothing),
 		cmocka_unit_test(routers_in_series_and_extra_routes),
 		cmocka_unit_test(replies_may_come_through_another_router),

@@ -20,29 +20,30 @@ void weft_segment_begin(struct segmenter *s, const struct rte_mbuf *m)
 	*s = (struct segmenter) {.m = m, .headers = headers, .offset = headers};
 }
 
-// Headers and payload in one buffer where they fit, as they do up to an MTU of 2,000.
-static struct rte_mbuf *copy(const struct segmenter *s, struct rte_mempool *pool, uint32_t len)
+// In one buffer where they fit, as they do up to an MTU of 2,000.
+struct rte_mbuf *weft_copy_part(const struct rte_mbuf *from, uint32_t headers, uint32_t offset,
+				uint32_t len, struct rte_mempool *pool)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(pool), *payload;
 
 	if (m == NULL)
 		return NULL;
-	if (s->headers + len <= rte_pktmbuf_tailroom(m)) {
-		char *to = rte_pktmbuf_append(m, (uint16_t)(s->headers + len));
-		const void *from = rte_pktmbuf_read(s->m, s->offset, len, to + s->headers);
+	if (headers + len <= rte_pktmbuf_tailroom(m)) {
+		char *to = rte_pktmbuf_append(m, (uint16_t)(headers + len));
+		const void *at = rte_pktmbuf_read(from, offset, len, to + headers);
 
-		if (from != to + s->headers)
-			memcpy(to + s->headers, from, len);
+		if (at != to + headers)
+			memcpy(to + headers, at, len);
 	} else {
-		rte_pktmbuf_append(m, (uint16_t)s->headers);
-		payload = rte_pktmbuf_copy(s->m, pool, s->offset, len);
+		rte_pktmbuf_append(m, (uint16_t)headers);
+		payload = rte_pktmbuf_copy(from, pool, offset, len);
 		if (payload == NULL || rte_pktmbuf_chain(m, payload) < 0) {
 			rte_pktmbuf_free(payload);
 			rte_pktmbuf_free(m);
 			return NULL;
 		}
 	}
-	memcpy(rte_pktmbuf_mtod(m, void *), rte_pktmbuf_mtod(s->m, const void *), s->headers);
+	memcpy(rte_pktmbuf_mtod(m, void *), rte_pktmbuf_mtod(from, const void *), headers);
 	return m;
 }
 
@@ -90,7 +91,7 @@ static void set_transport(const struct segmenter *s, struct rte_mbuf *m, bool la
 struct rte_mbuf *weft_segment_next(struct segmenter *s, struct rte_mempool *pool)
 {
 	uint32_t len = RTE_MIN((uint32_t)s->m->tso_segsz, s->m->pkt_len - s->offset);
-	struct rte_mbuf *m = copy(s, pool, len);
+	struct rte_mbuf *m = weft_copy_part(s->m, s->headers, s->offset, len, pool);
 
 	if (m == NULL)
 		return NULL;

@@ -29,3 +29,8 @@ static inline bool weft_segment_done(const struct segmenter *s)
 }
 // The next one; NULL: no buffer is free.
 struct rte_mbuf *weft_segment_next(struct segmenter *s, struct rte_mempool *pool);
+
+// A packet of its own: m's first `headers` bytes, which are in its first buffer, and `len` bytes
+// from `offset` on. NULL: no buffer is free.
+struct rte_mbuf *weft_copy_part(const struct rte_mbuf *m, uint32_t headers, uint32_t offset,
+				uint32_t len, struct rte_mempool *pool);

@@ -69,8 +69,11 @@ size_t weft_dns_labels(const char *name, uint8_t *out, size_t cap);
 // Neutron's word for "no resolver at all" is an address of zeros.
 bool weft_is_resolver6(const struct ip_addr *ip);
 
-// Echo request -> reply in place (RFC 792, 4443): addresses and MACs swapped, TTL 64.
-size_t weft_echo_answer(uint8_t *buf, size_t len, const struct packet *p);
+// Echo request -> reply in place (RFC 792, 4443): addresses and MACs swapped, TTL 64. Only headers
+// are touched, and the checksum follows what changed: so it may be of any length, and any fragment
+// of one (whose first is known to be an echo request). One that came with a wrong checksum leaves
+// with a wrong one.
+void weft_echo_answer(uint8_t *frame, const struct packet *p);
 
 // What a router answers to a packet that it cannot forward. It quotes as much as RFC 1812 (576 bytes in all) or RFC 4443 (1280)
 // allow. `out` has room for 1294 bytes. 0: no error may be sent (to multicast, about an error...).

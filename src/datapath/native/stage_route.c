@@ -101,7 +101,8 @@ enum stage_result weft_route_own(struct judge *j, const struct hop *h, enum drop
 	bool echo = (p->key.proto == PROTO_ICMP && p->icmp_type == 8) ||
 		    (p->key.proto == PROTO_ICMPV6 && p->icmp_type == 128);
 
-	if (echo && p->fragment == FRAGMENT_NONE && !j->rejudge) {
+	// Of a later fragment the first one has said what it is.
+	if (echo && !j->rejudge) {
 		weft_judge_note(j, "route", "answer", NULL, "router %s answers the echo",
 				h->router->id);
 		j->verdict = VERDICT_ANSWER;

@@ -96,6 +96,11 @@ void testbed_as_routed(struct frame *f, const char *from, const char *to, uint8_
 
 // Send one frame as the port's VM through the fast path and flush.
 void testbed_send(struct testbed *tb, const char *port, const struct frame *f);
+// The same of a VM that leaves the transport checksum of TCP or UDP over IPv4 to the device, and
+// has a longer payload than `segment` cut, unless that is 0. It takes the frame as it is, checksum
+// aside.
+void testbed_send_offloaded(struct testbed *tb, const char *port, const struct frame *f,
+			    uint16_t segment);
 // The clock goes on, and with it what the control thread does ten times a second for next hops and announcements.
 void testbed_pass_time(struct testbed *tb, uint32_t ms);
 // What there is to announce is announced, and nobody has received it; the clock stays.

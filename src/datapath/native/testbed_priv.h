@@ -7,6 +7,14 @@
 
 #include "datapath/native/testbed.h"
 
+#define MEMORY_QUEUE 256
+
+struct memory_io { // a port whose VM is the test
+	struct port_io io;
+	uint32_t head, tail;
+	struct frame frames[MEMORY_QUEUE];
+};
+
 static inline void *must(void *p)
 {
 	if (p == NULL)
