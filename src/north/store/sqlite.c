@@ -4,15 +4,28 @@
 // WAL with synchronous = FULL: a commit returns after its log has reached the disk, and a crash leaves either
 // all of a transaction or nothing. Locking is exclusive from the first access until the process ends,
 // however it ends: a second weftd on the same file is told so instead of sharing it.
+//
+// Transactions are numbered (table "last"), and the number of the last one is also beside the file (witness.h): a log
+// that went missing or was damaged is noticed, with the number of transactions that went with it.
+//
+// A COMMIT whose fsync failed has its transaction in the log all the same, whole and valid: whoever reads the log next
+// takes it for committed. So it is made void, by a transaction that does nothing and is written in its place, before
+// anybody is told that it failed. If that cannot be written either, what the next start will find is not known: the
+// request gets no answer, and nothing else is written until it is.
 #include "north/store/store.h"
 
 #include <errno.h>
 #include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/auto.h"
+#include "base/log.h"
+#include "north/store/witness.h"
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x57656674 // "Weft": tells our files from other SQLite files
@@ -25,6 +38,9 @@ struct store {
 	sqlite3_stmt *put;
 	sqlite3_stmt *del;
 	char *path;
+	struct witness *witness;
+	uint64_t last; // number of the last transaction
+	bool in_doubt; // the log may have a transaction that was refused
 };
 
 DEFINE_AUTO(store, struct store *, weft_store_close)
@@ -88,6 +104,16 @@ static int query_number(struct store *s, const char *sql, int *out, struct err *
 	return 0;
 }
 
+// SQLite's own words: how much of a log it found, which file could not be synced.
+static void log_sqlite(void *arg, int code, const char *msg)
+{
+	(void)arg;
+	if ((code & 0xff) == SQLITE_NOTICE)
+		weft_log_info("SQLite: %s", msg);
+	else if ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_FULL)
+		weft_log_warning("SQLite: %s", msg);
+}
+
 static int check_integrity(struct store *s, struct err *err)
 {
 	weft_auto(stmt) q = NULL;
@@ -148,6 +174,55 @@ static int check_schema(struct store *s, struct err *err)
 	return check_integrity(s, err);
 }
 
+static int read_last(struct store *s, struct err *err)
+{
+	weft_auto(stmt) q = NULL;
+	int ret = exec(s,
+		       "CREATE TABLE IF NOT EXISTS last (n INTEGER NOT NULL);"
+		       "INSERT INTO last SELECT 0 WHERE NOT EXISTS (SELECT * FROM last)",
+		       err);
+
+	if (ret != 0)
+		return ret;
+	if (sqlite3_prepare_v2(s->db, "SELECT n FROM last", -1, &q, NULL) != SQLITE_OK ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return store_fail(s, err);
+	s->last = (uint64_t)sqlite3_column_int64(q, 0);
+	return 0;
+}
+
+// What was acknowledged and is not there any more.
+static void compare_with_witness(struct store *s, long long log_bytes)
+{
+	uint64_t seen = weft_witness_get(s->witness);
+	char log[128];
+
+	if (log_bytes < 0)
+		snprintf(log, sizeof(log), "there is no log %s-wal", s->path);
+	else
+		snprintf(log, sizeof(log), "the log %s-wal (%lld bytes) ends before it", s->path,
+			 log_bytes);
+	if (seen > s->last)
+		weft_log_error(
+			"state file %s: changes lost: %llu. Change %llu was acknowledged, the last "
+			"one here is %llu, and %s. Going on with what is there (an older copy that "
+			"was put in place looks the same)",
+			s->path, (unsigned long long)(seen - s->last), (unsigned long long)seen,
+			(unsigned long long)s->last, log);
+	weft_witness_set(s->witness, s->last);
+}
+
+// -1: there is none.
+static long long size_of_log(const struct store *s)
+{
+	char *path = sqlite3_mprintf("%s-wal", s->path);
+	struct stat st;
+	long long size = path != NULL && stat(path, &st) == 0 ? (long long)st.st_size : -1;
+
+	sqlite3_free(path);
+	return size;
+}
+
 static int prepare(struct store *s, struct err *err)
 {
 	static const char put[] = "INSERT INTO object (type, id, attr) VALUES (?1, ?2, ?3)"
@@ -162,54 +237,83 @@ static int prepare(struct store *s, struct err *err)
 	return 0;
 }
 
+static int open_file(struct store *s, struct err *err)
+{
+	int ret = sqlite3_open_v2(s->path, &s->db,
+				  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+				  NULL);
+
+	if (ret != SQLITE_OK)
+		return store_fail(s, err);
+	sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+	// The order matters: exclusive locking before WAL does without shared memory; the
+	// empty write transaction takes the lock now instead of at the first request.
+	return exec(s,
+		    "PRAGMA locking_mode = EXCLUSIVE;"
+		    "PRAGMA journal_mode = WAL;"
+		    "PRAGMA synchronous = FULL;"
+		    "BEGIN IMMEDIATE; COMMIT",
+		    err);
+}
+
 int weft_store_open(const char *path, struct store **out, struct err *err)
 {
 	weft_auto(store) s = calloc(1, sizeof(*s));
+	long long log_bytes;
 	int ret;
 
 	if (s == NULL || (s->path = strdup(path)) == NULL)
 		return weft_fail(err, -ENOMEM, "state file %s: out of memory", path);
+	sqlite3_config(SQLITE_CONFIG_LOG, log_sqlite, NULL); // only the first time counts
 
 	// State holds every tenant's addresses and policies: nobody else's business on this host.
 	mode_t mask = umask(077);
-	ret = sqlite3_open_v2(path, &s->db,
-			      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-			      NULL);
-	if (ret == SQLITE_OK) {
-		sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
-		// The order matters: exclusive locking before WAL does without shared memory; the
-		// empty write transaction takes the lock now instead of at the first request.
-		ret = exec(s,
-			   "PRAGMA locking_mode = EXCLUSIVE;"
-			   "PRAGMA journal_mode = WAL;"
-			   "PRAGMA synchronous = FULL;"
-			   "BEGIN IMMEDIATE; COMMIT",
-			   err);
-	} else {
-		ret = store_fail(s, err);
-	}
+	log_bytes = size_of_log(s);
+	ret = open_file(s, err);
+	if (ret == 0)
+		s->witness = weft_witness_open(path);
 	umask(mask);
-	if (ret < 0)
-		return ret;
 
-	ret = check_schema(s, err);
+	if (ret == 0)
+		ret = check_schema(s, err);
+	if (ret == 0)
+		ret = read_last(s, err);
+	if (ret == 0)
+		ret = prepare(s, err);
 	if (ret < 0)
 		return ret;
-	ret = prepare(s, err);
-	if (ret < 0)
-		return ret;
-
+	compare_with_witness(s, log_bytes);
 	*out = weft_take(s);
 	return 0;
+}
+
+// A transaction that changes nothing, in the place of one that failed after it was written.
+static int make_void(struct store *s, struct err *err)
+{
+	int ret = exec(s, "BEGIN IMMEDIATE; UPDATE last SET n = n + 1; COMMIT", err);
+
+	if (ret < 0 && !sqlite3_get_autocommit(s->db))
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	if (ret == 0)
+		weft_witness_set(s->witness, ++s->last);
+	if (ret == 0 && s->in_doubt)
+		weft_log_info(
+			"state file %s: it can be written again; what was refused is not in it",
+			s->path);
+	s->in_doubt = ret != 0;
+	return ret;
 }
 
 void weft_store_close(struct store *s)
 {
 	if (s == NULL)
 		return;
+	if (s->in_doubt)
+		make_void(s, NULL);
 	sqlite3_finalize(s->put);
 	sqlite3_finalize(s->del);
 	sqlite3_close(s->db);
+	weft_witness_close(s->witness);
 	free(s->path);
 	free(s);
 }
@@ -283,17 +387,47 @@ static int write_change(struct store *s, const struct model_change *c, struct er
 	return ret;
 }
 
+// The transaction's end. A failure of the disk to write (full, broken) leaves it unfinished in the log, which nobody takes
+// for committed; any other failure may leave it there whole.
+static int commit(struct store *s, struct err *err)
+{
+	int ret = exec(s, "UPDATE last SET n = n + 1", err);
+	int code;
+
+	if (ret != 0 || (ret = exec(s, "COMMIT", err)) == 0)
+		return ret;
+	code = sqlite3_extended_errcode(s->db);
+	if (!sqlite3_get_autocommit(s->db))
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	if (make_void(s, NULL) == 0 || code == SQLITE_FULL || code == SQLITE_IOERR_WRITE) {
+		s->in_doubt = false;
+		return ret;
+	}
+	weft_log_error(
+		"%s; whether the change is stored is not known, so its request gets no answer and no "
+		"other change is taken until the file can be written",
+		err != NULL ? err->msg : s->path);
+	return -EINPROGRESS;
+}
+
 int weft_store_write(struct store *s, const struct model_change *changes, size_t n, struct err *err)
 {
 	int ret;
 
 	if (n == 0)
 		return 0;
+	if (s->in_doubt) {
+		ret = make_void(s, err);
+		if (ret != 0)
+			return ret;
+	}
 	ret = exec(s, "BEGIN IMMEDIATE", err);
 	for (size_t i = 0; ret == 0 && i < n; i++)
 		ret = write_change(s, &changes[i], err);
 	if (ret == 0)
-		ret = exec(s, "COMMIT", err);
+		ret = commit(s, err);
+	if (ret == 0)
+		weft_witness_set(s->witness, ++s->last);
 
 	// Some errors (a full disk) have rolled back already; a second rollback would only complain.
 	if (ret < 0 && !sqlite3_get_autocommit(s->db))

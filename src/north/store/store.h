@@ -19,6 +19,8 @@ void weft_store_close(struct store *s);
 // Every stored object into the model; *n = how many.
 int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err);
 
-// Durable when it returns 0; nothing is written otherwise.
+// Durable when it returns 0; nothing is written otherwise, nor will a crash bring it back. -EINPROGRESS: neither is
+// sure, because the disk took the transaction, then failed, and could not be made to forget it. Nothing else is written until it
+// can.
 int weft_store_write(struct store *s, const struct model_change *changes, size_t n,
 		     struct err *err);
