@@ -271,16 +271,6 @@ void weft_links_plan_changed(struct links *l, const struct plan_batch *batch)
 	}
 }
 
-void weft_links_reattach(struct links *l, const char *port_id)
-{
-	struct link_port *p = weft_map_get(l->ports, port_id);
-
-	if (p == NULL || !p->held)
-		return;
-	detach(l, p, "to be attached anew");
-	weft_links_port_changed(l, port_id);
-}
-
 static int match_name(const struct plan_port *port, void *arg)
 {
 	const char **name = arg;

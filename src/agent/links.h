@@ -37,8 +37,6 @@ void weft_links_free(struct links *l);
 // The plan's port changed, came or went; it is in force. For every port of a batch: weft_links_plan_changed.
 void weft_links_port_changed(struct links *l, const char *port_id);
 void weft_links_plan_changed(struct links *l, const struct plan_batch *batch);
-// The datapath forgot the attachment of a port that is still in the plan: attach it anew, now.
-void weft_links_reattach(struct links *l, const char *port_id);
 
 // An interface has this index now; 0: it is gone. (link_changed of link_watch.h; arg is the struct links.)
 void weft_links_interface_changed(void *arg, const char *name, int ifindex);

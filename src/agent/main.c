@@ -22,8 +22,10 @@
 #include "north/api/api.h"
 #include "north/store/store.h"
 
-#define TICK_MS	      100
-#define FIRST_TURN_MS 1000
+#define TICK_MS	       100
+#define FIRST_TURN_MS  1000
+// Objects left out that the log names one by one.
+#define LEFT_OUT_LINES 20
 
 // Of our own: this process was started again.
 #define WITHOUT_HUGEPAGES "WEFT_WITHOUT_HUGEPAGES"
@@ -223,6 +225,25 @@ static int write_store(void *store, const struct model_change *changes, size_t n
 	return weft_store_write(store, changes, n, err);
 }
 
+// What is stored and has no effect: never in silence.
+static void tell_left_out(const struct daemon *d)
+{
+	size_t n, all;
+	const struct left_out *l = weft_model_left_out(d->model, &n);
+
+	all = n;
+	for (int type = 0; type < RES_COUNT; type++)
+		all += weft_model_count(d->model, type);
+	for (size_t i = 0; i < n && i < LEFT_OUT_LINES; i++)
+		weft_log_error("%s %s is left out: %s", weft_resource_name(l[i].type), l[i].id,
+			       l[i].reason);
+	if (n > 0)
+		weft_log_error(
+			"left out: %zu of %zu stored objects; weft show left-out has them all, "
+			"the rest runs",
+			n, all);
+}
+
 static int start_plan(struct daemon *d, struct err *err)
 {
 	struct links_config config = {
@@ -249,10 +270,11 @@ static int start_plan(struct daemon *d, struct err *err)
 		.write = write_store,
 		.store = d->store,
 	};
-	ret = weft_reconcile_start(&d->reconcile, &n_changes, err);
+	ret = weft_reconcile_start(&d->reconcile, d->model, &n_changes, err);
 	if (ret == 0)
 		weft_log_info("plan: %zu parts in %llu ms", n_changes,
 			      (unsigned long long)(weft_now_ms() - began_ms));
+	tell_left_out(d);
 	return ret;
 }
 

@@ -290,6 +290,21 @@ static int get_metadata(const struct question *q, json_t **out, struct err *err)
 	return 0;
 }
 
+static int get_left_out(const struct question *q, json_t **out, struct err *err)
+{
+	size_t n;
+	const struct left_out *l = weft_model_left_out(q->op->model, &n);
+	json_t *list = json_array();
+
+	(void)err;
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "type",
+						      weft_resource_name(l[i].type), "id", l[i].id,
+						      "reason", l[i].reason));
+	*out = json_pack("{s:o}", "left_out", list);
+	return 0;
+}
+
 static int get_ready(const struct question *q, json_t **out, struct err *err)
 {
 	(void)err;
@@ -341,6 +356,7 @@ static const struct route {
 	{"GET", "workers", ALONE, get_workers},
 	{"GET", "ready", ALONE, get_ready},
 	{"GET", "metadata", ALONE, get_metadata},
+	{"GET", "left-out", ALONE, get_left_out},
 	{"GET", "explain", MUST_NAME, get_explain},
 	{"POST", "trace", ALONE, post_trace},
 	{"GET", "uplinks", ALONE, get_uplinks},
@@ -370,6 +386,6 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"routers, floatingips, nat, neighbours, uplinks, sessions, drops, workers, metadata, ready, explain/PORT and trace",
+		"routers, floatingips, nat, neighbours, uplinks, sessions, drops, workers, metadata, left-out, ready, explain/PORT and trace",
 		path);
 }

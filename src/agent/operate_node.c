@@ -80,8 +80,9 @@ static void gauge(struct text *out, const char *name, const char *help)
 void weft_operate_metrics(void *arg, struct text *out)
 {
 	const struct operate *op = arg;
-	size_t attached, ports;
+	size_t attached, ports, left_out;
 
+	weft_model_left_out(op->model, &left_out);
 	weft_links_count(op->links, &attached, &ports);
 	gauge(out, "weft_info", "This daemon.");
 	weft_text_add(out, "weft_info{version=\"%s\",datapath=\"%s\"} 1\n", WEFT_VERSION,
@@ -90,6 +91,9 @@ void weft_operate_metrics(void *arg, struct text *out)
 	for (int t = 0; t < RES_COUNT; t++)
 		weft_text_add(out, "weft_objects{resource=\"%s\"} %zu\n", weft_resource_plural(t),
 			      weft_model_count(op->model, t));
+	gauge(out, "weft_objects_left_out",
+	      "Stored objects that are damaged or cannot be carried out.");
+	weft_text_add(out, "weft_objects_left_out %zu\n", left_out);
 	gauge(out, "weft_ports", "Ports bound to this node.");
 	weft_text_add(out, "weft_ports %zu\n", ports);
 	gauge(out, "weft_ports_attached", "Ports of this node that are attached.");

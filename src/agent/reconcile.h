@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reconcile: one transaction of the API, carried through all parts, or through none.
 //
-//   model (open transaction) -> plan (staged) -> datapath (applied) -> store (written) -> commit of model and plan
+//   model (open transaction) -> plan (staged) -> datapath (prepared) -> store (written) -> datapath (applied) -> commit of
+//   plan and model -> interfaces
 //
-// The order makes each failure harmless:
-//   - the plan cannot be made, or the datapath refuses the batch: nothing is in force, nothing is stored
-//   - the store cannot be written: the datapath gets the inverse batch and is as before. For that moment packets were
-//     judged by a policy that was never acknowledged; the other order would need to take back what is on disk, which a
-//     kill in between would make permanent
-//   - killed anywhere: the datapath dies with us, what was written is the truth at the next start, and nothing
-//     was acknowledged that was not written
-// Writing the store is the last step that can fail. Should the datapath refuse to go back (it may only refuse for
-// want of memory), the process ends itself: a restart from the store is the one state that is surely right.
+// Nothing that others see happens before the store has it: no packet is judged by, and no VM's socket or interface is touched
+// for, a change that is not durable. So each failure is harmless:
+//   - the plan cannot be made, or the datapath cannot do the batch: it says so when it prepares, before anything is stored
+//   - the store cannot be written: the datapath forgets what it prepared; it never was in force
+//   - whether the store has it is not known (-EINPROGRESS): as before for everybody but the one who asked, who gets no answer
+//   - killed anywhere: what was written is the truth at the next start. It may be a change that nobody was told of, and
+//     nobody was told of one that is not there
+// Once the store has it nothing can refuse it: applying what was prepared cannot fail (datapath.h).
+//
+// At a start the store is there already, so nobody can be refused. What cannot be planned, or what the datapath cannot do, is
+// left out, with its reason and with what refers to it (weft_model_leave_out); the rest runs. That is also how a change that
+// was stored elsewhere would be taken: it is a fact, not a request.
 //
 // Threads    one (the control thread)
 #pragma once
@@ -29,13 +33,15 @@ struct reconcile {
 	struct datapath *datapath;
 	struct links *links;
 	struct metadata *metadata; // may be NULL
-	// The store's write: durable when it returns 0, nothing written otherwise.
+	// The store's write: durable when it returns 0, nothing written otherwise; -EINPROGRESS: one or the other.
 	int (*write)(void *store, const struct model_change *changes, size_t n, struct err *err);
 	void *store;
 };
 
-// The whole plan of the model as it is, into an empty datapath. *n_changes = how many plan changes that took.
-int weft_reconcile_start(const struct reconcile *r, size_t *n_changes, struct err *err);
+// The whole plan of the model, into an empty datapath; objects that cannot be planned or carried out leave the model. *n_changes =
+// how many plan changes that took.
+int weft_reconcile_start(const struct reconcile *r, struct model *m, size_t *n_changes,
+			 struct err *err);
 
 // api_hooks.commit; arg is a struct reconcile. On failure the transaction is still open and nothing has changed.
 int weft_reconcile_commit(void *arg, struct txn *t, struct err *err);

@@ -9,19 +9,39 @@
 struct datapath {
 	struct mirror mirror;
 	bool refuse;
+	const struct plan_batch *prepared;
+	size_t applied; // batches
 	struct map *attached;
 };
 
-static int fake_apply(struct datapath *dp, const struct plan_batch *batch, struct err *err)
+static int fake_prepare(struct datapath *dp, const struct plan_batch *batch, size_t *refused,
+			struct err *err)
 {
-	if (dp->refuse)
+	assert_null(dp->prepared);
+	if (dp->refuse) {
+		*refused = batch->n - 1;
 		return weft_fail(err, -ENOSPC, "port x: no room");
+	}
+	dp->prepared = batch;
+	return 0;
+}
+
+static void fake_forget(struct datapath *dp)
+{
+	assert_non_null(dp->prepared);
+	dp->prepared = NULL;
+}
+
+static void fake_apply(struct datapath *dp, const struct plan_batch *batch)
+{
+	assert_ptr_equal(dp->prepared, batch);
+	dp->prepared = NULL;
+	dp->applied++;
 	mirror_apply(&dp->mirror, batch);
 	for (size_t i = 0; i < batch->n; i++) {
 		if (batch->changes[i].kind == PLAN_PORT && batch->changes[i].op == PLAN_DEL)
 			weft_map_del(dp->attached, batch->changes[i].port->id);
 	}
-	return 0;
 }
 
 static int fake_attach(struct datapath *dp, const char *port_id, const char *ifname,
@@ -40,14 +60,18 @@ static void fake_detach(struct datapath *dp, const char *port_id)
 
 static const struct datapath_ops fake_ops = {
 	.name = "fake",
+	.prepare = fake_prepare,
 	.apply = fake_apply,
+	.forget = fake_forget,
 	.attach = fake_attach,
 	.detach = fake_detach,
 };
 
 struct fake_store {
 	size_t written;
-	bool refuse;
+	int refuse; // with that code
+	const struct datapath *dp;
+	size_t applied; // what the datapath had applied when the last write came
 };
 
 static int fake_write(void *store, const struct model_change *changes, size_t n, struct err *err)
@@ -55,8 +79,9 @@ static int fake_write(void *store, const struct model_change *changes, size_t n,
 	struct fake_store *s = store;
 
 	(void)changes;
-	if (s->refuse)
-		return weft_fail(err, -ENOSPC, "the disk is full");
+	s->applied = s->dp->applied;
+	if (s->refuse != 0)
+		return weft_fail(err, s->refuse, "the disk is full");
 	s->written += n;
 	return 0;
 }
@@ -89,6 +114,7 @@ static struct bench *bench_new(void)
 	b->loop = event_base_new();
 	b->dp.mirror.objects = weft_map_new();
 	b->dp.attached = weft_map_new();
+	b->store.dp = &b->dp;
 	const struct links_config links = {b->loop, b->model, b->planner, &fake_ops, &b->dp};
 
 	assert_int_equal(weft_links_new(&links, &b->links, &b->err), 0);
@@ -183,21 +209,46 @@ static void what_the_datapath_refuses_changes_nothing(void **state)
 	bench_free(b);
 }
 
-static void what_the_store_refuses_is_taken_back_from_the_datapath(void **state)
+static void what_the_store_refuses_never_reached_the_datapath(void **state)
 {
+	static const int codes[] = {-ENOSPC, -EIO, -EINPROGRESS};
 	struct bench *b = bench_new();
+	size_t applied;
 
 	(void)state;
 	create_network(b);
-	b->store.refuse = true;
-	assert_int_equal(create_port(b), -ENOSPC);
-	assert_string_equal(b->err.msg, "the disk is full");
-	assert_int_equal(weft_map_count(b->dp.mirror.objects), 0);
-	assert_null(weft_model_get(b->model, RES_PORT, b->port));
+	applied = b->dp.applied;
+	for (size_t i = 0; i < 3; i++) {
+		b->store.refuse = codes[i];
+		assert_int_equal(create_port(b), codes[i]);
+		assert_string_equal(b->err.msg, "the disk is full");
+		assert_int_equal(b->dp.applied, applied);
+		assert_null(b->dp.prepared);
+		assert_null(weft_model_get(b->model, RES_PORT, b->port));
+	}
+	b->store.refuse = 0;
+	assert_int_equal(create_port(b), 0); // nothing has a trace of the attempts
 	bench_free(b);
 }
 
-static void a_deletion_that_is_not_stored_leaves_the_port_attached(void **state)
+static void the_store_has_a_change_before_the_datapath(void **state)
+{
+	struct bench *b = bench_new();
+	size_t applied;
+
+	(void)state;
+	create_network(b);
+	applied = b->dp.applied;
+	assert_int_equal(create_port(b), 0);
+	assert_int_equal(b->store.applied, applied);
+	assert_int_equal(b->dp.applied, applied + 1);
+	assert_int_equal(remove_object(b, RES_PORT, b->port), 0);
+	assert_int_equal(b->store.applied, applied + 1);
+	assert_int_equal(b->dp.applied, applied + 2);
+	bench_free(b);
+}
+
+static void a_deletion_that_is_not_stored_does_not_touch_the_port(void **state)
 {
 	struct bench *b = bench_new();
 	char tap[16];
@@ -209,13 +260,13 @@ static void a_deletion_that_is_not_stored_leaves_the_port_attached(void **state)
 	weft_links_interface_changed(b->links, tap, 7);
 	weft_links_work(b->links, 1000);
 	assert_non_null(weft_map_get(b->dp.attached, b->port));
-	b->store.refuse = true;
+	b->store.refuse = -ENOSPC;
 	assert_int_equal(remove_object(b, RES_PORT, b->port), -ENOSPC);
 	assert_true(mirror_has(&b->dp.mirror, PLAN_PORT, b->port));
-	weft_links_work(b->links, 1000);
+	// As it was, not attached anew: a socket would be another one.
 	assert_non_null(weft_map_get(b->dp.attached, b->port));
 	assert_null(weft_links_reason(b->links, b->port));
-	b->store.refuse = false;
+	b->store.refuse = 0;
 	assert_int_equal(remove_object(b, RES_PORT, b->port), 0);
 	assert_null(weft_map_get(b->dp.attached, b->port));
 	bench_free(b);
@@ -240,7 +291,7 @@ static void a_start_applies_the_whole_model(void **state)
 
 	assert_int_equal(weft_links_new(&links, &b->links, &b->err), 0);
 	b->r.links = b->links;
-	assert_int_equal(weft_reconcile_start(&b->r, &n, &b->err), 0);
+	assert_int_equal(weft_reconcile_start(&b->r, b->model, &n, &b->err), 0);
 	assert_int_equal(n, weft_map_count(b->dp.mirror.objects));
 	assert_true(mirror_has(&b->dp.mirror, PLAN_PORT, b->port));
 	bench_free(b);
@@ -251,8 +302,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_acknowledged_is_in_force_and_stored),
 		cmocka_unit_test(what_the_datapath_refuses_changes_nothing),
-		cmocka_unit_test(what_the_store_refuses_is_taken_back_from_the_datapath),
-		cmocka_unit_test(a_deletion_that_is_not_stored_leaves_the_port_attached),
+		cmocka_unit_test(what_the_store_refuses_never_reached_the_datapath),
+		cmocka_unit_test(the_store_has_a_change_before_the_datapath),
+		cmocka_unit_test(a_deletion_that_is_not_stored_does_not_touch_the_port),
 		cmocka_unit_test(a_start_applies_the_whole_model),
 	};
 

@@ -81,6 +81,17 @@ int weft_run_show_networks(const struct invocation *in, struct err *err)
 	return show_list(in, "/weft/v1/networks", "networks", columns, COUNT(columns), err);
 }
 
+int weft_run_show_left_out(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"TYPE", "type", 0},
+		{"ID", "id", 0},
+		{"REASON", "reason", 0},
+	};
+
+	return show_list(in, "/weft/v1/left-out", "left_out", columns, COUNT(columns), err);
+}
+
 int weft_run_show_groups(const struct invocation *in, struct err *err)
 {
 	static const struct column columns[] = {

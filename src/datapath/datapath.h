@@ -114,8 +114,13 @@ struct datapath_ops {
 	int (*start)(const struct datapath_config *config, datapath_port_event on_port, void *arg,
 		     struct datapath **out, struct err *err);
 
-	// Apply a whole batch atomically. On failure nothing of it is in force and err names the object.
-	int (*apply)(struct datapath *dp, const struct plan_batch *batch, struct err *err);
+	// A batch is carried out in two steps, so that it can be stored in between. prepare: can it be done? All that can fail is done
+	// here, and nothing of it is in force; on failure err names the object and *refused is its place in the batch. Then either apply, with
+	// the same batch: as a whole, and it cannot fail; or forget, and all is as before.
+	int (*prepare)(struct datapath *dp, const struct plan_batch *batch, size_t *refused,
+		       struct err *err);
+	void (*apply)(struct datapath *dp, const struct plan_batch *batch);
+	void (*forget)(struct datapath *dp);
 
 	// The VIF of a port of the plan is there: attach it, filtered from its first packet on. -ENOENT: no such port. A vhost-user
 	// port has its socket then and is up when on_port says so.

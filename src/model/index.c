@@ -14,29 +14,37 @@ enum { COUNT_KEY = sizeof(((struct object *)NULL)->project_id) + 12 };
 // Where a resource names others: `attr` is an id, a list of ids, or a list of objects whose `member` is one.
 // Where `counts` is given, only the objects that it accepts are referrers.
 static const struct ref_source {
-	enum resource from;
+	enum resource from, to;
 	const char *attr;
 	const char *member;
 	bool (*counts)(const json_t *attr);
 } ref_sources[REF_COUNT] = {
-	[REF_NETWORK_SUBNETS] = {RES_SUBNET, "network_id", NULL, NULL},
-	[REF_NETWORK_PORTS] = {RES_PORT, "network_id", NULL, NULL},
-	[REF_SUBNET_PORTS] = {RES_PORT, "fixed_ips", "subnet_id", NULL},
-	[REF_GROUP_PORTS] = {RES_PORT, "security_groups", NULL, NULL},
-	[REF_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "security_group_id", NULL, NULL},
-	[REF_REMOTE_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_group_id", NULL, NULL},
-	[REF_ADDRESS_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, "remote_address_group_id", NULL,
-				     NULL},
-	[REF_ROUTER_PORTS] = {RES_PORT, "device_id", NULL, weft_port_is_interface},
-	[REF_NETWORK_ROUTER_PORTS] = {RES_PORT, "network_id", NULL, weft_port_is_interface},
-	[REF_ROUTER_GATEWAY_PORTS] = {RES_PORT, "device_id", NULL, weft_port_is_gateway},
-	[REF_NETWORK_GATEWAY_PORTS] = {RES_PORT, "network_id", NULL, weft_port_is_gateway},
-	[REF_FLOATING_IP_PORTS] = {RES_PORT, "device_id", NULL, weft_port_is_floating},
-	[REF_NETWORK_FLOATING_IPS] = {RES_FLOATING_IP, "floating_network_id", NULL, NULL},
-	[REF_ROUTER_FLOATING_IPS] = {RES_FLOATING_IP, "router_id", NULL, NULL},
-	[REF_PORT_FLOATING_IPS] = {RES_FLOATING_IP, "port_id", NULL, NULL},
-	[REF_FLOATING_IP_FORWARDINGS] = {RES_PORT_FORWARDING, "floatingip_id", NULL, NULL},
-	[REF_PORT_FORWARDINGS] = {RES_PORT_FORWARDING, "internal_port_id", NULL, NULL},
+	[REF_NETWORK_SUBNETS] = {RES_SUBNET, RES_NETWORK, "network_id", NULL, NULL},
+	[REF_NETWORK_PORTS] = {RES_PORT, RES_NETWORK, "network_id", NULL, NULL},
+	[REF_SUBNET_PORTS] = {RES_PORT, RES_SUBNET, "fixed_ips", "subnet_id", NULL},
+	[REF_GROUP_PORTS] = {RES_PORT, RES_SECURITY_GROUP, "security_groups", NULL, NULL},
+	[REF_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, RES_SECURITY_GROUP, "security_group_id", NULL,
+			     NULL},
+	[REF_REMOTE_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, RES_SECURITY_GROUP, "remote_group_id",
+				    NULL, NULL},
+	[REF_ADDRESS_GROUP_RULES] = {RES_SECURITY_GROUP_RULE, RES_ADDRESS_GROUP,
+				     "remote_address_group_id", NULL, NULL},
+	[REF_ROUTER_PORTS] = {RES_PORT, RES_ROUTER, "device_id", NULL, weft_port_is_interface},
+	[REF_NETWORK_ROUTER_PORTS] = {RES_PORT, RES_NETWORK, "network_id", NULL,
+				      weft_port_is_interface},
+	[REF_ROUTER_GATEWAY_PORTS] = {RES_PORT, RES_ROUTER, "device_id", NULL,
+				      weft_port_is_gateway},
+	[REF_NETWORK_GATEWAY_PORTS] = {RES_PORT, RES_NETWORK, "network_id", NULL,
+				       weft_port_is_gateway},
+	[REF_FLOATING_IP_PORTS] = {RES_PORT, RES_FLOATING_IP, "device_id", NULL,
+				   weft_port_is_floating},
+	[REF_NETWORK_FLOATING_IPS] = {RES_FLOATING_IP, RES_NETWORK, "floating_network_id", NULL,
+				      NULL},
+	[REF_ROUTER_FLOATING_IPS] = {RES_FLOATING_IP, RES_ROUTER, "router_id", NULL, NULL},
+	[REF_PORT_FLOATING_IPS] = {RES_FLOATING_IP, RES_PORT, "port_id", NULL, NULL},
+	[REF_FLOATING_IP_FORWARDINGS] = {RES_PORT_FORWARDING, RES_FLOATING_IP, "floatingip_id",
+					 NULL, NULL},
+	[REF_PORT_FORWARDINGS] = {RES_PORT_FORWARDING, RES_PORT, "internal_port_id", NULL, NULL},
 };
 
 struct object *weft_object_new(enum resource type, json_t *attr)
@@ -195,4 +203,14 @@ size_t weft_index_count(const struct model *m, enum model_ref ref, const char *i
 {
 	const struct map *referrers = weft_map_get(m->refs[ref], id);
 	return referrers == NULL ? 0 : weft_map_count(referrers);
+}
+
+enum resource weft_index_ref_to(enum model_ref ref)
+{
+	return ref_sources[ref].to;
+}
+
+bool weft_index_ref_is_firm(enum model_ref ref)
+{
+	return ref_sources[ref].counts == NULL;
 }

@@ -34,6 +34,8 @@ struct model {
 	struct map *quotas;	      // project -> its limits
 	struct map *address_use;      // subnet id -> struct address_use
 	uint32_t next_vni;	      // where the search for a free one begins
+	struct left_out *left_out;
+	size_t n_left_out;
 };
 
 struct object *weft_object_new(enum resource type, json_t *attr); // takes attr over
@@ -47,4 +49,8 @@ size_t weft_index_count_of(const struct model *m, enum resource type, const char
 // The referrers as an array that stays good while they are changed; the caller frees it. NULL when there are none.
 const struct object **weft_index_collect(const struct model *m, enum model_ref ref, const char *id,
 					 size_t *n);
+// What a reference leads to.
+enum resource weft_index_ref_to(enum model_ref ref);
+// Must it lead somewhere? A port's "device_id" need not: anybody may write anything there.
+bool weft_index_ref_is_firm(enum model_ref ref);
 size_t weft_index_count(const struct model *m, enum model_ref ref, const char *id);

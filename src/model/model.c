@@ -104,6 +104,7 @@ void weft_model_free(struct model *m)
 	weft_map_free(m->rules_by_content);
 	weft_map_free(m->counts);
 	weft_map_free(m->quotas);
+	free(m->left_out);
 	free((char *)m->config.host);
 	free((char *)m->config.default_vif);
 	free((char *)m->config.vhostuser_mode);
@@ -114,32 +115,9 @@ void weft_model_free(struct model *m)
 	free(m);
 }
 
-int weft_model_load(struct model *m, enum resource type, json_t *attr, struct err *err)
-{
-	const struct resource_ops *ops = weft_resource_ops(type);
-	const char *id = weft_json_text(attr, "id");
-	if (id == NULL || weft_uuid_check(id) < 0)
-		return weft_fail(err, -EINVAL, "a stored %s has no valid id", ops->name);
-	if (weft_json_text(attr, "project_id") == NULL)
-		return weft_fail(err, -EINVAL, "stored %s %s has no project_id", ops->name, id);
-	if (weft_model_get(m, type, id) != NULL)
-		return weft_fail(err, -EEXIST, "%s %s is stored twice", ops->name, id);
-
-	// An object stored before an attribute existed has its default; what was an attribute then and is none now goes.
-	weft_auto(json) obj = json_copy(m->defaults[type]);
-	json_object_update_existing(obj, attr);
-	if (ops->load != NULL) {
-		int ret = ops->load(m, obj, err);
-		if (ret < 0)
-			return ret;
-	}
-	weft_index_replace(m, NULL, weft_object_new(type, weft_take(obj)));
-	return 0;
-}
-
 const struct object *weft_model_get(const struct model *m, enum resource type, const char *id)
 {
-	return weft_map_get(m->objects[type], id);
+	return id == NULL ? NULL : weft_map_get(m->objects[type], id);
 }
 
 size_t weft_model_count(const struct model *m, enum resource type)

@@ -111,9 +111,23 @@ struct txn;
 struct model *weft_model_new(const struct model_config *config);
 void weft_model_free(struct model *m);
 
+// What is stored and not in the model, and why: it is damaged, its references are lost, nobody can carry it out. It stays
+// stored as it is, and is nobody's: nothing in the model refers to it.
+struct left_out {
+	enum resource type;
+	char id[64];
+	char reason[192]; // a sentence
+};
+
 // Put a stored object back at start (no validation but its form; indexes are built). attr stays the caller's.
 // What follows from the configuration (a port's vif_type and vif_details) is made anew.
 int weft_model_load(struct model *m, enum resource type, json_t *attr, struct err *err);
+
+// The object is out, with all that refers to it; it may never have been in. Only at start, before anybody knows it.
+void weft_model_leave_out(struct model *m, enum resource type, const char *id, const char *reason);
+// After all is loaded: what refers to something that is not there is out.
+void weft_model_check_references(struct model *m);
+const struct left_out *weft_model_left_out(const struct model *m, size_t *n);
 
 struct txn *weft_txn_begin(struct model *m);
 // Create one object from a request body's inner object (borrowed). *out (may be NULL) is the new object.
@@ -151,6 +165,7 @@ void weft_txn_commit(struct txn *t); // cannot fail; changes stay readable until
 void weft_txn_abort(struct txn *t);  // everything back as before
 void weft_txn_free(struct txn *t);   // aborts if neither was called
 
+// NULL: nothing has it, or id is NULL.
 const struct object *weft_model_get(const struct model *m, enum resource type, const char *id);
 size_t weft_model_count(const struct model *m, enum resource type);
 size_t weft_model_count_of(const struct model *m, enum resource type, const char *project_id);

@@ -79,6 +79,5 @@ void weft_cells_empty(struct cells *c, struct cell *scope);
 // The staged version stands (commit) or is forgotten; cells that hold nothing go.
 void weft_cells_end(struct cells *c, bool commit);
 
-// The touched cells whose versions differ, as a batch in the plan's order: from what is in force to what is staged,
-// or back.
-void weft_cells_emit(const struct cells *cells, bool inverse, struct plan_batch *out);
+// The touched cells whose versions differ, as a batch in the plan's order: from what is in force to what is staged.
+void weft_cells_emit(const struct cells *cells, struct plan_batch *out);

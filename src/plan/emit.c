@@ -83,7 +83,7 @@ _Static_assert((int)CELL_NETWORK == PLAN_NETWORK && (int)CELL_SUBNET == PLAN_SUB
 		       (int)CELL_FORWARDING == PLAN_FORWARDING,
 	       "cells of the plan's objects are numbered like them");
 
-void weft_cells_emit(const struct cells *cells, bool inverse, struct plan_batch *out)
+void weft_cells_emit(const struct cells *cells, struct plan_batch *out)
 {
 	for (int step = 0; step < 2 * CELL_SET; step++) {
 		enum plan_op op = step < CELL_SET ? PLAN_PUT : PLAN_DEL;
@@ -93,8 +93,7 @@ void weft_cells_emit(const struct cells *cells, bool inverse, struct plan_batch 
 			const struct cell *c = cells->touched[i];
 
 			if (c->key.kind == kind)
-				emit(out, op, &c->key, inverse ? &c->staged : &c->now,
-				     inverse ? &c->now : &c->staged);
+				emit(out, op, &c->key, &c->now, &c->staged);
 		}
 	}
 }

@@ -185,7 +185,7 @@ int weft_planner_update(struct planner *p, const struct model_change *changes, s
 	if (ret != 0)
 		weft_cells_end(&p->cells, false);
 	else
-		weft_cells_emit(&p->cells, false, out);
+		weft_cells_emit(&p->cells, out);
 	return ret;
 }
 
@@ -212,11 +212,6 @@ int weft_planner_load(struct planner *p, struct plan_batch *out, struct err *err
 	else
 		ret = weft_planner_update(p, NULL, 0, out, err);
 	return ret;
-}
-
-void weft_planner_inverse(struct planner *p, struct plan_batch *out)
-{
-	weft_cells_emit(&p->cells, true, out);
 }
 
 void weft_planner_commit(struct planner *p)

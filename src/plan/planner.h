@@ -33,9 +33,6 @@ int weft_planner_load(struct planner *p, struct plan_batch *out, struct err *err
 int weft_planner_update(struct planner *p, const struct model_change *changes, size_t n,
 			struct plan_batch *out, struct err *err);
 
-// The batch that takes a datapath from the staged plan back to the one in force. Only while an update is staged.
-void weft_planner_inverse(struct planner *p, struct plan_batch *out);
-
 void weft_planner_commit(struct planner *p);
 void weft_planner_abort(struct planner *p);
 

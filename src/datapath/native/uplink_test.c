@@ -284,12 +284,13 @@ static void full_node_refuses_an_uplink_that_takes_one_more_port(void **state)
 {
 	struct testbed *tb = on_a_provider_network("");
 	uint16_t index = weft_tables_port(tb->dp.tables, "n1")->index;
+	size_t refused;
 	struct err err;
 
 	(void)state;
 	tb->dp.tables->next_index = NATIVE_MAX_PORTS - 1;
 	testbed_provider(tb, "n1", 1500, 7);
-	assert_int_equal(weft_tables_apply(tb->dp.tables, &tb->batch, &err), -ENOSPC);
+	assert_int_equal(weft_tables_prepare(tb->dp.tables, &tb->batch, &refused, &err), -ENOSPC);
 	assert_non_null(strstr(err.msg, "n1"));
 	weft_plan_batch_fini(&tb->batch);
 	assert_int_equal(weft_tables_port(tb->dp.tables, "n1")->index, index);

@@ -32,7 +32,8 @@ struct api_hooks {
 	void *arg;
 
 	// Store the transaction's changes, commit it and carry them to the datapath. On failure nothing is
-	// stored and the transaction is still open (the caller aborts it).
+	// stored and the transaction is still open (the caller aborts it). -EINPROGRESS: whether it is stored is not known, so the
+	// request gets no answer; its connection ends.
 	int (*commit)(void *arg, struct txn *t, struct err *err);
 
 	// GET /v2.0/agents: a new array of agent objects.

@@ -87,7 +87,7 @@ int weft_call_commit(struct api_call *c, struct txn *t, struct err *err)
 	weft_txn_free(t);
 
 	// The model names its refusals; what has no name is ours: a full disk, a datapath that is not there.
-	if (ret < 0 && err->kind == NULL) {
+	if (ret < 0 && ret != -EINPROGRESS && err->kind == NULL) {
 		weft_log_error("request %s is refused: %s", c->out->request_id, err->msg);
 		err->kind = "ServiceUnavailable";
 		ret = -EAGAIN;

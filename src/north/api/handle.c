@@ -334,7 +334,7 @@ void weft_api_handle(struct api_core *core, const struct api_request *rq, struct
 	snprintf(out->request_id, sizeof(out->request_id), "req-%s", uuid);
 
 	int ret = run(&c, &err);
-	if (ret < 0)
+	if (ret < 0 && ret != -EINPROGRESS)
 		answer_error(&c, ret, &err);
 	weft_log_debug("%s %s %s: %u", out->request_id, rq->method, rq->target, out->status);
 	json_decref(c.body);

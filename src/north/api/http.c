@@ -187,7 +187,7 @@ static enum MHD_Result answer(struct http_request *r, struct MHD_Connection *con
 	struct api_answer a;
 
 	weft_api_handle(&r->api->core, &rq, &a);
-	struct MHD_Response *response = make_response(&a);
+	struct MHD_Response *response = a.status == 0 ? NULL : make_response(&a);
 	unsigned status = a.status;
 	weft_answer_fini(&a);
 	if (response == NULL)

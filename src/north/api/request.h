@@ -46,7 +46,7 @@ struct api_request {
 };
 
 struct api_answer {
-	unsigned status;
+	unsigned status;     // 0: none is given, the connection ends
 	json_t *json;	     // NULL: no body, or text
 	struct text text;    // what is answered when json is NULL
 	char allow[64];	     // Allow header of a 405

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 
 #include "base/auto.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "north/store/witness.h"
 
@@ -318,21 +319,41 @@ void weft_store_close(struct store *s)
 	free(s);
 }
 
-static int load_row(struct store *s, struct model *m, enum resource type, sqlite3_stmt *q,
-		    struct err *err)
+// A row that is no object of the model any more is out, with the reason.
+static bool load_row(struct model *m, enum resource type, sqlite3_stmt *q)
 {
+	const char *id = (const char *)sqlite3_column_text(q, 0);
 	const char *text = (const char *)sqlite3_column_text(q, 1);
 	int len = sqlite3_column_bytes(q, 1);
+	struct err err = {0};
 	json_error_t where;
+	int ret;
 
 	json_t *attr = json_loadb(text ? text : "", (size_t)len, 0, &where);
 	if (attr == NULL)
-		return weft_fail(err, -EUCLEAN,
-				 "state file %s: %s %s is not JSON (%s): restore a copy", s->path,
-				 weft_resource_name(type), (const char *)sqlite3_column_text(q, 0),
-				 where.text);
-	int ret = weft_model_load(m, type, attr, err);
+		ret = weft_fail(&err, -EUCLEAN, "it is damaged: it is no JSON (%s)", where.text);
+	else if (id == NULL || weft_json_text(attr, "id") == NULL ||
+		 strcmp(weft_json_text(attr, "id"), id) != 0)
+		ret = weft_fail(&err, -EUCLEAN, "it is damaged: its id is another one inside");
+	else
+		ret = weft_model_load(m, type, attr, &err);
 	json_decref(attr);
+	if (ret < 0)
+		weft_model_leave_out(m, type, id != NULL ? id : "?", err.msg);
+	return ret == 0;
+}
+
+// Rows of another version: kinds that this one does not know.
+static int count_unknown(struct store *s, size_t known, struct err *err)
+{
+	int all;
+	int ret = query_number(s, "SELECT count(*) FROM object", &all, err);
+
+	if (ret == 0 && (size_t)all > known)
+		weft_log_error(
+			"state file %s: objects of kinds that this version does not know: %zu; "
+			"they are left as they are",
+			s->path, (size_t)all - known);
 	return ret;
 }
 
@@ -340,7 +361,7 @@ int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err
 {
 	static const char sql[] = "SELECT id, attr FROM object WHERE type = ?1 ORDER BY rowid";
 	weft_auto(stmt) q = NULL;
-	size_t loaded = 0;
+	size_t loaded = 0, out = 0;
 	int step;
 
 	if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
@@ -350,17 +371,18 @@ int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err
 	for (enum resource type = 0; type < RES_COUNT; type++) {
 		sqlite3_bind_text(q, 1, weft_resource_name(type), -1, SQLITE_STATIC);
 		while ((step = sqlite3_step(q)) == SQLITE_ROW) {
-			int ret = load_row(s, m, type, q, err);
-			if (ret < 0)
-				return ret;
-			loaded++;
+			bool well = load_row(m, type, q);
+
+			loaded += well;
+			out += !well;
 		}
 		if (step != SQLITE_DONE)
 			return store_fail(s, err);
 		sqlite3_reset(q);
 	}
+	weft_model_check_references(m);
 	*n = loaded;
-	return 0;
+	return count_unknown(s, loaded + out, err);
 }
 
 static int write_change(struct store *s, const struct model_change *c, struct err *err)

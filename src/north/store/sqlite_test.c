@@ -39,6 +39,8 @@ static int remove_file(void **state)
 	snprintf(wal, sizeof(wal), "%s-wal", path);
 	unlink(path);
 	unlink(wal);
+	snprintf(wal, sizeof(wal), "%s-last", path);
+	unlink(wal);
 	return 0;
 }
 
@@ -297,6 +299,42 @@ static void damaged_file_is_refused(void **state)
 	expect_refusal(-EUCLEAN, "damaged");
 }
 
+static void a_damaged_row_is_left_out_and_stays_stored(void **state)
+{
+	(void)state;
+	struct model *m = new_model();
+	struct store *s = open_store();
+	char sql[512], a[37], b[37], c[37];
+	const struct left_out *l;
+	size_t n, loaded;
+	assert_int_equal(create(m, s, RES_NETWORK, json_object(), a), 0);
+	assert_int_equal(create(m, s, RES_NETWORK, json_object(), b), 0);
+	assert_int_equal(create(m, s, RES_PORT, json_pack("{s:s}", "network_id", b), c), 0);
+	weft_store_close(s);
+	weft_model_free(m);
+	snprintf(sql, sizeof(sql),
+		 "UPDATE object SET attr = '{\"id\":' WHERE id = '%s';"
+		 "INSERT INTO object VALUES ('teapot', 'x', '{}')",
+		 b);
+	run_sql(sql);
+
+	for (int i = 0; i < 2; i++) {
+		m = new_model();
+		loaded = load(m);
+		assert_non_null(weft_model_get(m, RES_NETWORK, a));
+		assert_null(weft_model_get(m, RES_NETWORK, b));
+		assert_null(weft_model_get(m, RES_PORT, c));
+		l = weft_model_left_out(m, &n);
+		assert_int_equal(n, 2);
+		assert_string_equal(l[0].id, b);
+		assert_non_null(strstr(l[0].reason, "no JSON"));
+		assert_string_equal(l[1].id, c);
+		assert_non_null(strstr(l[1].reason, b));
+		assert_true(loaded > 2);
+		weft_model_free(m);
+	}
+}
+
 static void missing_directory_is_named(void **state)
 {
 	struct store *s = NULL;
@@ -361,6 +399,7 @@ int main(void)
 		WITH_FILE(second_process_is_told_that_the_file_is_taken),
 		WITH_FILE(newer_and_foreign_files_are_refused),
 		WITH_FILE(damaged_file_is_refused),
+		WITH_FILE(a_damaged_row_is_left_out_and_stays_stored),
 		WITH_FILE(missing_directory_is_named),
 		WITH_FILE(ten_thousand_ports_load),
 	};

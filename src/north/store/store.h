@@ -16,7 +16,8 @@ struct store;
 int weft_store_open(const char *path, struct store **out, struct err *err);
 void weft_store_close(struct store *s);
 
-// Every stored object into the model; *n = how many.
+// Every stored object into the model; *n = how many. What is damaged, or refers to what is not there, is left out
+// (weft_model_left_out), and stays stored. It fails only if the file cannot be read.
 int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err);
 
 // Durable when it returns 0; nothing is written otherwise, nor will a crash bring it back. -EINPROGRESS: neither is
