@@ -53,7 +53,7 @@ static enum form form_of(const struct attr *a)
 		return FORM_BOOL;
 	if (a->read == weft_attr_int)
 		return FORM_INT;
-	if (a->read == weft_attr_texts || a->read == weft_attr_uuids || a->read == weft_attr_tags)
+	if (a->read == weft_attr_uuids || a->read == weft_attr_tags)
 		return FORM_TEXTS;
 	return FORM_ANY;
 }
