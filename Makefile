@@ -50,9 +50,9 @@ unit: ## the unit tests only (need no root) [SAN=1]
 	$(call deps,build unit)
 	@SAN=$(SAN) tools/check.sh unit
 
-wire: ## the wire tests only [DATAPATH=native|ovs-learn|ovs-conntrack|linux] [K=expression] [WORKERS=n] [SAN=1]
+wire: ## the wire tests only [DATAPATH=native|ovs-learn|ovs-conntrack|linux] [K=expression] [WORKERS=n] [UNIT=1: with the systemd unit's rights] [SAN=1]
 	$(call deps,build unit wire)
-	@SAN=$(SAN) DATAPATH=$(DATAPATH) WORKERS=$(WORKERS) K="$(K)" tools/check.sh wire
+	@SAN=$(SAN) DATAPATH=$(DATAPATH) WORKERS=$(WORKERS) UNIT=$(UNIT) K="$(K)" tools/check.sh wire
 
 crash: ## kill -9 under load, 200 times; the state must survive
 	$(call deps,build unit crash)

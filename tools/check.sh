@@ -9,6 +9,7 @@
 # SAN=1      tests the build with address and undefined-behaviour sanitizers
 # DATAPATH   the datapath under the wire tests
 # WORKERS    how many weftd has under the wire tests (1), where they do not say themselves
+# UNIT=1     weftd has the systemd unit's rights and no more under all of them
 # K          pytest's -k for them
 set -u
 cd "$(dirname "$0")/.." || exit 1

@@ -118,12 +118,14 @@ class Api:
 
 class Lab:
     """A node under test. datapath: native (ovs-* and linux when they exist). physical: names of its physical networks, or
-    {name: device} where "eth1" is the first one's kernel interface, "eth2" the second's, and so on; see outside()."""
+    {name: device} where "eth1" is the first one's kernel interface, "eth2" the second's, and so on; see outside(). unit: weftd
+    may do what the shipped systemd unit lets it, and no more (UNIT=1: everywhere)."""
 
-    def __init__(self, datapath="native", config="", physical=()):
+    def __init__(self, datapath="native", config="", physical=(), unit=bool(os.environ.get("UNIT"))):
         self.number = next(_numbers)
         self.prefix = f"wt{os.getpid()}-{self.number}"
         self.datapath = datapath
+        self.unit = unit
         self.dir = tempfile.mkdtemp(prefix="weft-wire-")
         self.node = Netns(self.prefix)
         self.vms = []
@@ -155,9 +157,16 @@ class Lab:
 
     # ---- The daemon ----
 
+    def _confinement(self):
+        """As systemd starts it from the shipped unit, if that is wanted."""
+        if not self.unit:
+            return ()
+        return ("/usr/bin/python3", f"{ROOT}/tests/wire/confined.py", f"{ROOT}/etc/weftd.service.in", f"{self.dir}/run",
+                f"{self.dir}/state")
+
     def start(self):
         self.log = open(f"{self.dir}/weftd.log", "ab")
-        self.daemon = self.node.popen(f"{BUILD}/weftd", "-c", f"{self.dir}/weftd.conf",
+        self.daemon = self.node.popen(*self._confinement(), f"{BUILD}/weftd", "-c", f"{self.dir}/weftd.conf",
                                       stdout=self.log, stderr=self.log)
         ready = self.node.popen(f"{BUILD}/weft", "wait-ready", "--timeout", "30",
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
