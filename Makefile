@@ -4,6 +4,7 @@
 # that it needs and that are missing (tools/packages). `make help` lists what there is.
 
 SAN      ?=
+TSAN     ?=
 DATAPATH ?= native
 K        ?=
 QUICK    ?=
@@ -18,7 +19,7 @@ export PYTHONNOUSERSITE := 1
 export PYTHONDONTWRITEBYTECODE := 1
 unexport PYTHONPATH PYTHONHOME
 
-BUILD := $(if $(filter-out 0,$(SAN)),build-san,build)
+BUILD := $(if $(filter-out 0,$(TSAN)),build-tsan,$(if $(filter-out 0,$(SAN)),build-san,build))
 # What tests and tools read to find the programs.
 export WEFT_BUILD := $(CURDIR)/$(BUILD)
 
@@ -42,17 +43,17 @@ demo: ## show a node at work: builds, starts it, two tenants, who may talk to wh
 	@tools/build.sh build
 	@tools/run.sh demo/run
 
-check: ## every test: unit, wire, crash [SAN=1: with ASan and UBSan]
+check: ## every test: unit, wire, crash [SAN=1: with ASan and UBSan; TSAN=1: with ThreadSanitizer]
 	$(call deps,build unit wire crash)
-	@SAN=$(SAN) tools/check.sh unit wire crash
+	@SAN=$(SAN) TSAN=$(TSAN) tools/check.sh unit wire crash
 
-unit: ## the unit tests only (need no root) [SAN=1]
+unit: ## the unit tests only (need no root) [SAN=1] [TSAN=1]
 	$(call deps,build unit)
-	@SAN=$(SAN) tools/check.sh unit
+	@SAN=$(SAN) TSAN=$(TSAN) tools/check.sh unit
 
-wire: ## the wire tests only [DATAPATH=native|ovs-learn|ovs-conntrack|linux] [K=expression] [WORKERS=n] [UNIT=1: with the systemd unit's rights] [SAN=1]
+wire: ## the wire tests only [DATAPATH=native|ovs-learn|ovs-conntrack|linux] [K=expression] [WORKERS=n] [UNIT=1: with the systemd unit's rights] [SAN=1] [TSAN=1]
 	$(call deps,build unit wire)
-	@SAN=$(SAN) DATAPATH=$(DATAPATH) WORKERS=$(WORKERS) UNIT=$(UNIT) K="$(K)" tools/check.sh wire
+	@SAN=$(SAN) TSAN=$(TSAN) DATAPATH=$(DATAPATH) WORKERS=$(WORKERS) UNIT=$(UNIT) K="$(K)" tools/check.sh wire
 
 crash: ## kill -9 under load, 200 times; the state must survive
 	$(call deps,build unit crash)

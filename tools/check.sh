@@ -7,6 +7,7 @@
 # `N passed, N failed, N skipped`; the exit status is 1 if anything failed.
 #
 # SAN=1      tests the build with address and undefined-behaviour sanitizers
+# TSAN=1     tests the build with ThreadSanitizer
 # DATAPATH   the datapath under the wire tests
 # WORKERS    how many weftd has under the wire tests (1), where they do not say themselves
 # UNIT=1     weftd has the systemd unit's rights and no more under all of them
@@ -21,6 +22,10 @@ if [ "${SAN:-0}" != 0 ] && [ -n "${SAN:-}" ]; then
 	export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:strict_string_checks=1
 	export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 	export LSAN_OPTIONS=suppressions=$PWD/tools/lsan.supp:print_suppressions=0
+fi
+if [ "${TSAN:-0}" != 0 ] && [ -n "${TSAN:-}" ]; then
+	build="build-tsan"
+	export TSAN_OPTIONS=suppressions=$PWD/tools/tsan.supp:print_suppressions=0:second_deadlock_stack=1
 fi
 export WEFT_BUILD=$PWD/$build
 results=$build/results

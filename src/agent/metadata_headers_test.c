@@ -55,6 +55,9 @@ static void who_asks_is_never_taken_from_the_vm(void **state)
 		"X-Metadata-Provider-Signature",
 		"Forwarded",
 		"X-Real-IP",
+		"X-Project-Id",
+		"X-Client-Cert",
+		"X-Client-Cert-Chain",
 	};
 
 	(void)state;

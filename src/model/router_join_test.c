@@ -199,15 +199,30 @@ static void of_a_shared_network_a_stranger_routes_only_addresses_from_the_pools(
 			"{'shared': true}"));
 	assert_refused(join(m, &bob, r, NULL, "{'subnet_id': '%s'}", subnet->id), -EINVAL,
 		       "BadRequest");
-	const struct object *in, *out;
-	assert_done(post(m, &bob, RES_PORT, &in, "{'network_id': '%s'}",
-			 text_of(subnet, "network_id")));
-	assert_done(post(m, &admin, RES_PORT, &out,
-			 "{'network_id': '%s', 'project_id': 'bob', 'fixed_ips':"
-			 " [{'ip_address': '10.1.0.9'}]}",
-			 text_of(subnet, "network_id")));
-	assert_refused(join(m, &bob, r, NULL, "{'port_id': '%s'}", out->id), -EINVAL, "BadRequest");
-	assert_done(join(m, &bob, r, NULL, "{'port_id': '%s'}", in->id));
+	// The pool's first and last address are its own.
+	static const struct {
+		const char *ip;
+		bool may;
+	} cases[] = {{"10.1.0.9", false},
+		     {"10.1.0.10", true},
+		     {"10.1.0.20", true},
+		     {"10.1.0.21", false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct object *port;
+		assert_done(post(m, &admin, RES_PORT, &port,
+				 "{'network_id': '%s', 'project_id': 'bob', 'fixed_ips':"
+				 " [{'ip_address': '%s'}]}",
+				 text_of(subnet, "network_id"), cases[i].ip));
+		char port_id[WEFT_ID_LEN + 1];
+		snprintf(port_id, sizeof(port_id), "%s", port->id);
+		if (!cases[i].may) {
+			assert_refused(join(m, &bob, r, NULL, "{'port_id': '%s'}", port_id),
+				       -EINVAL, "BadRequest");
+			continue;
+		}
+		assert_done(join(m, &bob, r, NULL, "{'port_id': '%s'}", port_id));
+		assert_done(leave(m, &bob, r, NULL, "{'port_id': '%s'}", port_id));
+	}
 	weft_model_free(m);
 }
 

@@ -18,6 +18,7 @@ import time
 
 from lab import HOST, ROOT
 from netns import sh
+from vm import YES
 
 CACHE = os.path.join(ROOT, "build", "guest")
 # In the order in which they need each other.
@@ -173,7 +174,7 @@ class Guest:
     def status(self):
         return self.lab.api.get("port", self.id)["status"]
 
-    def wait_status(self, status, timeout=30):
+    def wait_status(self, status, timeout=YES):
         self.lab.wait(lambda: self.status() == status, timeout, f"port {self.id} {status}")
 
     def show(self):
@@ -207,7 +208,7 @@ class Guest:
                 "-device", "virtserialport,chardev=line,name=line", "-monitor", f"unix:{monitor},server=on,wait=off", *more,
                 "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 tsc=reliable",
                 stdout=log, stderr=log)
-        self.lab.wait(lambda: self._connect(line) or self.qemu.poll() is not None, 10, "QEMU's serial port")
+        self.lab.wait(lambda: self._connect(line) or self.qemu.poll() is not None, what="QEMU's serial port")
         if self.qemu.poll() is not None:
             raise RuntimeError("QEMU ended: " + self.log())
         self.received = b""
@@ -233,7 +234,7 @@ class Guest:
     def kill(self, sig=signal.SIGKILL):
         if self.qemu is not None and self.qemu.poll() is None:
             self.qemu.send_signal(sig)
-            self.qemu.wait(timeout=10)
+            self.qemu.wait(timeout=YES)
         if self.line is not None:
             self.line.close()
         self.qemu = self.line = None
@@ -244,9 +245,9 @@ class Guest:
         path = f"{self.dir}/migration{self.started}"
         try:
             self.start(wait=False, more=["-incoming", f"unix:{path}"])
-            self.lab.wait(lambda: os.path.exists(path), 20, "the other QEMU waits for a guest")
+            self.lab.wait(lambda: os.path.exists(path), what="the other QEMU waits for a guest")
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-                s.settimeout(10)
+                s.settimeout(YES)
                 s.connect(monitor)
 
                 def say(command):
@@ -267,7 +268,7 @@ class Guest:
                 return state
         finally:
             old.kill()
-            old.wait(timeout=10)
+            old.wait(timeout=YES)
             line.close()
 
     def reboot(self):
@@ -292,12 +293,12 @@ class Guest:
     def begin(self, command):
         self.line.sendall(command.encode() + b"\n")
 
-    def end(self, timeout=30):
+    def end(self, timeout=2 * YES):
         """(status, output) of the command that was begun."""
         out = self._until(b"@@end ", timeout)
         return int(self._until(b"\n", 5)), out
 
-    def run(self, command, check=True, timeout=30):
+    def run(self, command, check=True, timeout=2 * YES):
         self.begin(command)
         status, out = self.end(timeout)
         if check and status != 0:

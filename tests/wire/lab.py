@@ -18,9 +18,9 @@ import tempfile
 import time
 import urllib.parse
 
-from netns import Netns, inside, sh
+from netns import Netns, inside
 from outside import Outside
-from vm import VM
+from vm import VM, YES
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("WEFT_BUILD") or os.path.join(ROOT, "build")
@@ -319,7 +319,7 @@ class Lab:
     def set_groups(self, vm, *groups):
         vm.update(security_groups=[g["id"] for g in groups])
 
-    def wait(self, condition, timeout=5, what="condition"):
+    def wait(self, condition, timeout=YES, what="condition"):
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             value = condition()
@@ -327,3 +327,37 @@ class Lab:
                 return value
             time.sleep(0.01)
         raise AssertionError(f"{what}: not within {timeout} s")
+
+    def settle(self, between=lambda: None):
+        """On return all that was under way between the hosts of this lab has come where it goes, and so have the answers.
+
+        A round: each VM and each physical network sends the node a marker that is dropped and counted, which comes
+        behind all that they sent before. The rounds are those of the longest exchange: a neighbour's question and its
+        answer, the packet, the same on the other side, and the burst that was counted but not yet sent."""
+        for _ in range(6):
+            for o in self.physical.values():
+                o.settle()
+            if self.daemon.poll() is None:
+                self._markers()
+            for o in self.physical.values():
+                o.settle()
+            between()
+
+    def _markers(self):
+        def counted():
+            """{who sends: markers that were counted}, of those whose frames are judged now."""
+            ports = {p["id"]: p for p in self.api.weft("ports")["ports"] if p["attached"] and p["admin_up"]}
+            uplinks = {u["physical_network"]: u for u in self.api.weft("uplinks")["uplinks"] if u["attached"]} if self.physical else {}
+            return {**{vm: ports[vm.id]["drops"].get("vlan-tagged", 0) for vm in self.vms if vm.id in ports},
+                    **{o: uplinks[o.name]["unknown_vlan_packets"] for o in self.physical.values() if o.name in uplinks}}
+
+        before, end = counted(), time.monotonic() + YES
+        pause, missing = 0.002, list(before)
+        while missing and time.monotonic() < end:  # one that finds a full ring is sent again
+            for who in missing:
+                who.send_marker()
+            time.sleep(pause)
+            pause = min(2 * pause, 0.5)
+            now = counted()
+            missing = [who for who in missing if who in now and now[who] == before[who]]
+        assert not missing, f"the node does not take what {missing} send"

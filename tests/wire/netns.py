@@ -55,7 +55,7 @@ class Netns:
     def ip(self, *args, check=True):
         return sh("ip", "-n", self.name, *args, check=check)
 
-    def run(self, *args, check=True, timeout=30, **kw):
+    def run(self, *args, check=True, timeout=120, **kw):
         return sh("ip", "netns", "exec", self.name, *args, check=check, timeout=timeout, **kw)
 
     def popen(self, *args, **kw):

@@ -19,10 +19,9 @@ import os
 import socket
 import struct
 import subprocess
-import time
 
 from netns import Netns, inside, sh
-from vm import YES, Host
+from vm import MARKER, Host, getter
 
 _numbers = itertools.count(1)
 PACKET_AUXDATA = 8
@@ -120,7 +119,6 @@ class Outside:
         s.bind(("node", 3))
         s.setsockopt(263, PACKET_AUXDATA, 1)
         s.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
-        seen = []
 
         def receive(timeout):
             s.settimeout(timeout)
@@ -131,24 +129,20 @@ class Outside:
                     data = data[:12] + struct.pack("!HH", tpid or 0x8100, tci) + data[12:]
             return Ether(data)
 
-        def got(fits=lambda p: True, timeout=YES):
-            for p in seen:
-                if fits(p):
-                    return p
-            end = time.monotonic() + timeout
-            while (left := end - time.monotonic()) > 0:
-                try:
-                    seen.append(receive(left))
-                except TimeoutError:
-                    break
-                if fits(seen[-1]):
-                    return seen[-1]
-            return None
-
         try:
-            yield got
+            yield getter(self.lab, receive)
         finally:
             s.close()
+
+    def settle(self):
+        """On return the switch has passed on all that it was given."""
+        print("settle", file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "ok\n"
+
+    def send_marker(self):
+        """A frame that the node drops, and counts, after all that the switch has given it."""
+        with contextlib.suppress(OSError):  # no cable
+            self.send(b"\2\0\0\0\0\1\2\0\0\0\0\2" + MARKER)
 
     def send(self, *frames):
         """Frames (tags and all) as if a host beyond the switch's trunk had sent them to the node."""
@@ -172,6 +166,6 @@ class Outside:
     def close(self):
         self.forget()
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
         self.switch.close()

@@ -2,7 +2,7 @@
 """Probes: many questions at once, so that waiting for what must not come is paid once.
 
 expect(a, b, yes=["tcp 80", "icmp"], no=["udp 53"]) sends all of them together. What must come proves that the path
-works; what must not come has NO seconds. A probe is written like a rule:
+works; what must not come has not come when all that was under way has (Lab.settle). A probe is written like a rule:
 
     [ipv6] tcp PORT        a connection is made
     [ipv6] udp PORT        a datagram arrives and its answer comes back
@@ -20,7 +20,7 @@ import socket
 import struct
 import time
 
-from vm import NO, YES, checksum
+from vm import YES, checksum
 
 _numbers = itertools.count(1)
 ICMP6_FILTER = 1
@@ -134,8 +134,8 @@ class Probe:
             s.close()
 
 
-def ask(probes, patience):
-    """Start all; patience(probe) says how long to wait for it. Afterwards probe.passed tells."""
+def ask(probes, wanted):
+    """Start all, wait for those that are wanted, then until nothing is under way. Afterwards probe.passed tells."""
     with contextlib.ExitStack() as stack:
         poll, by_fd = select.poll(), {}
         for p in probes:
@@ -144,26 +144,31 @@ def ask(probes, patience):
             for s, react, writing in p.sockets:
                 poll.register(s, select.POLLOUT if writing else select.POLLIN)
                 by_fd[s.fileno()] = (p, s, react, writing)
-        begin = time.monotonic()
-        while True:
-            left = max((patience(p) for p in probes if not p.passed), default=0)
-            left -= time.monotonic() - begin
-            if left <= 0:
-                return
-            for fd, _ in poll.poll(left * 1000):
+
+        def look(seconds):
+            """Whether there was something."""
+            ready = poll.poll(seconds * 1000)
+            for fd, _ in ready:
                 p, s, react, writing = by_fd[fd]
                 with contextlib.suppress(OSError):
                     react(s)
                 if writing:  # a connection is made or refused once
                     poll.unregister(fd)
+            return bool(ready)
+
+        end = time.monotonic() + YES
+        while [p for p in probes if p in wanted and not p.passed] and (left := end - time.monotonic()) > 0:
+            look(left)
+        if len(wanted) < len(probes):
+            probes[0].sender.lab.settle(between=lambda: look(0))
 
 
 def expect_all(lines):
     """lines: (sender, receiver, probe, True | False)."""
     probes = [(Probe(a, b, text), wanted) for a, b, text, wanted in lines]
-    wanted = dict(probes)
-    assert any(wanted.values()), "a test of what does not pass needs something that does"
-    ask(list(wanted), lambda p: YES if wanted[p] else NO)
+    wanted = {p for p, w in probes if w}
+    assert wanted, "a test of what does not pass needs something that does"
+    ask([p for p, _ in probes], wanted)
     wrong = [f"{p}: {'passed' if p.passed else 'did not pass'}" for p, w in probes if p.passed != w]
     assert not wrong, "; ".join(wrong)
 
@@ -174,7 +179,7 @@ def expect(sender, receiver, yes=(), no=()):
 
 def expect_frames(sender, receivers, yes=None, no=None):
     """Frames (dicts: name -> scapy packet) sent as they are: at each receiver (a VM or several) all of `yes` must
-    arrive unchanged and none of `no`."""
+    arrive unchanged and none of `no`, which is sent before."""
     receivers = receivers if isinstance(receivers, (list, tuple)) else [receivers]
     yes = {k: bytes(v) for k, v in (yes or {}).items()}
     no = {k: bytes(v) for k, v in (no or {}).items()}
@@ -196,8 +201,7 @@ def expect_frames(sender, receivers, yes=None, no=None):
                         got.append(s.recv(65536))
             missing = [f"{name} did not arrive at {r.port['id'][:8]}" for r, (_, got) in seen.items()
                        for name, f in yes.items() if not _has(got, f)]
-            passed = time.monotonic() - begin
-            if passed > (YES if missing else NO if no else 0):
+            if not missing or time.monotonic() - begin > YES:
                 break
             time.sleep(0.005)
         leaked = [f"{name} arrived at {r.port['id'][:8]}" for r, (_, got) in seen.items()
@@ -214,6 +218,7 @@ class Flow:
 
     def __init__(self, client, server, port, proto="tcp", version=4, source=None, to=None):
         """source, to: addresses, if not the first of each port (UDP only)."""
+        self.lab = client.lab
         self.text = f"{proto}/{port} v{version} from {client.id[:8]} to {server.id[:8]}"
         if proto == "tcp":
             self.client, self.server = client.tcp_pair(server, port, version)
@@ -264,9 +269,11 @@ def flows(alive=(), dead=(), only=None):
     while True:
         missing = [f"{f.text}: what its {name} sent did not arrive" for f, name, end, token in sent
                    if f in alive and not f.has(end, token)]
-        if time.monotonic() - begin > (YES * 2 if missing else NO if dead else 0):
+        if not missing or time.monotonic() - begin > YES:
             break
         time.sleep(0.005)
+    if dead:
+        dead[0].lab.settle()
     leaked = [f"{f.text}: what its {name} sent arrived" for f, name, end, token in sent
               if f in dead and f.has(end, token)]
     assert not missing + leaked, "; ".join(missing + leaked)

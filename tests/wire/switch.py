@@ -3,7 +3,7 @@
 """Switch: a learning VLAN switch in user space, for kernels without VLAN filtering bridges. Run inside a namespace.
 
 Commands on stdin, each answered by a line: `add INTERFACE VLAN` makes an interface an access port of a VLAN, `add INTERFACE
-trunk` one with VLAN 1 untagged and all others tagged. An interface that goes is forgotten. Large packets and unfinished
+trunk` one with VLAN 1 untagged and all others tagged; `settle` is answered when all that had come has been passed on. An interface that goes is forgotten. Large packets and unfinished
 checksums pass as they are: frames are read and written with their virtio-net headers.
 """
 import select
@@ -70,12 +70,20 @@ def main():
         poll.unregister(fd)
         ports.pop(fd).socket.close()
 
+    settling = False
     while True:
-        for fd, _ in poll.poll():
+        ready = poll.poll(0 if settling else None)
+        if settling and not [fd for fd, _ in ready if fd != 0]:
+            print("ok", flush=True)
+            settling = False
+        for fd, _ in ready:
             if fd == 0:
                 line = sys.stdin.readline()
                 if not line:
                     return
+                if line == "settle\n":
+                    settling = True
+                    continue
                 _, name, vlan = line.split()
                 for other in [fd for fd, p in ports.items() if p.name == name]:
                     drop(other)

@@ -58,6 +58,7 @@ class Stream:
         self.name = b"stream%04d:" % next(_numbers)
         self.sent, self.seen, self.failure = 0, set(), None
         self._stop = threading.Event()
+        self._emptied = 0
 
     def _send(self):
         try:
@@ -82,6 +83,7 @@ class Stream:
             try:
                 frame = self._in.recv(2000)
             except TimeoutError:
+                self._emptied += 1
                 continue
             if frame[data:number] == self.name:
                 self.seen.add(int(frame[number:number + 8]))
@@ -106,8 +108,10 @@ class Stream:
             time.sleep(0.0002)
 
     def settle(self):
-        """Wait until what was sent so far could arrive."""
-        time.sleep(NO)
+        """Wait until what was sent so far has arrived, if it does, and was read."""
+        self.a.lab.settle()
+        read = self._emptied
+        self.a.lab.wait(lambda: self._emptied > read, what="the socket read to its end")
 
     def lost(self):
         """What was sent so far and has not arrived, after every chance to."""

@@ -13,6 +13,7 @@ from clients import URL, client
 from lab import HOST
 from netns import inside
 from probe import Flow, expect, expect_all, flows
+from vm import NO
 
 def adopt(lab, name):
     """The VM on the port of that name."""
@@ -138,7 +139,7 @@ def test_complete_session_with_the_openstack_client(lab):
     assert nothing_left(lab)
     with b.sniff() as got:
         a.ping(b.ip, expect=False)
-        assert got(timeout=0.05) is None
+        assert got(timeout=NO) is None
 
 
 def test_complete_session_with_openstacksdk(lab):

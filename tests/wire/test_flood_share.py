@@ -71,10 +71,10 @@ def server(vm, port):
         s.close()
 
 
-def asks(vm, to, source_port, times=1):
+def asks(vm, to, source_port, times=1, patience=YES):
     """A new flow to the server: is it answered, so many times?"""
     with contextlib.closing(vm.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
-        s.settimeout(YES)
+        s.settimeout(patience)
         s.bind(("", source_port))
         try:
             for _ in range(times):
@@ -94,7 +94,7 @@ def flood(lab, sender, packets, answers=None):
         before = [vm.show()["counters"]["from_vm_packets"] for vm in told]
         sender.send(*packets[i:i + PORTION])
         for vm, n in zip(told, before):
-            lab.wait(lambda: vm.show()["counters"]["from_vm_packets"] >= n + PORTION, 20, "the portion taken")
+            lab.wait(lambda: vm.show()["counters"]["from_vm_packets"] >= n + PORTION, what="the portion taken")
 
 
 @pytest.mark.parametrize("kind", ["unanswered", "answered", "half-open"])
@@ -147,7 +147,7 @@ def test_port_that_holds_its_share_with_conversations_is_refused_more_and_told_s
     share = TABLE * SHARE // 100
     kept = Flow(greedy, b, 80, "tcp")
     with server(b, 9999):
-        answered = next(i for i in range(2 * share) if not asks(greedy, b, 20000 + i, times=2))
+        answered = next(i for i in range(2 * share) if not asks(greedy, b, 20000 + i, times=2, patience=3))
         assert share - 10 < answered < share
         assert greedy.drops("port-sessions") > 0
         assert greedy.show()["sessions"] <= share

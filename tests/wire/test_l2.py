@@ -7,6 +7,7 @@ from scapy.layers.l2 import Ether
 import frames
 from lab import ApiError
 from probe import Flow, expect, expect_all, expect_frames, flows
+from vm import NO, YES
 
 VERSIONS = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 
@@ -30,7 +31,7 @@ def test_networks_with_the_same_addresses_and_macs_are_isolated(lab):
         a.send(frames.udp(a, b, 7, 7, b"one"))
         c.send(frames.udp(c, d, 7, 7, b"two"))
         assert b_got(lambda p: b"one" in bytes(p)) and d_got(lambda p: b"two" in bytes(p))
-        assert b_got(lambda p: b"two" in bytes(p), 0.2) is None and d_got(lambda p: b"one" in bytes(p), 0.1) is None
+        assert b_got(lambda p: b"two" in bytes(p), NO) is None and d_got(lambda p: b"one" in bytes(p), NO) is None
     expect_all([(x, y, t, True) for x, y in ((a, b), (c, d), (b, a)) for t in ("icmp", "ipv6 icmp", "tcp 80", "ipv6 tcp 80")])
     tcp, twin = Flow(a, b, 80), Flow(c, d, 80)
     flows(alive=[tcp, twin])
@@ -49,11 +50,11 @@ def test_nothing_crosses_from_one_network_to_another(lab):
     with theirs.sniff() as got:
         expect_frames(a, mine, shouts)
         a.send(frames.udp(a, theirs))
-        assert got(lambda p: p.src == a.mac, 0.3) is None
+        assert got(lambda p: p.src == a.mac, NO) is None
     with a.sniff() as got:
         a.send(frames.arp(a, mine.ip), frames.arp(a, "10.0.0.77"))
         assert got(lambda p: p.type == 0x0806 and p.psrc == mine.ip)
-        assert got(lambda p: p.type == 0x0806 and p.psrc == "10.0.0.77", 0.3) is None
+        assert got(lambda p: p.type == 0x0806 and p.psrc == "10.0.0.77", NO) is None
 
 
 def test_a_group_that_admits_everything_admits_nobody_of_another_network(lab):
@@ -74,7 +75,7 @@ def test_unknown_unicast_is_not_flooded(lab):
     expect_frames(a, b, {"known": frames.udp(a, b)}, {"unknown": frames.udp(a, b, to_mac="fa:16:3e:99:99:99")})
     with loose.sniff() as got:
         a.send(frames.udp(a, b, to_mac="fa:16:3e:99:99:98"))
-        assert got(lambda p: p.dst == "fa:16:3e:99:99:98", 0.3) is None
+        assert got(lambda p: p.dst == "fa:16:3e:99:99:98", NO) is None
     assert a.drops("unknown-destination") == 2
 
 
@@ -85,7 +86,7 @@ def test_unicast_reaches_its_receiver_only(lab):
     loose = lab.vm(net, port_security_enabled=False)
     with loose.sniff() as got:
         expect(a, b, ["tcp 80", "udp 80", "icmp"])
-        assert got(lambda p: {p.src, p.dst} == {a.mac, b.mac}, 0.2) is None
+        assert got(lambda p: {p.src, p.dst} == {a.mac, b.mac}, NO) is None
 
 
 @VERSIONS
@@ -143,7 +144,7 @@ def test_a_frame_never_comes_back_to_its_sender(lab):
     mine = {"to itself": frames.udp(a, a), "broadcast": frames.udp(a, b, dst="255.255.255.255", to_mac=frames.BROADCAST)}
     with a.sniff() as got:
         expect_frames(a, b, {"broadcast": mine["broadcast"]}, {"to itself": mine["to itself"]})
-        assert got(lambda p: p.src == a.mac, 0.2) is None
+        assert got(lambda p: p.src == a.mac, NO) is None
     assert a.drops("own-address") == 1
 
 
@@ -184,7 +185,7 @@ def test_networks_of_different_mtu_live_side_by_side(lab):
         assert a.ping(b.ip, mtu - 28, True, 1, "-M", "do")
         tcp, peer = a.tcp_pair(b, 80)
         tcp.sendall(b"x" * 100000)
-        peer.settimeout(5)
+        peer.settimeout(YES)
         n = 0
         while n < 100000:
             n += len(peer.recv(65536))

@@ -50,8 +50,8 @@ def transfer(source, sink, size):
             source.sendall(part)
             left -= len(part)
 
-    source.settimeout(20)
-    sink.settimeout(20)
+    source.settimeout(YES)
+    sink.settimeout(YES)
     thread = threading.Thread(target=send)
     thread.start()
     try:

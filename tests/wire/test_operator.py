@@ -11,7 +11,7 @@ import pytest
 import frames
 from lab import BUILD, HOST
 from probe import Flow, expect, expect_frames
-from vm import YES
+from vm import NO, YES
 
 
 def run(lab, *args):
@@ -157,7 +157,7 @@ def test_trace_says_what_happens_to_real_packets_and_does_nothing_itself(lab, ve
     with b.sniff() as got:
         text = lab.weft("trace", "vm1", f"tcp > {to}:80 syn")
         assert web["rules"][0]["id"] in text and text.splitlines()[-1].startswith("=> forward")
-        assert got(lambda p: frames.TCP in p, 0.2) is None
+        assert got(lambda p: frames.TCP in p, NO) is None
         a.send(frames.tcp(a, b, 1000, 80, version=version))
         assert got(lambda p: frames.TCP in p)
     assert lab.api.drops()["ingress-rules"] == drops

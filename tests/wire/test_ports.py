@@ -10,6 +10,7 @@ import frames
 from lab import HOST, ApiError
 from netns import Netns, inside, sh
 from probe import Flow, expect, expect_all, expect_frames, flows
+from vm import NO
 
 
 def reason(lab, port):
@@ -141,7 +142,7 @@ def test_port_that_cannot_be_attached_says_why_and_is_tried_again(lab):
         assert tap in reason(lab, port)
         assert lab.api.get("port", port["id"])["status"] == "DOWN"
         lab.node.ip("link", "set", "below", "mtu", 9000)
-        lab.wait(lambda: lab.api.get("port", port["id"])["status"] == "ACTIVE", 8, "the port ACTIVE")
+        lab.wait(lambda: lab.api.get("port", port["id"])["status"] == "ACTIVE", what="the port ACTIVE")
     finally:
         lab.node.ip("link", "del", "below")
 
@@ -167,8 +168,8 @@ def test_two_hundred_ports_attached_at_once_all_carry_and_all_go(lab):
         assert _each_to_the_next(crowd, ports[:20], 54) == set()
     finally:
         crowd.close()
-    lab.wait(lambda: all(p["status"] == "DOWN" for p in lab.api.list("port", network_id=net["id"])), 30,
-             "all ports DOWN")
+    lab.wait(lambda: all(p["status"] == "DOWN" for p in lab.api.list("port", network_id=net["id"])),
+             what="all ports DOWN")
     rest = lab.vm(net, [group]), lab.vm(net, [group])
     expect(*rest, ["udp 53"], ["udp 54"])
 
@@ -197,7 +198,7 @@ def test_a_port_is_filtered_from_its_first_packet_on(lab):
                 return got(lambda p: p.src == a.mac and frames.UDP in p, 0.2)
 
             assert lab.wait(permitted, what="a permitted packet")[frames.UDP].dport == 7
-            assert got(lambda p: p.src == a.mac and frames.UDP in p and p[frames.UDP].dport == 8, 0.05) is None
+            assert got(lambda p: p.src == a.mac and frames.UDP in p and p[frames.UDP].dport == 8, NO) is None
             raw.setblocking(False)
             seen = []
             try:
@@ -219,7 +220,7 @@ def test_an_interface_exchanged_at_once_is_noticed(lab):
         b.unplug()
         b.plug()
         b.configure()
-    lab.wait(lambda: b.status() == "ACTIVE" and a.ping(b.ip), 10, "ping")
+    lab.wait(lambda: b.status() == "ACTIVE" and a.ping(b.ip), what="ping")
 
 
 def test_a_flow_of_a_deleted_port_is_not_its_successors(lab):
@@ -256,7 +257,7 @@ def test_an_interface_that_carries_no_ethernet_is_refused_with_a_sentence(lab):
     assert a.tap in reason(lab, a.port) and a.status() == "DOWN"
     lab.node.run("ip", "tuntap", "del", "dev", a.tap, "mode", "tun")
     a.plug()
-    lab.wait(lambda: a.status() == "ACTIVE", 15, "ACTIVE")
+    lab.wait(lambda: a.status() == "ACTIVE", what="ACTIVE")
     a.configure()
     expect(a, b, ["icmp"])
 
@@ -272,7 +273,7 @@ def test_the_host_does_not_see_or_answer_a_vms_packets(lab):
         with a.sniff() as got:
             a.send(frames.ip(a, a, dst="10.0.0.77", to_mac=frames.BROADCAST) / frames.ICMP() / b"x")
             a.send(frames.arp(a, "10.0.0.77"))
-            assert got(lambda p: p.src != a.mac and "10.0.0.77" in str(p.summary()), 0.3) is None
+            assert got(lambda p: p.src != a.mac and "10.0.0.77" in str(p.summary()), NO) is None
         assert a.ping(b.ip)
     finally:
         lab.node.ip("addr", "del", "10.0.0.77/32", "dev", "lo")

@@ -29,7 +29,7 @@ def site(datapath):
 
 
 def wait_workers(site, g, n):
-    site.lab.wait(lambda: len(g.show()["workers"]) == n, 5, f"{n} workers that receive from {g.id}")
+    site.lab.wait(lambda: len(g.show()["workers"]) == n, what=f"{n} workers that receive from {g.id}")
     return g.show()["workers"]
 
 
@@ -114,11 +114,11 @@ def test_driver_changes_its_number_of_queues(site):
 def test_queues_come_back_with_weftd_and_with_qemu(site):
     site.lab.restart(signal.SIGKILL)
     for g in site.guests:
-        g.wait_status("ACTIVE", 5)
+        g.wait_status("ACTIVE")
     wait_workers(site, site.a, 2)
     assert [ping_from(site.a, cpu, site.b.ip) for cpu in (0, 1)] == [3, 3]
     site.b.kill()
-    site.b.wait_status("DOWN", 5)
+    site.b.wait_status("DOWN")
     wait_workers(site, site.b, 1)
     site.b.start()
     site.b.wait_status("ACTIVE")

@@ -2,7 +2,7 @@
 """Routing between networks of one node (section H: 66, 68, 78, 85, 98)."""
 import pytest
 
-from vm import NO, arrives
+from vm import YES, arrives
 
 
 class Routed:
@@ -84,8 +84,8 @@ def test_rules_hold_across_the_router_and_cut_live_flows(lab, routed):
     with client, server:
         assert arrives(client, server)
         lab.api.delete("security_group_rule", group["rules"][0]["id"])
-        assert not arrives(client, server, timeout=NO)
-        assert not arrives(server, client, timeout=NO)
+        assert not arrives(client, server, settle=r.lab.settle)
+        assert not arrives(server, client, settle=r.lab.settle)
 
 
 def test_the_router_answers_for_itself(routed):
@@ -124,8 +124,8 @@ def test_different_mtus_are_told_and_tcp_finds_its_way(routed):
     data = bytes(range(256)) * 4096
     client, server = r.a.tcp_pair(r.b, 8080)
     with client, server:
-        client.settimeout(10)
-        server.settimeout(10)
+        client.settimeout(YES)
+        server.settimeout(YES)
         client.setblocking(True)
         import threading
 
@@ -144,7 +144,7 @@ def test_removing_an_interface_stops_live_flows_and_adding_it_resumes(routed):
     with client, server:
         assert arrives(client, server)
         r.join(r.nets[1]["v4"], on=False)
-        assert not arrives(client, server, timeout=NO)
+        assert not arrives(client, server, settle=r.lab.settle)
         r.join(r.nets[1]["v4"])
         assert arrives(client, server)
 

@@ -9,6 +9,7 @@ import pytest
 import frames
 from lab import Lab
 from probe import Flow, expect, expect_all, expect_frames, flows
+from vm import YES
 
 VERSIONS = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 PROTOS = pytest.mark.parametrize("proto", ["tcp", "udp"])
@@ -213,7 +214,7 @@ def test_a_connection_can_be_opened_again_with_the_same_ports(lab):
     for _ in range(3):
         with contextlib.closing(b.listen(80)) as server:
             client = a.connect(b.ip, 80, source_port=34567)
-            server.settimeout(5)
+            server.settimeout(YES)
             peer, _ = server.accept()
             client.setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")  # SO_LINGER 0: end with RST
             client.close()
@@ -273,7 +274,7 @@ def test_idle_flows_live_as_long_as_configured_and_no_longer(hasty):
     answered = Flow(a, b, 53, "udp")
     client, server = a.udp_pair(b, 54)
     client.send(b"question")
-    server.settimeout(5)
+    server.settimeout(YES)
     _, peer = server.recvfrom(100)
     time.sleep(2)
     server.sendto(b"too late", peer)
@@ -297,8 +298,8 @@ def test_expired_sessions_leave_the_table(hasty):
     # Those that others left may expire meanwhile.
     hasty.wait(lambda: sum(w["sessions_added"] for w in hasty.api.weft("workers")["workers"]) >= added + 200,
                what="200 sessions")
-    hasty.wait(lambda: not [s for s in hasty.api.weft("sessions")["sessions"] if s["in_port"] == a.id], 10,
-               "sessions expired")
+    hasty.wait(lambda: not [s for s in hasty.api.weft("sessions")["sessions"] if s["in_port"] == a.id],
+               what="sessions expired")
     assert hasty.api.weft("workers")["sessions"] <= before
 
 

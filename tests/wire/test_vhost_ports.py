@@ -12,7 +12,7 @@ import frames
 from front_end import FrontEnd
 from guest import guest_port
 from lab import HOST
-from vm import YES
+from vm import NO, YES
 
 PHYSICAL = ["physnet1"]
 MANY = 300
@@ -55,7 +55,7 @@ def test_mac_of_a_migrated_vm_is_told_outside(lab, vlan):
             assert vm.guest()["announced"] == n
         vm.front.rarp("02:00:00:00:00:99")
         lab.wait(lambda: vm.guest()["announce_refused"] == 1, what="another MAC is refused")
-        assert got(lambda p: p.src == "02:00:00:00:00:99", 0.1) is None
+        assert got(lambda p: p.src == "02:00:00:00:00:99", NO) is None
         assert vm.guest()["announced"] == 2
 
 
@@ -67,7 +67,7 @@ def test_migrated_vm_is_no_news_on_a_network_of_this_node_alone(lab):
         b.start()
         a.front.rarp(a.mac)
         assert b.front.receive(0.3) is None
-        assert got(lambda p: p.src == a.mac, 0.1) is None
+        assert got(lambda p: p.src == a.mac, NO) is None
         assert a.guest()["announced"] == a.guest()["announce_refused"] == 0
 
 
@@ -124,7 +124,7 @@ def come_and_go(lab, net, group):
         now = [p["status"] for p in lab.api.list("port", network_id=net["id"])]
         active["ACTIVE"] = now.count("ACTIVE")
         return active["ACTIVE"] == MANY + 2
-    lab.wait(all_active, 10, "all ports are ACTIVE")
+    lab.wait(all_active, what="all ports are ACTIVE")
     busiest = resources(lab)[0]
     for i, f in enumerate(fronts):
         if i % 2 == 0:

@@ -139,7 +139,7 @@ def test_port_taken_down_keeps_its_connection(site):
     assert site.b.status() == "DOWN"
     assert site.a.ping(site.b.ip, count=2) == 0
     site.lab.api.update("port", site.b.id, admin_state_up=True)
-    site.b.wait_status("ACTIVE", 3)
+    site.b.wait_status("ACTIVE")
     assert site.a.ping(site.b.ip) == 3
     assert site.b.show()["guest"]["drivers"] == 1
 
@@ -155,7 +155,7 @@ def test_guest_reboots(site):
 
 def test_qemu_is_killed_and_started_again(site):
     site.b.kill()
-    site.b.wait_status("DOWN", 5)
+    site.b.wait_status("DOWN")
     assert "no VM's driver" in site.lab.weft("show", "port", site.b.id)
     assert site.a.ping(site.c.ip) == 3
     site.b.start()
@@ -170,12 +170,12 @@ def test_weftd_restarts_under_traffic(site, sig):
     site.b.run("iperf3 -s -1 -D")
     site.a.begin(f"iperf3 -c {site.b.ip} -t 300 -J")
     received = lambda: site.b.show()["counters"]["to_vm_bytes"]
-    site.lab.wait(lambda: received() > 1 << 20, 30, "the transfer")
+    site.lab.wait(lambda: received() > 1 << 20, what="the transfer")
     site.lab.restart(sig)  # counters begin anew
     for g in (site.a, site.b):
-        g.wait_status("ACTIVE", 5)
+        g.wait_status("ACTIVE")
     # The connection lives on, for iperf3 makes no other; after a pause TCP may wait as long again.
-    site.lab.wait(lambda: received() > 1 << 20, 60, "the transfer to go on")
+    site.lab.wait(lambda: received() > 1 << 20, what="the transfer to go on")
     site.b.run("killall iperf3")
     _, out = site.a.end(40)
     assert len(json.loads(out)["start"]["connected"]) == 1
@@ -249,7 +249,7 @@ def test_drivers_with_other_features():
 
         site.lab.restart(signal.SIGKILL)
         for g in site.guests:
-            g.wait_status("ACTIVE", 5)
+            g.wait_status("ACTIVE")
         for x, y in ((a, b), (b, c), (c, a)):
             assert x.ping(y.ip) == 3
     finally:

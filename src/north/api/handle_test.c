@@ -180,6 +180,13 @@ static void reader_changes_nothing(void **state)
 	f->roles = "reader";
 	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 403);
 	assert_int_equal(ask(f, "GET", "/v2.0/networks", NULL), 200);
+	f->roles = "member";
+	char id[37];
+	create(f, "networks", "network", "{}", id);
+	f->roles = "reader";
+	assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s", id, NULL), 403);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", id, "{'network': {}}"), 403);
+	assert_int_equal(ask_about(f, "GET", "/v2.0/networks/%s", id, NULL), 200);
 	f->roles = "reader, member";
 	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{'network': {}}"), 201);
 }
