@@ -114,6 +114,21 @@ static void mark_changed(struct planner *p, const struct object *o)
 	}
 }
 
+// A network is changed by each of its subnets, too (its revision), which does not reach what is planned of it.
+static bool is_same_network(const struct model_change *c)
+{
+	static const char *const read[] = {"mtu", "admin_state_up", "dns_domain",
+					   "provider:physical_network", "provider:segmentation_id"};
+
+	if (c->before == NULL || c->after == NULL || c->after->type != RES_NETWORK)
+		return false;
+	for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++) {
+		if (!same_attr(c->before, c->after, read[i]))
+			return false;
+	}
+	return true;
+}
+
 int weft_planner_stage_touched(struct planner *p, enum cell_kind kind,
 			       int (*stage)(struct planner *, struct cell *, struct err *),
 			       struct err *err)
@@ -152,6 +167,8 @@ static int stage_changes(struct planner *p, const struct model_change *changes, 
 	int ret = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		if (is_same_network(&changes[i]))
+			continue;
 		mark_changed(p, changes[i].before);
 		mark_changed(p, changes[i].after);
 	}

@@ -82,6 +82,8 @@ def test_complete_session_with_the_openstack_client(lab):
     assert {f["Floating IP Address"]: f["Status"] for f in everything} == \
         {web["floating_ip_address"]: "ACTIVE", "198.51.100.50": "ACTIVE"}
     refused(lab, f"floating ip delete {spare['id']}", "in use by Port Forwarding")
+    agent = lab.api.list("agent")[0]["id"]
+    refused(lab, f"network agent add router --l3 {agent} r", "")  # nothing is scheduled, and it does not look as if
 
     (moved,) = client(lab, f"""
         floating ip unset --port {web['id']}

@@ -41,6 +41,8 @@ int weft_handle_extension(struct api_call *c, struct err *err);
 int weft_handle_list(struct api_call *c, struct err *err);
 int weft_handle_agents(struct api_call *c, struct err *err);
 int weft_handle_agent(struct api_call *c, struct err *err);
+int weft_handle_agent_update(struct api_call *c, struct err *err);
+int weft_handle_agent_delete(struct api_call *c, struct err *err);
 int weft_handle_schedule(struct api_call *c, struct err *err);
 int weft_handle_create(struct api_call *c, struct err *err);
 int weft_handle_show(struct api_call *c, struct err *err);
@@ -89,3 +91,8 @@ json_t *weft_call_fields(const struct api_call *c, json_t *object);
 
 // Let the agent store and apply the transaction. Frees it, whatever happens: aborted on failure.
 int weft_call_commit(struct api_call *c, struct txn *t, struct err *err);
+
+// The agents that the caller may see: administrators all, others none (new reference).
+json_t *weft_agents_visible(const struct api_call *c);
+// One of them (borrowed); NULL with AgentNotFound in err.
+json_t *weft_agent_find(json_t *agents, const char *id, struct err *err);

@@ -31,6 +31,8 @@ static const struct route routes[] = {
 	{"GET",    "/v2.0/extensions/*",                       ROUTE_TOKEN, weft_handle_extension},
 	{"GET",    "/v2.0/agents",                             ROUTE_TOKEN, weft_handle_agents},
 	{"GET",    "/v2.0/agents/*",                           ROUTE_TOKEN, weft_handle_agent},
+	{"PUT",    "/v2.0/agents/*",                           ROUTE_TOKEN, weft_handle_agent_update},
+	{"DELETE", "/v2.0/agents/*",                           ROUTE_TOKEN, weft_handle_agent_delete},
 	{"POST",   "/v2.0/agents/*/dhcp-networks",             ROUTE_TOKEN, weft_handle_schedule},
 	{"POST",   "/v2.0/agents/*/l3-routers",                ROUTE_TOKEN, weft_handle_schedule},
 	{"GET",    "/v2.0/quotas",                             ROUTE_TOKEN, weft_handle_quotas},

@@ -150,6 +150,23 @@ static void agents_can_be_filtered_and_shown(void **state)
 	assert_int_equal(ask(f, "GET", "/v2.0/agents/a3", NULL), 404);
 }
 
+static void an_agent_is_what_it_is(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a1", "{'agent': {}}"), 200);
+	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a1", "{'agent': {'description': null}}"), 409);
+	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a1", "{'agent': {'admin_state_up': false}}"),
+			 409);
+	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a1", "{'agent': {'host': 'one'}}"), 400);
+	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a1", "{}"), 400);
+	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a9", "{'agent': {}}"), 404);
+	assert_int_equal(ask(f, "DELETE", "/v2.0/agents/a1", NULL), 409);
+	assert_int_equal(ask(f, "DELETE", "/v2.0/agents/a9", NULL), 404);
+	f->roles = "member";
+	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a1", "{'agent': {}}"), 404);
+	assert_int_equal(ask(f, "DELETE", "/v2.0/agents/a1", NULL), 404);
+}
+
 static void nothing_is_scheduled_to_an_agent_and_clients_hear_it(void **state)
 {
 	struct fixture *f = *state;
@@ -225,6 +242,7 @@ int main(void)
 		WITH_MODEL(if_match_refuses_a_revision_that_is_past),
 		WITH_MODEL(address_group_takes_and_gives_back_addresses),
 		WITH_MODEL(agents_can_be_filtered_and_shown),
+		WITH_MODEL(an_agent_is_what_it_is),
 		WITH_MODEL(nothing_is_scheduled_to_an_agent_and_clients_hear_it),
 		WITH_MODEL(quotas_limit_what_a_project_has),
 		WITH_MODEL(operators_speak_to_the_agent),

@@ -35,7 +35,7 @@ static void unknown_paths_methods_and_bodies_have_their_own_status(void **state)
 	assert_int_equal(ask(f, "GET", "/v3/networks", NULL), 404);
 	assert_int_equal(ask(f, "DELETE", "/v2.0/networks", NULL), 405);
 	assert_string_equal(f->answer.allow, "GET, POST");
-	assert_int_equal(ask(f, "PUT", "/v2.0/agents/a1", "{'agent': {}}"), 405);
+	assert_int_equal(ask(f, "PUT", "/v2.0/extensions", "{}"), 405);
 	assert_int_equal(ask(f, "GET", "/v2.0/%zz", NULL), 400);
 
 	assert_int_equal(ask(f, "POST", "/v2.0/networks", "{\n'network': {,}}"), 400);

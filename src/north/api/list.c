@@ -232,24 +232,6 @@ static bool agent_has_attr(const void *arg, const char *attr)
 	return false;
 }
 
-static json_t *find_agent(json_t *agents, const char *id)
-{
-	json_t *agent;
-	size_t i;
-
-	json_array_foreach(agents, i, agent) {
-		const char *have = weft_json_text(agent, "id");
-		if (have && strcmp(have, id) == 0)
-			return agent;
-	}
-	return NULL;
-}
-
-static int agent_not_found(const char *id, struct err *err)
-{
-	return weft_fail_as(err, -ENOENT, "AgentNotFound", "Agent %s could not be found.", id);
-}
-
 static int list_agents(struct listing *l, json_t *agents, struct err *err)
 {
 	const json_t *marker = NULL;
@@ -261,9 +243,9 @@ static int list_agents(struct listing *l, json_t *agents, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (l->options.marker) {
-		marker = find_agent(agents, l->options.marker);
+		marker = weft_agent_find(agents, l->options.marker, err);
 		if (marker == NULL)
-			return agent_not_found(l->options.marker, err);
+			return -ENOENT;
 	}
 	json_array_foreach(agents, i, agent) {
 		if (weft_list_matches(&l->options, agent) && listing_add(l, agent) < 0)
@@ -272,40 +254,12 @@ static int list_agents(struct listing *l, json_t *agents, struct err *err)
 	return answer_page(l, "agents", marker);
 }
 
-// Administrators see them; for everybody else there are none.
-static json_t *visible_agents(const struct api_call *c)
-{
-	return c->who.is_admin ? c->core->hooks.agents(c->core->hooks.arg) : json_array();
-}
-
 int weft_handle_agents(struct api_call *c, struct err *err)
 {
-	weft_auto(json) agents = visible_agents(c);
+	weft_auto(json) agents = weft_agents_visible(c);
 	struct listing l = {.call = c};
 
 	int ret = list_agents(&l, agents, err);
 	listing_fini(&l);
 	return ret;
-}
-
-int weft_handle_agent(struct api_call *c, struct err *err)
-{
-	weft_auto(json) agents = visible_agents(c);
-	json_t *agent = find_agent(agents, c->target.segments[2]);
-
-	if (agent == NULL)
-		return agent_not_found(c->target.segments[2], err);
-	return weft_call_answer(c, 200, "agent", weft_call_fields(c, agent));
-}
-
-// A node answers DHCP for its own ports and routes their packets, so nothing is given to an agent or taken from one. The answer
-// is text: openstacksdk looks at no status here, and `openstack network agent add` would seem to have done it; what is no JSON it reports.
-int weft_handle_schedule(struct api_call *c, struct err *err)
-{
-	(void)err;
-	c->out->status = 404;
-	weft_text_add(
-		&c->out->text,
-		"Networks and routers are not scheduled to agents: each node serves its own ports.\n");
-	return 0;
 }
