@@ -140,11 +140,9 @@ static int refuse_pool(const struct attr *a, const json_t *in, json_t **out, str
 		json_is_string(in) ? json_string_value(in) : weft_json_quote(in, buf, sizeof(buf)));
 }
 
-// Which ports get their addresses here: those whose device_owner begins so, of those that Neutron has.
+// Which ports get their addresses here, by their device_owner: that is "kind:what", of whatever kind.
 static int read_service_types(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
-	static const char *const prefixes[] = {
-		"network:", "neutron:", "compute:", "baremetal:", "manila:", "trunk:"};
 	char buf[128];
 	size_t i;
 	json_t *v;
@@ -153,14 +151,11 @@ static int read_service_types(const struct attr *a, const json_t *in, json_t **o
 		return ret;
 	json_array_foreach((json_t *)in, i, v) {
 		const char *text = json_string_value(v);
-		bool known = false;
 		if (text == NULL || json_string_length(v) > 255)
 			return weft_fail_as(err, -EINVAL, "InvalidInputSubnetServiceType",
 					    "Subnet service type %s is not a string.",
 					    weft_json_quote(v, buf, sizeof(buf)));
-		for (size_t k = 0; k < sizeof(prefixes) / sizeof(prefixes[0]); k++)
-			known |= strncmp(text, prefixes[k], strlen(prefixes[k])) == 0;
-		if (!known)
+		if (strchr(text, ':') == NULL)
 			return weft_fail_as(err, -EINVAL, "InvalidSubnetServiceType",
 					    "Subnet service type %s does not correspond to a valid "
 					    "device owner.",
@@ -198,7 +193,7 @@ const struct attr weft_subnet_attrs[] = {
 	ATTR("subnetpool_id", refuse_pool, ATTR_POST | ATTR_NULL),
 	ATTR("use_default_subnetpool", read_use_default_pool, ATTR_POST | ATTR_WRITE_ONLY),
 	ATTR("prefixlen", weft_attr_int, ATTR_POST | ATTR_NULL | ATTR_WRITE_ONLY, .min = 0, .max = 128),
-	ATTR("service_types", read_service_types, ATTR_RW | ATTR_NULL_CLEARS | ATTR_ADMIN, .initial = "[]"),
+	ATTR("service_types", read_service_types, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTR("shared", weft_attr_bool, ATTR_RENDERED | ATTR_HIDDEN),
 	ATTR("tags", weft_attr_tags, ATTR_POST | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTRS_TAIL,

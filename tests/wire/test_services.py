@@ -148,6 +148,10 @@ def test_dhcp_disabled_is_not_answered_and_reaches_a_server_without_port_securit
         assert filtered_got(lambda p: UDP in p and p[UDP].dport == 67, NO) is None
     lab.api.update("subnet", net["v4"]["id"], enable_dhcp=True)
     assert dhcp_answer(a, dhcp_frame(a, "discover", 52))["yiaddr"] == a.ip
+    lab.api.update("network", net["id"], admin_state_up=False)  # so do networks that are down; else they go on
+    expect_frames(a, server, {"discover": dhcp_frame(a, "discover", 53), "other": frames.udp(a, server)})
+    lab.api.update("network", net["id"], admin_state_up=True)
+    assert dhcp_answer(a, dhcp_frame(a, "discover", 54))["yiaddr"] == a.ip
 
 
 def test_dhcp_questions_and_answers_are_seen_by_nobody_else(lab):
