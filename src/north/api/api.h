@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // API: Neutron v2.0 over HTTP(S), the operator's REST under /weft/v1, and /metrics.
 //
+// It is served on a TCP address, for Neutron's clients, and on a unix socket, for the operator: who may open the socket (root, and
+// the members of a group) is an administrator, and nobody who can only reach the TCP address can keep him out.
+//
 // libmicrohttpd is polled from the control loop (libevent), so a request runs on the control thread and sees a
 // model that nobody else is changing. A request that changes something is one transaction:
 // model -> store -> agent (plan and datapath) -> answer. The API knows the model; what happens after
@@ -10,6 +13,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/text.h"
@@ -21,7 +25,9 @@ struct api;
 enum api_auth { API_AUTH_NONE, API_AUTH_TOKEN };
 
 struct api_config {
-	const char *listen; // "127.0.0.1:9696", "[::1]:9696"
+	const char *listen; // "127.0.0.1:9696", "[::1]:9696"; "none": the socket only
+	const char *socket; // path; NULL: none
+	gid_t socket_group; // that may use it, besides our own user; -1: none
 	enum api_auth auth;
 	const char *tokens; // file of "token project role[,role]"
 	const char *tls_cert, *tls_key;
@@ -55,4 +61,8 @@ int weft_api_check(const struct api_config *config, struct err *err);
 int weft_api_start(const struct api_config *config, struct model *m, const struct api_hooks *hooks,
 		   struct event_base *loop, struct api **out, struct err *err);
 void weft_api_stop(struct api *a);
+
+// Take from a changed configuration what can change while it runs: the tokens (the file's name, and what is in it) and the TLS files, for
+// new connections. On failure everything is as before.
+int weft_api_reload(struct api *a, const struct api_config *config, struct err *err);
 uint16_t weft_api_port(const struct api *a); // where it listens, for those who asked for port 0

@@ -85,6 +85,7 @@ static const struct {
 	{-ENOSPC, 409, "Conflict"},
 	{-ESTALE, 412, "RevisionNumberConstraintFailed"},
 	{-EMSGSIZE, 413, "HTTPRequestEntityTooLarge"},
+	{-ENAMETOOLONG, 414, "HTTPRequestURITooLong"},
 	{-EPROTOTYPE, 415, "HTTPUnsupportedMediaType"},
 	{-EAGAIN, 503, "ServiceUnavailable"},
 };
@@ -203,14 +204,15 @@ static int check_project(const char *project, struct err *err)
 	return 0;
 }
 
-// Who asks: on loopback the headers say (nothing: an administrator), elsewhere the token does.
+// Who asks: on the unix socket, and on loopback without authentication, the headers say (nothing: an administrator);
+// elsewhere the token does.
 static int authenticate(struct api_call *c, enum route_access access, struct err *err)
 {
 	const char *project = c->rq->project;
 	const char *roles = c->rq->roles ? c->rq->roles : "admin";
 	struct token_owner owner;
 
-	if (c->core->auth == API_AUTH_TOKEN && access != ROUTE_OPEN) {
+	if (c->core->auth == API_AUTH_TOKEN && !c->rq->is_local && access != ROUTE_OPEN) {
 		if (c->rq->token == NULL ||
 		    !weft_tokens_get(c->core->tokens, c->rq->token, &owner)) {
 			c->out->wants_token = true;
@@ -284,7 +286,7 @@ static int check_host(const struct api_call *c, struct err *err)
 	char name[WEFT_IP_STRLEN] = "";
 	struct ip_addr ip;
 
-	if (c->core->auth != API_AUTH_NONE || host == NULL)
+	if (c->core->auth != API_AUTH_NONE || c->rq->is_local || host == NULL)
 		return 0;
 	bool bracketed = *host == '[';
 	host += bracketed;
@@ -297,21 +299,29 @@ static int check_host(const struct api_call *c, struct err *err)
 		"Without authentication only http://ADDRESS:PORT and http://localhost:PORT are answered.");
 }
 
-static int run(struct api_call *c, struct err *err)
+// What the head alone tells: who asks, and for what. *r: NULL when *missing says why nothing is there.
+static int look_at_head(struct api_call *c, const struct route **r, int *found, struct err *missing,
+			struct err *err)
 {
-	const struct route *r = NULL;
-	struct err missing = {0};
-	int ret;
+	int ret = check_host(c, err);
 
-	ret = check_host(c, err);
 	if (ret == 0)
 		ret = weft_target_parse(c->rq->target, &c->target, err);
 	if (ret < 0)
 		return ret;
 	c->id = c->target.n > 2 ? c->target.segments[2] : NULL;
 	// Strangers do not learn what exists: who they are comes before what they want.
-	int found = find_route(c, &r, &missing);
-	ret = authenticate(c, r ? r->access : ROUTE_TOKEN, err);
+	*found = find_route(c, r, missing);
+	return authenticate(c, *r ? (*r)->access : ROUTE_TOKEN, err);
+}
+
+static int run(struct api_call *c, struct err *err)
+{
+	const struct route *r = NULL;
+	struct err missing = {0};
+	int found = 0;
+	int ret = look_at_head(c, &r, &found, &missing, err);
+
 	if (ret == 0 && found < 0) {
 		*err = missing;
 		return found;
@@ -325,26 +335,75 @@ static int run(struct api_call *c, struct err *err)
 	return ret;
 }
 
-void weft_api_handle(struct api_core *core, const struct api_request *rq, struct api_answer *out)
+static void answer_init(struct api_answer *out)
 {
-	struct api_call c = {.core = core, .rq = rq, .type = RES_COUNT, .out = out};
-	struct err err = {0};
 	char uuid[37];
 
 	*out = (struct api_answer) {0};
 	weft_uuid_new(uuid);
 	snprintf(out->request_id, sizeof(out->request_id), "req-%s", uuid);
+}
 
+static void call_end(struct api_call *c)
+{
+	weft_log_debug("%s %s %s: %u", c->out->request_id, c->rq->method, c->rq->target,
+		       c->out->status);
+	json_decref(c->body);
+	weft_target_fini(&c->target);
+}
+
+void weft_api_handle(struct api_core *core, const struct api_request *rq, struct api_answer *out)
+{
+	struct api_call c = {.core = core, .rq = rq, .type = RES_COUNT, .out = out};
+	struct err err = {0};
+
+	answer_init(out);
 	int ret = run(&c, &err);
 	if (ret < 0 && ret != -EINPROGRESS)
 		answer_error(&c, ret, &err);
-	weft_log_debug("%s %s %s: %u", out->request_id, rq->method, rq->target, out->status);
-	json_decref(c.body);
+	call_end(&c);
+}
+
+bool weft_api_admit(struct api_core *core, const struct api_request *rq, struct api_answer *out)
+{
+	struct api_call c = {.core = core, .rq = rq, .type = RES_COUNT, .out = out};
+	struct err err = {0}, missing = {0};
+	const struct route *r = NULL;
+	int found = 0;
+
+	answer_init(out);
+	int ret = look_at_head(&c, &r, &found, &missing, &err);
+	if (ret < 0) {
+		answer_error(&c, ret, &err);
+		call_end(&c);
+		return false;
+	}
 	weft_target_fini(&c.target);
+	*out = (struct api_answer) {0};
+	return true;
+}
+
+void weft_api_refuse(const char *target, int code, const char *sentence, struct api_answer *out)
+{
+	const struct api_request rq = {.method = "?", .target = target};
+	struct api_call c = {.rq = &rq, .type = RES_COUNT, .out = out};
+	struct err err = {0};
+
+	answer_init(out);
+	weft_fail(&err, code, "%s", sentence);
+	answer_error(&c, code, &err);
+	call_end(&c);
+}
+
+bool weft_answer_next(struct api_answer *a)
+{
+	return a->more != NULL && a->more(a->more_arg, &a->text);
 }
 
 void weft_answer_fini(struct api_answer *a)
 {
+	if (a->more_end)
+		a->more_end(a->more_arg);
 	json_decref(a->json);
 	weft_text_fini(&a->text);
 	*a = (struct api_answer) {0};

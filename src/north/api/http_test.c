@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +26,7 @@ struct fixture {
 	struct model *model;
 	struct api *api;
 	uint16_t port;
+	char dir[32], socket[64];
 };
 
 static int fake_commit(void *arg, struct txn *t, struct err *err)
@@ -67,9 +70,13 @@ static int setup(void **state)
 				      .vhostuser_mode = "client",
 				      .run_dir = "/run/weft",
 				      .default_mtu = 1500};
-	struct api_config api = {.listen = "127.0.0.1:0"};
 	struct fixture *f = calloc(1, sizeof(*f));
+	struct api_config api = {
+		.listen = "127.0.0.1:0", .socket = f->socket, .socket_group = (gid_t)-1};
 	struct err err;
+	strcpy(f->dir, "/tmp/weft-http-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->socket, sizeof(f->socket), "%s/api.sock", f->dir);
 	f->loop = event_base_new();
 	f->model = weft_model_new(&config);
 	if (weft_api_start(&api, f->model, &hooks, f->loop, &f->api, &err) < 0)
@@ -85,6 +92,7 @@ static int teardown(void **state)
 	weft_api_stop(f->api);
 	weft_model_free(f->model);
 	event_base_free(f->loop);
+	assert_int_equal(rmdir(f->dir), 0); // the socket is gone
 	free(f);
 	return 0;
 }
@@ -95,6 +103,15 @@ static int dial(const struct fixture *f)
 				.sin_port = htons(f->port),
 				.sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(s, (struct sockaddr *)&a, sizeof(a)), 0);
+	return s;
+}
+
+static int dial_local(const struct fixture *f)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strcpy(a.sun_path, f->socket);
 	assert_int_equal(connect(s, (struct sockaddr *)&a, sizeof(a)), 0);
 	return s;
 }
@@ -287,6 +304,192 @@ static void clients_cannot_take_every_descriptor(void **state)
 	setrlimit(RLIMIT_NOFILE, &old);
 }
 
+// Everybody on loopback is one peer: 250 connections.
+static void slow_clients_cannot_lock_anybody_out(void **state)
+{
+	struct fixture *f = *state;
+	static int slow[400];
+	for (int i = 0; i < 400; i++) {
+		slow[i] = dial(f);
+		assert_true(send_all(f, slow[i], "G", 1));
+	}
+	int s = dial(f);
+	assert_int_equal(exchange(f, s, "GET /v2.0/networks HTTP/1.1\r\n" HOST "\r\n"), 200);
+	// The known one stays, whoever else comes and goes.
+	for (int i = 0; i < 400; i++) {
+		close(slow[i]);
+		slow[i] = dial(f);
+		assert_true(send_all(f, slow[i], "G", 1));
+	}
+	assert_int_equal(exchange(f, s, "GET /v2.0/networks HTTP/1.1\r\n" HOST "\r\n"), 200);
+	int local = dial_local(f);
+	assert_int_equal(exchange(f, local, "GET / HTTP/1.1\r\n" HOST "\r\n"), 200);
+	close(local);
+	close(s);
+	for (int i = 0; i < 400; i++)
+		close(slow[i]);
+}
+
+static void connection_that_gave_way_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	static int slow[251];
+	for (int i = 0; i < 251; i++) {
+		slow[i] = dial(f);
+		assert_true(send_all(f, slow[i], "G", 1));
+	}
+	char byte;
+	ssize_t n = -1;
+	for (unsigned ms = 0; n < 0 && ms < PATIENCE_MS; ms++) {
+		run_loop(f);
+		n = recv(slow[0], &byte, 1, MSG_DONTWAIT);
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(recv(slow[250], &byte, 1, MSG_DONTWAIT), -1);
+	for (int i = 0; i < 251; i++)
+		close(slow[i]);
+}
+
+static void heads_that_can_be_read_in_two_ways_are_refused_and_the_connection_ends(void **state)
+{
+	struct fixture *f = *state;
+#define POST "POST /v2.0/networks HTTP/1.1\r\n"
+#define TYPE "Content-Type: application/json\r\n"
+	static const struct {
+		const char *head;
+		size_t len;
+	} heads[] = {
+#define HEAD(text) {text, sizeof(text) - 1}
+		HEAD(POST HOST TYPE "Content-Length: 2\r\nContent-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "Content-Length: 14\r\nContent-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "Content-Length: +14\r\n\r\n"),
+		HEAD(POST HOST TYPE "Content-Length: 2, 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "Content-Length: 14\r\nTransfer-Encoding: chunked\r\n\r\n"),
+		HEAD(POST HOST TYPE "Transfer-Encoding: chunked\r\nContent-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "Transfer-Encoding: gzip, chunked\r\n\r\n"),
+		HEAD(POST HOST TYPE "Transfer-Encoding: identity\r\n\r\n"),
+		HEAD(POST HOST TYPE
+		     "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
+		HEAD(POST HOST TYPE "Content-Length : 14\r\n\r\n"),
+		HEAD(POST HOST "Host: example.org\r\n" TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD(POST HOST HOST TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD(POST TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "X-Pro\0ject-Id: a\r\nContent-Length: 14\r\n\r\n"),
+		HEAD("POST /v2.0/networks\0/x HTTP/1.1\r\n" HOST TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD("POST /v2.0/networks?a=\0 HTTP/1.1\r\n" HOST TYPE
+		     "Content-Length: 14\r\n\r\n"),
+		HEAD("POST /v2.0/net works HTTP/1.1\r\n" HOST TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD("POST /v2.0/networks\t HTTP/1.1\r\n" HOST TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD("POST /v2.0/networks HTTP/1.2\r\n" HOST TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD("POST /v2.0/networks HTTP/1.0\r\n" HOST TYPE
+		     "Transfer-Encoding: chunked\r\n\r\n"),
+#undef HEAD
+	};
+	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++) {
+		int s = dial(f);
+		send_all(f, s, heads[i].head, heads[i].len);
+		unsigned status = receive_answer(f, s);
+		if (status != 400)
+			fail_msg("%s: %u", heads[i].head, status);
+		assert_non_null(strcasestr(answer, "Connection: close"));
+		// What follows is not another request.
+		send_all(f, s, "GET / HTTP/1.1\r\n" HOST "\r\n",
+			 strlen("GET / HTTP/1.1\r\n" HOST "\r\n"));
+		assert_int_equal(receive_answer(f, s), 0);
+		close(s);
+	}
+	assert_int_equal(weft_model_count(f->model, RES_NETWORK), 0);
+}
+
+// Clients name what they want by id, as openstacksdk does, hundreds of them in one URL.
+static void url_with_any_number_of_arguments_is_answered(void **state)
+{
+	struct fixture *f = *state;
+	static char request[512 * 1024];
+	static const unsigned counts[] = {1,	100,  500,  700,  900,	1100, 1200,
+					  1500, 2000, 2400, 3000, 5000, 9000};
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		int s = dial(f);
+		size_t len = (size_t)sprintf(request, "GET /v2.0/networks?");
+		for (unsigned k = 0; k < counts[i]; k++)
+			len += (size_t)sprintf(request + len, "id=00000000-0000-4000-8000-%012u&",
+					       k);
+		len += (size_t)sprintf(request + len, "a HTTP/1.1\r\n" HOST "\r\n");
+		bool is_short = len < 96 * 1024;
+		sprintf(strstr(request, "&a HTTP"), " HTTP/1.1\r\n" HOST "\r\n");
+		len = strlen(request);
+		if (!send_all(f, s, request, len))
+			assert_false(is_short);
+		else {
+			unsigned status = receive_answer(f, s);
+			if (is_short)
+				assert_int_equal(status, 200);
+			else
+				assert_int_equal(status, 414);
+		}
+		close(s);
+	}
+}
+
+static void without_a_good_token_no_body_is_received(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/tmp/weft-tokens-XXXXXX";
+	struct api_config config = {.listen = "127.0.0.1:0",
+				    .auth = API_AUTH_TOKEN,
+				    .tokens = path,
+				    .socket = f->socket,
+				    .socket_group = (gid_t)-1};
+	struct err err;
+	FILE *file = fdopen(mkstemp(path), "w");
+	fputs("good red member\n", file);
+	fclose(file);
+	weft_api_stop(f->api);
+	assert_int_equal(weft_api_start(&config, f->model, &hooks, f->loop, &f->api, &err), 0);
+	f->port = weft_api_port(f->api);
+
+	int s = dial(f);
+	assert_int_equal(exchange(f, s,
+				  POST HOST TYPE
+				  "X-Auth-Token: bad\r\nContent-Length: 1000000\r\n\r\n"),
+			 401);
+	assert_non_null(strcasestr(answer, "Connection: close"));
+	close(s);
+	s = dial(f);
+	assert_int_equal(exchange(f, s, POST HOST TYPE "Transfer-Encoding: chunked\r\n\r\n"), 401);
+	close(s);
+	s = dial(f);
+	assert_int_equal(
+		exchange(f, s,
+			 POST HOST TYPE
+			 "X-Auth-Token: good\r\nContent-Length: 14\r\n\r\n{\"network\":{}}"),
+		201);
+	assert_int_equal(
+		exchange(f, s, "GET /metrics HTTP/1.1\r\n" HOST "X-Auth-Token: good\r\n\r\n"), 403);
+	close(s);
+	// Whoever may open the socket needs none.
+	s = dial_local(f);
+	assert_int_equal(exchange(f, s, "GET /metrics HTTP/1.1\r\n" HOST "\r\n"), 200);
+	close(s);
+	unlink(path);
+}
+
+static void socket_can_be_the_only_way_in(void **state)
+{
+	struct fixture *f = *state;
+	struct api_config config = {
+		.listen = "none", .socket = f->socket, .socket_group = (gid_t)-1};
+	struct err err;
+	struct stat st;
+	weft_api_stop(f->api);
+	assert_int_equal(weft_api_start(&config, f->model, &hooks, f->loop, &f->api, &err), 0);
+	assert_int_equal(stat(f->socket, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	int s = dial_local(f);
+	assert_int_equal(exchange(f, s, "GET / HTTP/1.1\r\n" HOST "\r\n"), 200);
+	close(s);
+}
+
 static void start_says_what_is_wrong_with_tls_files(void **state)
 {
 	struct fixture *f = *state;
@@ -303,7 +506,8 @@ static void start_says_what_is_wrong_with_tls_files(void **state)
 	assert_non_null(strstr(err.msg, "tls_cert = /nonexistent"));
 	c.tls_cert = path;
 	assert_true(weft_api_start(&c, f->model, &hooks, f->loop, &second, &err) < 0);
-	assert_non_null(strstr(err.msg, "tls_cert and tls_key"));
+	assert_non_null(strstr(err.msg, "tls_cert = /tmp/weft-http-"));
+	assert_non_null(strstr(err.msg, "no PEM certificate"));
 	assert_null(second);
 	unlink(path);
 }
@@ -320,6 +524,12 @@ int main(void)
 		WITH_API(body_that_turns_out_too_large_is_refused),
 		WITH_API(garbage_and_hang_ups_leave_the_server_alive),
 		WITH_API(clients_cannot_take_every_descriptor),
+		WITH_API(slow_clients_cannot_lock_anybody_out),
+		WITH_API(connection_that_gave_way_is_closed),
+		WITH_API(heads_that_can_be_read_in_two_ways_are_refused_and_the_connection_ends),
+		WITH_API(url_with_any_number_of_arguments_is_answered),
+		WITH_API(without_a_good_token_no_body_is_received),
+		WITH_API(socket_can_be_the_only_way_in),
 		WITH_API(start_says_what_is_wrong_with_tls_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

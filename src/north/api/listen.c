@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "north/api/api.h"
@@ -56,6 +58,11 @@ bad:
 		text);
 }
 
+bool weft_listen_is_none(const char *text)
+{
+	return strcmp(text, "none") == 0;
+}
+
 bool weft_listen_is_loopback(const struct listen_addr *a)
 {
 	static const struct ip_addr v6 = {.family = 6, .b = {[15] = 1}};
@@ -73,15 +80,20 @@ static bool is_set(const char *text)
 int weft_api_check(const struct api_config *config, struct err *err)
 {
 	struct listen_addr a;
+	int ret = 0;
 
-	int ret = weft_listen_parse(config->listen, &a, err);
+	if (!weft_listen_is_none(config->listen))
+		ret = weft_listen_parse(config->listen, &a, err);
+	else if (!is_set(config->socket))
+		ret = weft_fail(err, -EINVAL,
+				"[api] listen = none and no socket: nobody could use the API");
 	if (ret < 0)
 		return ret;
 	if (is_set(config->tls_cert) != is_set(config->tls_key))
 		return weft_fail(err, -EINVAL, "[api] tls_cert and tls_key: set both or neither");
 	if (config->auth == API_AUTH_TOKEN && !is_set(config->tokens))
 		return weft_fail(err, -EINVAL, "[api] auth = token needs tokens = FILE");
-	if (weft_listen_is_loopback(&a))
+	if (weft_listen_is_none(config->listen) || weft_listen_is_loopback(&a))
 		return 0;
 	if (config->auth == API_AUTH_NONE)
 		return weft_fail(
@@ -149,6 +161,72 @@ int weft_listen_open(const struct listen_addr *a, const char *text, int *fd, uin
 		return ret;
 	}
 	*port = ntohs(addr.sa.sa_family == AF_INET ? addr.v4.sin_port : addr.v6.sin6_port);
+	*fd = s;
+	return 0;
+}
+
+// Does somebody answer there? A socket's file outlives who made it.
+static bool is_served(const struct sockaddr_un *at)
+{
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool served = s >= 0 && (connect(s, (const struct sockaddr *)at, sizeof(*at)) == 0 ||
+				 errno == EAGAIN);
+
+	if (s >= 0)
+		close(s);
+	return served;
+}
+
+static int fail_unix(const char *path, int error, struct err *err)
+{
+	return weft_fail(err, -error, "[api] the socket %s cannot be made: %s", path,
+			 strerror(error));
+}
+
+// It is made in our own name and then given to the group, so that nobody can open it in between.
+static int bind_unix(int s, const struct sockaddr_un *at, gid_t group)
+{
+	mode_t mask = umask(0177);
+	int ret = bind(s, (const struct sockaddr *)at, sizeof(*at)) < 0 ? -errno : 0;
+
+	umask(mask);
+	if (ret == 0 && group != (gid_t)-1 &&
+	    (chown(at->sun_path, (uid_t)-1, group) < 0 || chmod(at->sun_path, 0660) < 0))
+		ret = -errno;
+	if (ret == 0 && listen(s, BACKLOG) < 0)
+		ret = -errno;
+	return ret;
+}
+
+int weft_listen_open_unix(const char *path, gid_t group, int *fd, struct err *err)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct stat st;
+
+	if (strlen(path) >= sizeof(at.sun_path))
+		return weft_fail(err, -ENAMETOOLONG,
+				 "[api] socket = %s: the path has more than %zu characters", path,
+				 sizeof(at.sun_path) - 1);
+	strcpy(at.sun_path, path);
+	if (lstat(path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode))
+			return weft_fail(err, -EEXIST, "[api] socket = %s: there is something else",
+					 path);
+		if (is_served(&at))
+			return weft_fail(err, -EADDRINUSE,
+					 "[api] socket = %s is in use by another process (is weftd "
+					 "already running?)",
+					 path);
+		unlink(path);
+	}
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s < 0)
+		return fail_unix(path, errno, err);
+	int ret = bind_unix(s, &at, group);
+	if (ret < 0) {
+		close(s);
+		return fail_unix(path, -ret, err);
+	}
 	*fd = s;
 	return 0;
 }

@@ -33,6 +33,7 @@ struct api_request {
 	const char *method;
 	const char *target; // as on the request line: path and query
 	bool tls;
+	bool is_local; // over the unix socket: its permissions say that this is an administrator
 	// Headers; NULL when absent.
 	const char *host;
 	const char *project; // X-Project-Id
@@ -52,7 +53,21 @@ struct api_answer {
 	char allow[64];	     // Allow header of a 405
 	char request_id[44]; // "req-UUID"
 	bool wants_token;    // WWW-Authenticate of a 401
+
+	// A long answer of JSON is made as it is sent, a few milliseconds' work at a time, and other work goes on between. Appends
+	// the next piece; false: there was none left. NULL: json or text is the whole answer.
+	bool (*more)(void *arg, struct text *out);
+	void (*more_end)(void *arg); // frees arg
+	void *more_arg;
+	size_t taken; // the sender's: how much of text it has sent
 };
 
 void weft_api_handle(struct api_core *core, const struct api_request *rq, struct api_answer *out);
+// By its head alone: would the request be let in? If not, the refusal is in *out.
+bool weft_api_admit(struct api_core *core, const struct api_request *rq, struct api_answer *out);
+// A refusal of a request that is not even read: code as in struct err.
+void weft_api_refuse(const char *target, int code, const char *sentence, struct api_answer *out);
+
+// The next piece of an answer that has `more`, into its text, which must be empty.
+bool weft_answer_next(struct api_answer *a);
 void weft_answer_fini(struct api_answer *a);
