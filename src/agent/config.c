@@ -151,7 +151,7 @@ static int set_text(const struct place *at, const struct config_key *k, const ch
 		value = k->otherwise;
 	if (value[0] != '\0' &&
 	    ((k->form == FORM_PATH && value[0] != '/') ||
-	     (k->form == FORM_LISTEN && !split_listen(value, &ip)) ||
+	     (k->form == FORM_LISTEN && strcmp(value, "none") != 0 && !split_listen(value, &ip)) ||
 	     (k->form == FORM_CORES && !is_core_list(value)) || strlen(value) > 200))
 		return bad_value(at, k, value);
 	free(*field);
@@ -379,6 +379,10 @@ static int check_whole(struct place *at)
 	if (weft_config_group(c->vhostuser_group, &group) < 0)
 		return fail_at(at, "vhostuser_group = %s: there is no such group",
 			       c->vhostuser_group);
+	at->line = *line_of(at, offsetof(struct config, socket_group));
+	// The default need not be there.
+	if (strcmp(c->socket_group, "weft") != 0 && weft_config_group(c->socket_group, &group) < 0)
+		return fail_at(at, "socket_group = %s: there is no such group", c->socket_group);
 	at->line = *line_of(at, offsetof(struct config, metadata_url));
 	if (c->metadata_url[0] != '\0' &&
 	    weft_metadata_url_split(c->metadata_url, NULL, NULL, &bad) != 0)
@@ -390,13 +394,23 @@ static int check_whole(struct place *at)
 	if ((c->tls_cert[0] == '\0') != (c->tls_key[0] == '\0'))
 		return fail_at(at, "TLS needs both tls_cert and tls_key");
 	at->line = *line_of(at, offsetof(struct config, listen));
-	split_listen(c->listen, &ip);
-	if (!is_loopback(&ip) && (c->auth != API_AUTH_TOKEN || c->tls_cert[0] == '\0'))
+	if (strcmp(c->listen, "none") != 0 && split_listen(c->listen, &ip) && !is_loopback(&ip) &&
+	    (c->auth != API_AUTH_TOKEN || c->tls_cert[0] == '\0'))
 		return fail_at(at,
 			       "listen = %s is not a loopback address: it needs auth = token, "
 			       "tls_cert and tls_key",
 			       c->listen);
 	return 0;
+}
+
+// What is made of another key.
+static void derive(struct config *c)
+{
+	if (c->socket[0] != '\0')
+		return;
+	free(c->socket);
+	if (asprintf(&c->socket, "%s/api.sock", c->run_dir) < 0)
+		abort();
 }
 
 static int parse_lines(struct place *at, char *text)
@@ -440,6 +454,8 @@ int weft_config_parse(const char *name, const char *text, size_t len, struct con
 	}
 	if (ret != 0)
 		weft_config_fini(c);
+	else
+		derive(c);
 	free(at.seen);
 	free(copy);
 	return ret;

@@ -29,7 +29,7 @@ struct config {
 	char *host, *run_dir, *state_dir;
 	uint32_t log; // enum log_level
 	// [api]
-	char *listen, *tokens, *tls_cert, *tls_key;
+	char *listen, *socket, *socket_group, *tokens, *tls_cert, *tls_key;
 	uint32_t auth; // enum api_auth
 	// [store]
 	uint32_t store;

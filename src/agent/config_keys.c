@@ -51,7 +51,12 @@ const struct config_key weft_config_keys[] = {
 	 "How much to tell on standard error."},
 
 	{"api", "listen", FORM_LISTEN, AT(listen), "127.0.0.1:9696", NULL, 0, 0,
-	 "Address and port to serve on."},
+	 "Address and port to serve the Neutron API on. none: the socket only."},
+	{"api", "socket", FORM_PATH, AT(socket), "", NULL, 0, 0,
+	 "Unix socket for the operator: weft uses it, and it serves everything that listen does. Whoever may "
+	 "open it is an administrator and needs no token. Default: api.sock in run_dir."},
+	{"api", "socket_group", FORM_TEXT, AT(socket_group), "weft", NULL, 0, 0,
+	 "Group that may use it, besides weftd's own user. Is there no group \"weft\", then nobody else may."},
 	{"api", "auth", FORM_CHOICE, AT(auth), "none", "none|token", 0, 0,
 	 "Who may use it: everybody (on loopback addresses only), or holders of a token. Any other "
 	 "address needs tokens and TLS."},
@@ -150,7 +155,7 @@ const char *weft_config_allowed(const struct config_key *k, char *buf, size_t si
 		snprintf(buf, size, "an absolute path");
 		break;
 	case FORM_LISTEN:
-		snprintf(buf, size, "ADDRESS:PORT, as 127.0.0.1:9696 or [::1]:9696");
+		snprintf(buf, size, "ADDRESS:PORT, as 127.0.0.1:9696 or [::1]:9696, or none");
 		break;
 	case FORM_CORES:
 		snprintf(buf, size, "a list of core numbers, as 0 or 2-5 or 1,3");

@@ -55,8 +55,13 @@ static const char *or_null(const char *s)
 
 struct api_config weft_config_api(const struct config *c)
 {
+	gid_t group;
+
+	weft_config_group(c->socket_group, &group);
 	return (struct api_config) {
 		.listen = c->listen,
+		.socket = c->socket,
+		.socket_group = group,
 		.auth = c->auth,
 		.tokens = or_null(c->tokens),
 		.tls_cert = or_null(c->tls_cert),
@@ -135,11 +140,15 @@ static const char man_head[] =
 static const char man_tail[] =
 	".SH SIGNALS\n"
 	".TP\n.B SIGTERM, SIGINT\nStop cleanly, within two seconds.\n"
+	".TP\n.B SIGHUP\nRead the configuration again, and take up what can be while packets flow: the log level, "
+	"the tokens, and the TLS files for\nnew connections. What takes a restart is said in the log. If something is "
+	"wrong, nothing changes.\n"
 	".SH EXIT STATUS\n0 after a clean stop; 1 when something failed, which is said on standard "
 	"error; 2 for wrong usage.\n"
 	".SH FILES\n"
 	".TP\n.I /etc/weft/weftd.conf\nThe configuration that the systemd unit names.\n"
 	".TP\n.I /var/lib/weft\nThe state: [node] state_dir.\n"
+	".TP\n.I /run/weft/api.sock\nThe operator's way in: [api] socket.\n"
 	".SH ENVIRONMENT\n"
 	".TP\n.B NOTIFY_SOCKET\nWhere readiness is told, see sd_notify(3).\n"
 	".SH SEE ALSO\nweft(8)\n";

@@ -64,13 +64,24 @@ int weft_host_directory(const char *key, const char *path, struct err *err)
 
 int weft_host_share(const char *path, gid_t group, enum host_share how, struct err *err)
 {
-	mode_t add = how == HOST_SHARE_WRITE ? S_IWGRP | S_IXGRP : S_IXGRP;
+	mode_t add = how == HOST_SHARE_WRITE ? S_IWGRP | S_IXGRP | S_ISVTX : S_IXGRP;
 	struct stat st;
 
 	if (stat(path, &st) < 0 || (st.st_gid != group && chown(path, (uid_t)-1, group) < 0) ||
 	    ((st.st_mode & add) != add && chmod(path, (st.st_mode & 07777) | add) < 0))
 		return weft_fail(err, -errno, "%s cannot be opened to the group %u: %s", path,
 				 (unsigned int)group, strerror(errno));
+	return 0;
+}
+
+int weft_host_pass(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 ||
+	    ((st.st_mode & S_IXOTH) == 0 && chmod(path, (st.st_mode & 07777) | S_IXOTH) < 0))
+		return weft_fail(err, -errno, "%s cannot be opened to its sockets' groups: %s",
+				 path, strerror(errno));
 	return 0;
 }
 
@@ -118,13 +129,13 @@ static int holder_of(int fd)
 	return atoi(text);
 }
 
-int weft_host_lock(const char *state_dir, int *fd, struct err *err)
+int weft_host_lock(const char *key, const char *dir, int *fd, struct err *err)
 {
 	const struct timespec pause = {.tv_nsec = 20000000};
 	char path[256 + 16];
 	bool waited = false;
 
-	snprintf(path, sizeof(path), "%s/weftd.lock", state_dir);
+	snprintf(path, sizeof(path), "%s/weftd.lock", dir);
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (*fd < 0)
 		return weft_fail(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
@@ -140,8 +151,8 @@ int weft_host_lock(const char *state_dir, int *fd, struct err *err)
 			*fd = -1;
 			return weft_fail(err, -EBUSY,
 					 "%s is in use by another weftd (process %d); stop it, or "
-					 "give this one a state_dir of its own",
-					 state_dir, pid);
+					 "give this one a %s of its own",
+					 dir, pid, key);
 		}
 		if (!waited)
 			weft_log_info("waiting for the weftd before (process %d) to be gone", pid);

@@ -78,7 +78,7 @@ static void a_directory_is_opened_to_a_group_and_no_further(void **state)
 	assert_int_equal(st.st_mode & 07777, 0710);
 	assert_int_equal(weft_host_share(path, group, HOST_SHARE_WRITE, &err), 0);
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0730);
+	assert_int_equal(st.st_mode & 07777, 01730);
 	rmdir(path);
 	assert_int_equal(weft_host_share(path, group, HOST_SHARE_ENTER, &err), -ENOENT);
 	assert_non_null(strstr(err.msg, path));
@@ -91,12 +91,12 @@ static void a_state_directory_has_one_weftd(void **state)
 	int first, second;
 
 	(void)state;
-	assert_int_equal(weft_host_lock(root, &first, &err), 0);
-	assert_int_equal(weft_host_lock(root, &second, &err), -EBUSY);
+	assert_int_equal(weft_host_lock("state_dir", root, &first, &err), 0);
+	assert_int_equal(weft_host_lock("state_dir", root, &second, &err), -EBUSY);
 	snprintf(holder, sizeof(holder), "process %d", getpid());
 	assert_non_null(strstr(err.msg, holder));
 	close(first);
-	assert_int_equal(weft_host_lock(root, &second, &err), 0);
+	assert_int_equal(weft_host_lock("state_dir", root, &second, &err), 0);
 	close(second);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "agent/metadata.h"
 #include "agent/operate.h"
 #include "agent/reconcile.h"
+#include "agent/reload.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "north/api/api.h"
@@ -31,12 +33,13 @@
 #define WITHOUT_HUGEPAGES "WEFT_WITHOUT_HUGEPAGES"
 
 struct daemon {
+	const char *path; // of the configuration; NULL: none
 	struct config config;
 	bool again; // start once more, as a new process
 	uint64_t began_ms;
-	int lock_fd;
+	int lock_fd, run_lock_fd; // of state_dir and of run_dir
 	struct event_base *loop;
-	struct event *on_term, *on_int, *ticker;
+	struct event *on_term, *on_int, *on_hup, *ticker;
 	struct store *store;
 	struct model *model;
 	size_t n_objects;
@@ -53,12 +56,19 @@ struct daemon {
 
 // Directories, lock and loop.
 
+static bool is_same_directory(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static int start_host(struct daemon *d, struct err *err)
 {
 	int ret = weft_host_check_rights(err);
 	gid_t group;
 
-	d->lock_fd = -1;
+	d->lock_fd = d->run_lock_fd = -1;
 	if (ret == 0)
 		ret = weft_host_directory("run_dir", d->config.run_dir, err);
 	weft_config_group(d->config.vhostuser_group, &group);
@@ -66,10 +76,16 @@ static int start_host(struct daemon *d, struct err *err)
 		ret = weft_host_share(
 			d->config.run_dir, group,
 			d->config.vhostuser_mode == 0 ? HOST_SHARE_ENTER : HOST_SHARE_WRITE, err);
+	weft_config_group(d->config.socket_group, &group);
+	if (ret == 0 && group != (gid_t)-1)
+		ret = weft_host_pass(d->config.run_dir, err);
 	if (ret == 0)
 		ret = weft_host_directory("state_dir", d->config.state_dir, err);
 	if (ret == 0)
-		ret = weft_host_lock(d->config.state_dir, &d->lock_fd, err);
+		ret = weft_host_lock("state_dir", d->config.state_dir, &d->lock_fd, err);
+	// Sockets there are this process's: another one would take them away.
+	if (ret == 0 && !is_same_directory(d->config.state_dir, d->config.run_dir))
+		ret = weft_host_lock("run_dir", d->config.run_dir, &d->run_lock_fd, err);
 	return ret;
 }
 
@@ -77,6 +93,8 @@ static void stop_host(struct daemon *d)
 {
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);
+	if (d->run_lock_fd >= 0)
+		close(d->run_lock_fd);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -88,6 +106,18 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 	event_base_loopbreak(d->loop);
 }
 
+static void on_reload(evutil_socket_t number, short what, void *arg)
+{
+	struct daemon *d = arg;
+	const struct reload r = {d->path, &d->config, d->api};
+
+	(void)number;
+	(void)what;
+	weft_host_notify("RELOADING=1");
+	weft_reload(&r);
+	weft_host_notify("READY=1");
+}
+
 static int start_loop(struct daemon *d, struct err *err)
 {
 	// A peer that closes its connection is an error of write(), not our end.
@@ -96,9 +126,11 @@ static int start_loop(struct daemon *d, struct err *err)
 	if (d->loop != NULL) {
 		d->on_term = evsignal_new(d->loop, SIGTERM, on_signal, d);
 		d->on_int = evsignal_new(d->loop, SIGINT, on_signal, d);
+		d->on_hup = evsignal_new(d->loop, SIGHUP, on_reload, d);
 	}
-	if (d->on_term == NULL || d->on_int == NULL || event_add(d->on_term, NULL) != 0 ||
-	    event_add(d->on_int, NULL) != 0)
+	if (d->on_term == NULL || d->on_int == NULL || d->on_hup == NULL ||
+	    event_add(d->on_term, NULL) != 0 || event_add(d->on_int, NULL) != 0 ||
+	    event_add(d->on_hup, NULL) != 0)
 		return weft_fail(err, -ENOMEM, "the event loop cannot be made");
 	return 0;
 }
@@ -109,6 +141,8 @@ static void stop_loop(struct daemon *d)
 		event_free(d->on_term);
 	if (d->on_int != NULL)
 		event_free(d->on_int);
+	if (d->on_hup != NULL)
+		event_free(d->on_hup);
 	if (d->loop != NULL)
 		event_base_free(d->loop);
 }
@@ -379,9 +413,11 @@ static int start_ready(struct daemon *d, struct err *err)
 
 	(void)err;
 	weft_links_count(d->links, &attached, &ports);
-	weft_log_info("ready on %s in %llu ms: %zu objects, %zu ports of host %s, %zu attached",
-		      d->config.listen, (unsigned long long)(weft_now_ms() - d->began_ms),
-		      d->n_objects, ports, d->config.host, attached);
+	weft_log_info(
+		"ready on %s and %s in %llu ms: %zu objects, %zu ports of host %s, %zu attached",
+		d->config.listen, d->config.socket,
+		(unsigned long long)(weft_now_ms() - d->began_ms), d->n_objects, ports,
+		d->config.host, attached);
 	weft_host_notify("READY=1");
 	return 0;
 }
@@ -523,6 +559,7 @@ int main(int argc, char **argv)
 		weft_log_error("%s", err.msg);
 		return 1;
 	}
+	d.path = path;
 	weft_log_set_level(d.config.log);
 	status = check ? check_config(&d.config, path) : run(&d);
 	weft_config_fini(&d.config);

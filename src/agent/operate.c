@@ -7,6 +7,7 @@
 
 #include "agent/describe.h"
 #include "base/json.h"
+#include "base/log.h"
 
 // One request, for the functions that answer it.
 struct question {
@@ -312,6 +313,28 @@ static int get_ready(const struct question *q, json_t **out, struct err *err)
 	return 0;
 }
 
+static int get_log(const struct question *q, json_t **out, struct err *err)
+{
+	(void)q;
+	(void)err;
+	*out = json_pack("{s:s}", "level", weft_log_level_name(weft_log_level()));
+	return 0;
+}
+
+// Until the next reload or start, which go by the configuration.
+static int post_log(const struct question *q, json_t **out, struct err *err)
+{
+	const char *text = weft_json_text(q->body, "level");
+	enum log_level level;
+
+	if (text == NULL || weft_log_level_parse(text, &level) != 0)
+		return weft_fail(err, -EINVAL,
+				 "\"level\" is one of error, warning, info and debug");
+	weft_log_set_level(level);
+	weft_log_info("the log level is \"%s\" now", text);
+	return get_log(q, out, err);
+}
+
 static int get_explain(const struct question *q, json_t **out, struct err *err)
 {
 	const struct object *port;
@@ -357,6 +380,8 @@ static const struct route {
 	{"GET", "ready", ALONE, get_ready},
 	{"GET", "metadata", ALONE, get_metadata},
 	{"GET", "left-out", ALONE, get_left_out},
+	{"GET", "log", ALONE, get_log},
+	{"POST", "log", ALONE, post_log},
 	{"GET", "explain", MUST_NAME, get_explain},
 	{"POST", "trace", ALONE, post_trace},
 	{"GET", "uplinks", ALONE, get_uplinks},
@@ -366,6 +391,7 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 		 const json_t *body, json_t **out, struct err *err)
 {
 	struct question q = {.op = arg, .rest = "", .query = query, .body = body};
+	const struct route *known = NULL;
 	size_t n = strcspn(path, "/");
 
 	if (path[n] == '/')
@@ -375,17 +401,21 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 
 		if (strlen(r->name) != n || strncmp(r->name, path, n) != 0)
 			continue;
-		if (strcmp(r->method, method) != 0)
-			return weft_fail(err, -EINVAL, "/weft/v1/%s is asked with %s, not %s",
-					 r->name, r->method, method);
+		if (strcmp(r->method, method) != 0) {
+			known = r;
+			continue;
+		}
 		if ((r->rest == ALONE && q.rest[0] != '\0') ||
 		    (r->rest == MUST_NAME && q.rest[0] == '\0'))
 			break;
 		return r->answer(&q, out, err);
 	}
+	if (known != NULL)
+		return weft_fail(err, -EINVAL, "/weft/v1/%s is asked with %s, not %s", known->name,
+				 known->method, method);
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"routers, floatingips, nat, neighbours, uplinks, sessions, drops, workers, metadata, left-out, ready, explain/PORT and trace",
+		"routers, floatingips, nat, neighbours, uplinks, sessions, drops, workers, metadata, left-out, log, ready, explain/PORT and trace",
 		path);
 }

@@ -24,6 +24,8 @@
 //   GET  workers             the datapath's
 //   GET  metadata            does the metadata service run, and what it did: metadata.h, weft_metadata_show
 //   GET  left-out            {"left_out": [{type, id, reason}]}; what is stored and has no effect
+//   GET  log                 {"level": "info"}
+//   POST log                 {"level": "debug"} -> the same; until the next reload or start
 //   GET  ready               {"ready": true, version, host, datapath, ports, attached, objects, start_ms}
 //   GET  explain/PORT        {"port": PORT, "policy": what is compiled, with names and rules as phrases, "neutron": {port, security_groups}}
 //   POST trace               {"port": PORT or "uplink:NETWORK" (from outside), "packet": text (packet_text.h) | "frame": hex} -> the datapath's trace,

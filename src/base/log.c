@@ -25,6 +25,16 @@ void weft_log_set_level(enum log_level level)
 	shown = level;
 }
 
+enum log_level weft_log_level(void)
+{
+	return shown;
+}
+
+const char *weft_log_level_name(enum log_level level)
+{
+	return levels[level].name;
+}
+
 int weft_log_level_parse(const char *text, enum log_level *out)
 {
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {

@@ -6,6 +6,8 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void weft_log_set_level(enum log_level level);
+enum log_level weft_log_level(void); // as it is now
+const char *weft_log_level_name(enum log_level level);
 
 // "error" | "warning" | "info" | "debug"; 0 or -EINVAL.
 int weft_log_level_parse(const char *text, enum log_level *out);

@@ -4,7 +4,8 @@
 #include "cli/run.h"
 
 const struct option_spec weft_global_options[] = {
-	{"api", "URL", "where weftd listens (default: $WEFT_API, else http://127.0.0.1:9696)"},
+	{"api", "URL",
+	 "where weftd listens: unix:PATH or http://ADDRESS:PORT (default: $WEFT_API, else unix:/run/weft/api.sock, else http://127.0.0.1:9696)"},
 	{"json", NULL, "print the answer as JSON"},
 	{"help", NULL, "print help for the command"},
 	{"version", NULL, "print the version"},
@@ -99,6 +100,12 @@ const struct command weft_commands[] = {
 	 "Packets, hit rate of the fast path, cycles per packet, sleep.",
 	 {{0}},
 	 weft_run_show_workers},
+	{"set log",
+	 "LEVEL",
+	 "tell more or less in the log, from now on",
+	 "LEVEL is error, warning, info or debug. It holds until weftd is reloaded or started again, which go by [node] log.",
+	 {{0}},
+	 weft_run_set_log},
 	{"trace",
 	 "PORT PACKET",
 	 "say what would happen to a packet that a port sends",

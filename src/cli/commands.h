@@ -21,8 +21,8 @@ struct option_spec {
 #define COMMAND_MAX_ARGS    3
 #define COMMAND_MAX_OPTIONS 4
 
-struct invocation { // what the parser found
-	const char *api;
+struct invocation {	 // what the parser found
+	const char *api; // NULL: where weftd usually is (http.h)
 	bool json;
 	const char *args[COMMAND_MAX_ARGS];
 	const char *options

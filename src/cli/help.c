@@ -93,7 +93,7 @@ void weft_cli_man(struct text *out)
 		man_option(out, &weft_global_options[i]);
 	weft_text_add(
 		out,
-		".SH ENVIRONMENT\n.TP\n\\fBWEFT_API\\fR\nWhere weftd listens.\n.TP\n\\fBOS_TOKEN\\fR\n"
+		".SH ENVIRONMENT\n.TP\n\\fBWEFT_API\\fR\nWhere weftd listens: unix:PATH or a URL.\n.TP\n\\fBOS_TOKEN\\fR\n"
 		"Token, where weftd asks for one.\n"
 		".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage.\n"
 		".SH SEE ALSO\n\\fBweftd\\fR(8), \\fBopenstack\\fR(1)\n");

@@ -3,8 +3,10 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -38,28 +40,70 @@ static const char *sentence(const json_t *answer)
 	return s != NULL ? s : json_string_value(json_object_get(neutron, "message"));
 }
 
-static int perform(CURL *c, const char *url, struct text *answer, long *status, struct err *err)
+#define DEFAULT_SOCKET "unix:/run/weft/api.sock"
+#define DEFAULT_URL    "http://127.0.0.1:9696"
+
+static bool is_socket(const char *api)
+{
+	return strncmp(api, "unix:", 5) == 0;
+}
+
+static void set_target(CURL *c, const char *api, const char *path)
+{
+	struct text url = {0};
+
+	// The host's name means nothing on a socket, but HTTP wants one.
+	weft_text_add(&url, "%s%s", is_socket(api) ? "http://localhost" : api, path);
+	curl_easy_setopt(c, CURLOPT_URL, url.s); // curl keeps a copy
+	curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, is_socket(api) ? api + 5 : NULL);
+	weft_text_fini(&url);
+}
+
+static int fail_connect(const char *api, bool is_default, struct err *err)
+{
+	if (is_default && access(DEFAULT_SOCKET + 5, F_OK) == 0 &&
+	    access(DEFAULT_SOCKET + 5, W_OK) != 0)
+		return weft_fail(
+			err, -EACCES,
+			"%s is for root and its group, and nothing answers at %s (--api or "
+			"$WEFT_API say where)",
+			DEFAULT_SOCKET + 5, DEFAULT_URL);
+	if (is_default)
+		return weft_fail(
+			err, -ECONNREFUSED,
+			"nothing answers at %s or %s: is weftd running? (--api or $WEFT_API say "
+			"where)",
+			DEFAULT_SOCKET + 5, DEFAULT_URL);
+	return weft_fail(err, -ECONNREFUSED,
+			 "nothing answers at %s: is weftd running? (--api or $WEFT_API say where)",
+			 api);
+}
+
+static int perform(CURL *c, const char *api, const char *path, struct text *answer, long *status,
+		   struct err *err)
 {
 	CURLcode rc;
 
-	curl_easy_setopt(c, CURLOPT_URL, url);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, collect);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, answer);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT, 30L);
 	curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+	set_target(c, api != NULL ? api : DEFAULT_SOCKET, path);
 	rc = curl_easy_perform(c);
+	if (rc == CURLE_COULDNT_CONNECT && api == NULL) {
+		set_target(c, DEFAULT_URL, path);
+		rc = curl_easy_perform(c);
+	}
 	if (rc == CURLE_COULDNT_CONNECT)
-		return weft_fail(
-			err, -ECONNREFUSED,
-			"nothing answers at %s: is weftd running? (--api or $WEFT_API say where)",
-			url);
+		return fail_connect(api, api == NULL, err);
 	if (rc != CURLE_OK)
-		return weft_fail(err, -EIO, "%s: %s", url, curl_easy_strerror(rc));
+		return weft_fail(err, -EIO, "%s%s: %s", api != NULL ? api : "", path,
+				 curl_easy_strerror(rc));
 	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status);
 	return 0;
 }
 
-static int decode(const struct text *answer, long status, const char *url, json_t **out,
+static int decode(const struct text *answer, long status, const char *path, json_t **out,
 		  struct err *err)
 {
 	json_error_t at;
@@ -78,7 +122,7 @@ static int decode(const struct text *answer, long status, const char *url, json_
 				said != NULL ? said
 					     : "weftd refused the request without saying why");
 	else if (j == NULL)
-		ret = weft_fail(err, -EIO, "%s: the answer is not JSON: %s", url, at.text);
+		ret = weft_fail(err, -EIO, "%s: the answer is not JSON: %s", path, at.text);
 	if (ret == 0)
 		*out = json_incref(j);
 	json_decref(j);
@@ -88,7 +132,7 @@ static int decode(const struct text *answer, long status, const char *url, json_
 int weft_http(const char *api, const char *path, const json_t *body, json_t **out, struct err *err)
 {
 	struct curl_slist *headers = NULL;
-	struct text answer = {0}, url = {0};
+	struct text answer = {0};
 	const char *token = getenv("OS_TOKEN");
 	char *sent = body == NULL ? NULL : json_dumps(body, 0);
 	CURL *c = curl_easy_init();
@@ -100,7 +144,6 @@ int weft_http(const char *api, const char *path, const json_t *body, json_t **ou
 		curl_easy_cleanup(c);
 		return weft_fail(err, -ENOMEM, "out of memory");
 	}
-	weft_text_add(&url, "%s%s", api, path);
 	headers = curl_slist_append(headers, "Content-Type: application/json");
 	if (token != NULL) {
 		struct text h = {0};
@@ -112,13 +155,12 @@ int weft_http(const char *api, const char *path, const json_t *body, json_t **ou
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 	if (sent != NULL)
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, sent);
-	ret = perform(c, url.s, &answer, &status, err);
+	ret = perform(c, api, path, &answer, &status, err);
 	if (ret == 0)
-		ret = decode(&answer, status, url.s, out, err);
+		ret = decode(&answer, status, path, out, err);
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(c);
 	weft_text_fini(&answer);
-	weft_text_fini(&url);
 	free(sent);
 	return ret;
 }

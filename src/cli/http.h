@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP: one request to weftd, JSON in and out.
+//
+// Where weftd is: "unix:/run/weft/api.sock", "http://127.0.0.1:9696", "https://..."; NULL: the first of these two that answers. The
+// socket comes first because weftd takes its permissions for authentication, and because no other client can keep an operator
+// out there.
 #pragma once
 
 #include <jansson.h>

@@ -154,7 +154,7 @@ int weft_cli(int argc, char **argv)
 	struct text t = {0};
 	int ret;
 
-	p.in.api = getenv("WEFT_API") != NULL ? getenv("WEFT_API") : "http://127.0.0.1:9696";
+	p.in.api = getenv("WEFT_API");
 	if (parse(&p, argc, argv, &err) != 0) {
 		fprintf(stderr, "weft: %s\n", err.msg);
 		return EXIT_USAGE;

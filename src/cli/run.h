@@ -18,6 +18,7 @@ int weft_run_show_drops(const struct invocation *in, struct err *err);
 int weft_run_show_metadata(const struct invocation *in, struct err *err);
 int weft_run_show_left_out(const struct invocation *in, struct err *err);
 int weft_run_show_workers(const struct invocation *in, struct err *err);
+int weft_run_set_log(const struct invocation *in, struct err *err);
 int weft_run_trace(const struct invocation *in, struct err *err);
 int weft_run_explain(const struct invocation *in, struct err *err);
 int weft_run_watch_drops(const struct invocation *in, struct err *err);
