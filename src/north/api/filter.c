@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "model/attr.h"
 
 // Arguments that are no filters.
@@ -40,10 +41,28 @@ static const char *attr_of(const char *key)
 	return key;
 }
 
+// The second time that an attribute is named decides nothing.
+static void add_sort(struct list_options *o, const char *attr, size_t place)
+{
+	for (size_t i = 0; i < o->n_sorts; i++) {
+		if (strcmp(o->sorts[i].attr, attr) == 0)
+			return;
+	}
+	o->sorts[o->n_sorts++] = (struct sort_key) {.attr = attr, .place = place};
+}
+
+static void set_direction(struct list_options *o, size_t place, bool descending)
+{
+	for (size_t i = 0; i < o->n_sorts; i++) {
+		if (o->sorts[i].place == place)
+			o->sorts[i].descending = descending;
+	}
+}
+
 static int parse_sorts(const struct query *q, has_attr_fn has_attr, const void *arg,
 		       struct list_options *out, struct err *err)
 {
-	size_t dirs = 0;
+	size_t dirs = 0, keys = 0;
 
 	for (size_t i = 0; i < q->n; i++) {
 		const struct query_arg *a = &q->args[i];
@@ -52,7 +71,7 @@ static int parse_sorts(const struct query *q, has_attr_fn has_attr, const void *
 		if (!has_attr(arg, attr_of(a->value)))
 			return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
 					    "'%s' is invalid attribute for sort_key", a->value);
-		out->sorts[out->n_sorts++].attr = attr_of(a->value);
+		add_sort(out, attr_of(a->value), keys++);
 	}
 	for (size_t i = 0; i < q->n; i++) {
 		const struct query_arg *a = &q->args[i];
@@ -64,11 +83,10 @@ static int parse_sorts(const struct query *q, has_attr_fn has_attr, const void *
 				err, -EINVAL, "HTTPBadRequest",
 				"'%s' is invalid for sort_dir: 'asc' or 'desc' is expected",
 				a->value);
-		if (dirs < out->n_sorts)
-			out->sorts[dirs].descending = descending;
+		set_direction(out, dirs, descending);
 		dirs++;
 	}
-	if (dirs != 0 && dirs != out->n_sorts)
+	if (dirs != 0 && dirs != keys)
 		return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
 				    "The number of sort_keys and sort_dirs must be same");
 	return 0;
@@ -86,6 +104,38 @@ static int parse_limit(const char *text, size_t *out, struct err *err)
 		return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
 				    "Limit must be an integer 0 or greater and not '%s'", text);
 	*out = (size_t)n;
+	return 0;
+}
+
+// Values of these are texts that are equal or not, so that a set can tell.
+static bool is_plain(const char *attr)
+{
+	size_t len = strlen(attr);
+
+	return strcmp(attr, "id") == 0 || strcmp(attr, "name") == 0 ||
+	       (len > 3 && strcmp(attr + len - 3, "_id") == 0);
+}
+
+#define SET_FROM 9 // values; with fewer a set is not faster
+
+// Many values: looking at each of them for each object would take seconds.
+static int make_sets(struct list_options *o, struct err *err)
+{
+	for (size_t i = 0; i < o->n_filters; i++) {
+		struct filter *f = &o->filters[i];
+
+		if (f->n < SET_FROM)
+			continue;
+		if (!is_plain(f->attr) && f->n > FILTER_VALUES_MAX)
+			return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
+					    "'%s' is given %zu times: at most %d are allowed",
+					    f->key, f->n, FILTER_VALUES_MAX);
+		if (!is_plain(f->attr))
+			continue;
+		f->set = weft_map_new();
+		for (size_t k = 0; k < f->n; k++)
+			weft_map_put(f->set, f->values[k], f);
+	}
 	return 0;
 }
 
@@ -124,7 +174,7 @@ static int parse_filters(const struct query *q, has_attr_fn has_attr, const void
 		if (ret < 0)
 			return ret;
 	}
-	return 0;
+	return make_sets(out, err);
 }
 
 int weft_list_options_parse(const struct query *q, has_attr_fn has_attr, const void *arg,
@@ -158,8 +208,11 @@ int weft_list_options_parse(const struct query *q, has_attr_fn has_attr, const v
 
 void weft_list_options_fini(struct list_options *o)
 {
-	for (size_t i = 0; i < o->n_filters; i++)
+	for (size_t i = 0; i < o->n_filters; i++) {
 		free(o->filters[i].values);
+		if (o->filters[i].set != NULL)
+			weft_map_free(o->filters[i].set);
+	}
 	free(o->filters);
 	free(o->sorts);
 	*o = (struct list_options) {0};
@@ -312,6 +365,10 @@ static bool tags_match(const struct filter *f, const json_t *tags)
 
 static bool filter_matches(const struct filter *f, const json_t *have)
 {
+	if (f->set != NULL && json_is_string(have))
+		return weft_map_get(f->set, json_string_value(have)) != NULL;
+	if (f->set != NULL && json_is_null(have))
+		return weft_map_get(f->set, "") != NULL || weft_map_get(f->set, "None") != NULL;
 	if (strcmp(f->attr, "tags") == 0)
 		return tags_match(f, have);
 	if (strcmp(f->key, "fixed_ips") == 0)

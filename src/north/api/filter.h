@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filters: what the arguments of a list request ask for, and whether an object is among it.
 //
-// Arguments that repeat are alternatives; different ones must all hold. Values match by the attribute's type:
+// Arguments that repeat are alternatives; different ones must all hold. Ids and names may be given by the thousand, as clients do,
+// other values FILTER_VALUES_MAX times: each object is compared with each of them. Values match by the attribute's type:
 // a list matches when one of its elements does, "key=value" looks inside objects (fixed_ips=subnet_id=...).
 //
 // Ownership  options borrow from the query, which must outlive them; weft_list_options_fini()
@@ -15,8 +16,13 @@
 #include "base/err.h"
 #include "north/api/query.h"
 
+#define FILTER_VALUES_MAX 256
+
+struct map;
+
 struct sort_key {
 	const char *attr;
+	size_t place; // among those given
 	bool descending;
 };
 
@@ -26,6 +32,7 @@ struct filter {
 	const char *attr; // the attribute that it is about
 	const char **values;
 	size_t n;
+	struct map *set; // the values again, where there are many; NULL: look at each
 };
 
 struct list_options {

@@ -40,7 +40,7 @@ static bool has_attr(const void *arg, const char *attr)
 static int parse(const char *query, const json_t *o, struct target *t, struct list_options *out)
 {
 	struct err err;
-	char url[512];
+	char url[65536];
 	snprintf(url, sizeof(url), "/v2.0/ports?%s", query);
 	assert_int_equal(weft_target_parse(url, t, &err), 0);
 	return weft_list_options_parse(&t->query, has_attr, o, out, &err);
@@ -81,6 +81,34 @@ static void repeated_values_are_alternatives_and_names_are_conditions(void **sta
 	assert_false(matches("name=vm&project_id=blue"));
 	assert_true(matches("binding:host_id=node-1"));
 	assert_true(matches(""));
+}
+
+static const char *many(const char *key, unsigned n, const char *last)
+{
+	static char query[65536];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		len += (size_t)sprintf(query + len, "%s=v%u&", key, i);
+	sprintf(query + len, "%s=%s", key, last);
+	return query;
+}
+
+static void ids_and_names_may_be_given_by_the_thousand_other_values_may_not(void **state)
+{
+	(void)state;
+	assert_true(matches(many("id", 2000, "p1")));
+	assert_false(matches(many("id", 2000, "p2")));
+	assert_true(matches(many("project_id", 2000, "red")));
+	assert_true(matches(many("name", 2000, "vm")));
+	assert_false(matches(many("name", 2000, "v")));
+	assert_true(matches(many("device_id", 20, "")));
+	assert_true(matches(many("qos_policy_id", 20, "None")));
+	assert_false(matches(many("qos_policy_id", 20, "red")));
+	assert_true(matches(many("mac_address", 255, "FA:16:3E:00:00:01")));
+	assert_true(refuses(many("mac_address", 256, "FA:16:3E:00:00:01")));
+	assert_true(refuses(many("fixed_ips", 300, "ip_address=10.0.0.15")));
+	assert_true(refuses(many("mtu", 300, "1500")));
 }
 
 static void booleans_numbers_and_null_match_by_type(void **state)
@@ -167,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(repeated_values_are_alternatives_and_names_are_conditions),
+		cmocka_unit_test(ids_and_names_may_be_given_by_the_thousand_other_values_may_not),
 		cmocka_unit_test(booleans_numbers_and_null_match_by_type),
 		cmocka_unit_test(lists_match_by_element),
 		cmocka_unit_test(addresses_match_in_any_spelling),

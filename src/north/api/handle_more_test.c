@@ -219,6 +219,93 @@ static void quotas_limit_what_a_project_has(void **state)
 			 201);
 }
 
+// `n` networks in one request.
+static unsigned create_many(struct fixture *f, size_t n)
+{
+	weft_auto(json) body = json_pack("{s:[]}", "networks");
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(json_object_get(body, "networks"),
+				      json_pack("{s:s}", "name", "n"));
+	char *text = json_dumps(body, 0);
+	struct api_request rq = {.method = "POST",
+				 .target = "/v2.0/networks",
+				 .host = f->host,
+				 .content_type = "application/json",
+				 .body = text,
+				 .body_len = strlen(text)};
+	weft_answer_fini(&f->answer);
+	weft_api_handle(&f->core, &rq, &f->answer);
+	free(text);
+	return f->answer.status;
+}
+
+static void request_makes_a_limited_number_of_objects(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(create_many(f, API_BULK_MAX + 1), 400);
+	assert_non_null(strstr(error_message(f), "1000"));
+	assert_int_equal(weft_model_count(f->core.model, RES_NETWORK), 0);
+	assert_int_equal(create_many(f, API_BULK_MAX), 201);
+	assert_int_equal(weft_model_count(f->core.model, RES_NETWORK), API_BULK_MAX);
+}
+
+// All of an answer that is made as it is sent, and how many pieces it took.
+static json_t *read_slices(struct fixture *f, unsigned *pieces)
+{
+	struct text all = {0};
+	*pieces = 0;
+	while (weft_answer_next(&f->answer)) {
+		weft_text_add(&all, "%s", f->answer.text.s);
+		f->answer.text.len = 0;
+		++*pieces;
+	}
+	json_t *j = json_loads(all.s, 0, NULL);
+	assert_non_null(j);
+	weft_text_fini(&all);
+	return j;
+}
+
+static void long_list_is_made_as_it_is_sent(void **state)
+{
+	struct fixture *f = *state;
+	unsigned pieces;
+	assert_int_equal(create_many(f, 1000), 201);
+	weft_auto(json) made = json_incref(f->answer.json);
+	assert_int_equal(ask(f, "GET", "/v2.0/networks?sort_key=id&fields=id&fields=name&limit=900",
+			     NULL),
+			 200);
+	assert_null(f->answer.json);
+	weft_auto(json) j = read_slices(f, &pieces);
+	const json_t *list = json_object_get(j, "networks");
+	assert_int_equal(json_array_size(list), 900);
+	for (size_t i = 0; i < 900; i++) {
+		const json_t *o = json_array_get(list, i);
+		assert_int_equal(json_object_size(o), 2);
+		assert_true(i == 0 || strcmp(weft_json_text(json_array_get(list, i - 1), "id"),
+					     weft_json_text(o, "id")) < 0);
+	}
+	const char *href =
+		weft_json_text(json_array_get(json_object_get(j, "networks_links"), 0), "href");
+	assert_non_null(strstr(href, weft_json_text(json_array_get(list, 899), "id")));
+
+	// What goes while it is sent is left out; what was changed is as it is then.
+	assert_int_equal(ask(f, "GET", "/v2.0/networks", NULL), 200);
+	struct api_answer kept = f->answer;
+	f->answer = (struct api_answer) {0};
+	const json_t *networks = json_object_get(made, "networks");
+	for (size_t i = 0; i < 1000; i += 2)
+		assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s",
+					   weft_json_text(json_array_get(networks, i), "id"), NULL),
+				 204);
+	weft_answer_fini(&f->answer);
+	f->answer = kept;
+	weft_auto(json) rest = read_slices(f, &pieces);
+	assert_int_equal(json_array_size(json_object_get(rest, "networks")), 500);
+	// A reader that goes away in the middle leaves nothing behind.
+	assert_int_equal(ask(f, "GET", "/v2.0/networks", NULL), 200);
+	assert_true(weft_answer_next(&f->answer));
+}
+
 static void operators_speak_to_the_agent(void **state)
 {
 	struct fixture *f = *state;
@@ -245,6 +332,8 @@ int main(void)
 		WITH_MODEL(an_agent_is_what_it_is),
 		WITH_MODEL(nothing_is_scheduled_to_an_agent_and_clients_hear_it),
 		WITH_MODEL(quotas_limit_what_a_project_has),
+		WITH_MODEL(request_makes_a_limited_number_of_objects),
+		WITH_MODEL(long_list_is_made_as_it_is_sent),
 		WITH_MODEL(operators_speak_to_the_agent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

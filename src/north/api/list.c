@@ -9,7 +9,10 @@
 #include "base/json.h"
 #include "model/resource.h"
 #include "north/api/filter.h"
+#include "north/api/list_stream.h"
 #include "north/api/page.h"
+
+#define LIST_AT_ONCE 200
 
 struct listing {
 	struct api_call *call;
@@ -121,9 +124,12 @@ static int answer_page(struct listing *l, const char *plural, const json_t *mark
 	const json_t *none = NULL;
 	const json_t **items = l->n > 0 ? l->items : &none; // an empty list has an address too
 	struct page p = weft_page_cut(&l->options, items, l->n, marker);
-	json_t *list = json_array();
 	struct text base = {0};
+	json_t *list;
 
+	if (c->type != RES_COUNT && p.n > LIST_AT_ONCE)
+		return weft_list_stream(c, plural, &l->options, items + p.start, p.n);
+	list = json_array();
 	for (size_t i = 0; i < p.n; i++)
 		json_array_append_new(list, item_json(c, items[p.start + i]));
 	weft_call_answer(c, 200, plural, list);

@@ -108,6 +108,10 @@ static int create_bulk(struct api_call *c, const json_t *items, struct err *err)
 
 	if (n == 0)
 		return weft_fail_as(err, -EINVAL, "HTTPBadRequest", "Resource body required");
+	if (n > API_BULK_MAX)
+		return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
+				    "%zu '%s' in one request: at most %d are allowed", n,
+				    weft_resource_plural(c->type), API_BULK_MAX);
 	int ret = check_quotas(c, items, err);
 	for (size_t i = 0; i < n && ret == 0; i++) {
 		const json_t *item = item_of(c, items, i);

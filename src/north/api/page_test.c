@@ -78,6 +78,30 @@ static void several_sort_keys_have_their_directions_and_ids_decide_the_rest(void
 	assert_string_equal(page_of("sort_key=absent", NULL), "abcde");
 }
 
+static void sort_key_that_repeats_decides_nothing_more(void **state)
+{
+	char query[8192] = "sort_key=name&sort_dir=asc";
+	struct list_options o;
+	struct target t;
+	struct err err;
+
+	(void)state;
+	assert_string_equal(page_of("sort_key=name&sort_key=name&sort_key=size&"
+				    "sort_dir=asc&sort_dir=desc&sort_dir=desc",
+				    NULL),
+			    "bdace");
+	for (unsigned i = 0; i < 239; i++)
+		strcat(query, "&sort_key=name&sort_dir=desc");
+	char url[8400];
+	snprintf(url, sizeof(url), "/v2.0/things?%s", query);
+	assert_int_equal(weft_target_parse(url, &t, &err), 0);
+	assert_int_equal(weft_list_options_parse(&t.query, any_attr, NULL, &o, &err), 0);
+	assert_int_equal(o.n_sorts, 1);
+	assert_false(o.sorts[0].descending);
+	weft_list_options_fini(&o);
+	weft_target_fini(&t);
+}
+
 static void marker_and_limit_walk_forwards(void **state)
 {
 	(void)state;
@@ -148,6 +172,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_arguments_the_order_of_creation_is_kept),
 		cmocka_unit_test(several_sort_keys_have_their_directions_and_ids_decide_the_rest),
+		cmocka_unit_test(sort_key_that_repeats_decides_nothing_more),
 		cmocka_unit_test(marker_and_limit_walk_forwards),
 		cmocka_unit_test(page_reverse_walks_backwards_in_the_same_order),
 		cmocka_unit_test(links_lead_to_both_neighbours_and_keep_the_question),

@@ -22,6 +22,9 @@
 
 #define API_BODY_MAX (10u << 20)
 
+// Objects that one request may make. It is one transaction, and nothing else is done meanwhile.
+#define API_BULK_MAX 1000
+
 struct api_core {
 	struct model *model;
 	struct api_hooks hooks;
