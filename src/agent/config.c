@@ -243,11 +243,29 @@ static void add_physical(struct config *c, const char *name, const char *device)
 	c->n_physical = n;
 }
 
+// "physnet1:br-ex", as Neutron's agents write it: what is it here?
+static int fail_mapping(const struct place *at, const char *mapping)
+{
+	int n = (int)strcspn(mapping, ":,");
+
+	return fail_at(
+		at,
+		"\"%.60s\" is how Neutron's agents write it; here a physical network is a line of "
+		"its own, its name = the device that leads there: %.*s = eth1 (the interface itself, "
+		"not a bridge)",
+		mapping, n, mapping);
+}
+
 // A physical network's name is a key of its own.
 static int take_physical(struct place *at, const char *name, const char *device)
 {
 	struct config *c = at->config;
 
+	if (strchr(name, ':') != NULL)
+		return fail_mapping(at, name);
+	if (strcmp(name, "bridge_mappings") == 0 ||
+	    strcmp(name, "physical_interface_mappings") == 0)
+		return fail_mapping(at, device);
 	if (name[0] == '\0' || strlen(name) > 31 || strpbrk(name, " \t") != NULL)
 		return fail_at(
 			at,
@@ -316,6 +334,8 @@ static int take_line(struct place *at, char *line)
 	if (line[0] == '[')
 		return open_section(at, line);
 	value = strchr(line, '=');
+	if (value == NULL && strcmp(at->section, "physical") == 0 && strchr(line, ':') != NULL)
+		return fail_mapping(at, line);
 	if (value == NULL)
 		return fail_at(at, "\"%.100s\": neither [section] nor key = value", line);
 	if (at->section[0] == '\0')

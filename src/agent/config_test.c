@@ -156,6 +156,10 @@ static void physical_networks_that_cannot_be_are_refused(void **state)
 {
 	(void)state;
 	refuse("[physical]\nphysnet1 =\n", "t:2: ", "DPDK device");
+	// As in Neutron's agents.
+	refuse("[physical]\nphysnet1:br-ex\n", "t:2: ", "physnet1 = eth1");
+	refuse("[physical]\nphysnet1:br-ex = yes\n", "t:2: ", "physnet1 = eth1");
+	refuse("[physical]\nbridge_mappings = physnet1:br-ex\n", "t:2: ", "physnet1 = eth1");
 	refuse("[physical]\na = eth1\nb = eth2\na = eth3\n", "t:4: ", "line 2");
 	refuse("[physical]\na = eth1\nb = eth1\n", "t:3: ", "physical network a's");
 	refuse("[physical]\ntwo words = eth1\n", "t:2: ", "without blanks");

@@ -168,7 +168,8 @@ class Lab:
         self.log = open(f"{self.dir}/weftd.log", "ab")
         self.daemon = self.node.popen(*self._confinement(), f"{BUILD}/weftd", "-c", f"{self.dir}/weftd.conf",
                                       stdout=self.log, stderr=self.log)
-        ready = self.node.popen(f"{BUILD}/weft", "wait-ready", "--timeout", "30",
+        # By the socket, as an operator's does; by name, because the usual one may be another weftd's.
+        ready = self.node.popen(f"{BUILD}/weft", "wait-ready", "--timeout", "30", env=self.weft_env(),
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while ready.poll() is None and self.daemon.poll() is None:
             time.sleep(0.005)
@@ -195,7 +196,10 @@ class Lab:
 
     def weft(self, *args, check=True):
         """The operator's command line, inside the node."""
-        return self.node.run(f"{BUILD}/weft", *args, check=check)
+        return self.node.run(f"{BUILD}/weft", *args, check=check, env=self.weft_env())
+
+    def weft_env(self):
+        return {**os.environ, "WEFT_API": f"unix:{self.dir}/run/api.sock"}
 
     def openstack(self, *args, check=True):
         """The real client, inside the node."""

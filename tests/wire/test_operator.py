@@ -17,7 +17,7 @@ from vm import NO, YES
 def run(lab, *args):
     """(status, stdout, stderr) of weft inside the node."""
     p = subprocess.run(["ip", "netns", "exec", lab.node.name, f"{BUILD}/weft", *args],
-                       capture_output=True, text=True, timeout=20)
+                       capture_output=True, text=True, timeout=20, env=lab.weft_env())
     return p.returncode, p.stdout, p.stderr
 
 
@@ -114,7 +114,7 @@ def test_drops_are_counted_by_reason_and_shown_with_their_packet(lab):
 def test_watch_drops_prints_a_refused_packet_as_it_happens(lab):
     a, b, _ = pair(lab)
     watch = lab.node.popen(f"{BUILD}/weft", "watch", "drops", "--interval", "1", "--count", "3",
-                           stdout=subprocess.PIPE, text=True)
+                           env=lab.weft_env(), stdout=subprocess.PIPE, text=True)
     for i in range(12):  # before, while and after it looks: it says only what happens while it runs
         a.send(frames.udp(a, b, 2000 + i, 4444))
         time.sleep(0.1)

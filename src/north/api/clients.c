@@ -182,7 +182,7 @@ static uint64_t allowed_ms(const struct client *c)
 	case CLIENT_ANSWER:
 		return CLIENT_ANSWER_MS;
 	default:
-		return c->known ? CLIENT_HEAD_MS : CLIENT_FIRST_HEAD_MS;
+		return CLIENT_HEAD_MS;
 	}
 }
 

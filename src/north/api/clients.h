@@ -59,10 +59,9 @@ struct clients {
 };
 
 // The time that each phase may take in all, milliseconds.
-#define CLIENT_FIRST_HEAD_MS 30000 // the TLS handshake included
-#define CLIENT_HEAD_MS	     60000 // from the end of the answer before
-#define CLIENT_BODY_MS	     60000
-#define CLIENT_ANSWER_MS     300000
+#define CLIENT_HEAD_MS	 60000 // from the end of the answer before, or from the TLS handshake's begin
+#define CLIENT_BODY_MS	 60000
+#define CLIENT_ANSWER_MS 300000
 
 void weft_clients_init(struct clients *cs, unsigned max, unsigned per_peer);
 void weft_clients_fini(struct clients *cs);

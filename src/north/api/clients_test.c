@@ -129,7 +129,7 @@ static void time_is_kept_for_a_phase_as_a_whole(void **state)
 	(void)state;
 	weft_clients_init(&cs, 10, 10);
 	first = arrive(&cs, peer(1), 1000);
-	later = arrive(&cs, peer(2), 1000);
+	later = arrive(&cs, peer(2), 1500);
 	later.c->known = true;
 	body = arrive(&cs, peer(3), 1000);
 	body.c->known = true;
@@ -137,10 +137,10 @@ static void time_is_kept_for_a_phase_as_a_whole(void **state)
 	answer = arrive(&cs, peer(4), 1000);
 	weft_client_enters(answer.c, CLIENT_ANSWER, 2000);
 
-	assert_int_equal(weft_clients_expire(&cs, 1000 + CLIENT_FIRST_HEAD_MS - 1), 0);
-	assert_int_equal(weft_clients_expire(&cs, 1000 + CLIENT_FIRST_HEAD_MS), 1);
-	assert_true(was_cut(&first));
+	assert_int_equal(weft_clients_expire(&cs, 1000 + CLIENT_HEAD_MS - 1), 0);
 	assert_int_equal(weft_clients_expire(&cs, 1000 + CLIENT_HEAD_MS), 1);
+	assert_true(was_cut(&first));
+	assert_int_equal(weft_clients_expire(&cs, 1500 + CLIENT_HEAD_MS), 1);
 	assert_true(was_cut(&later));
 	assert_int_equal(weft_clients_expire(&cs, 2000 + CLIENT_BODY_MS), 1);
 	assert_true(was_cut(&body));
