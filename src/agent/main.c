@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/beat.h"
 #include "agent/config.h"
 #include "agent/host.h"
 #include "agent/link_watch.h"
@@ -24,7 +25,6 @@
 #include "north/api/api.h"
 #include "north/store/store.h"
 
-#define TICK_MS	       100
 #define FIRST_TURN_MS  1000
 // Objects left out that the log names one by one.
 #define LEFT_OUT_LINES 20
@@ -39,7 +39,7 @@ struct daemon {
 	uint64_t began_ms;
 	int lock_fd, run_lock_fd; // of state_dir and of run_dir
 	struct event_base *loop;
-	struct event *on_term, *on_int, *on_hup, *ticker;
+	struct event *on_term, *on_int, *on_hup;
 	struct store *store;
 	struct model *model;
 	size_t n_objects;
@@ -203,37 +203,18 @@ static void on_port(void *arg, const char *port_id, bool up, const char *reason)
 		weft_links_port_event(d->links, port_id, up, reason);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
-{
-	struct daemon *d = arg;
-
-	(void)fd;
-	(void)what;
-	d->ops->tick(d->datapath);
-}
-
 static int start_datapath(struct daemon *d, struct err *err)
 {
 	struct datapath_config config = weft_config_datapath(&d->config);
-	const struct timeval tick = {.tv_usec = TICK_MS * 1000};
-	int ret;
 
 	if (config.hugepages == DATAPATH_HUGEPAGES_AUTO && getenv(WITHOUT_HUGEPAGES) != NULL)
 		config.hugepages = DATAPATH_HUGEPAGES_OFF;
-	d->ops = &weft_native_ops;
-	ret = d->ops->start(&config, on_port, d, &d->datapath, err);
-	if (ret != 0)
-		return ret;
-	d->ticker = event_new(d->loop, -1, EV_PERSIST, on_tick, d);
-	if (d->ticker == NULL || event_add(d->ticker, &tick) != 0)
-		return weft_fail(err, -ENOMEM, "the datapath's timer cannot be made");
-	return 0;
+	return weft_beat_start(&weft_native_ops, &config, d->loop, on_port, d, &d->ops,
+			       &d->datapath, err);
 }
 
 static void stop_datapath(struct daemon *d)
 {
-	if (d->ticker != NULL)
-		event_free(d->ticker);
 	if (d->datapath != NULL)
 		d->ops->stop(d->datapath);
 }
@@ -395,6 +376,7 @@ static int start_api(struct daemon *d, struct err *err)
 		.ops = d->ops,
 		.datapath = d->datapath,
 		.metadata = d->metadata,
+		.late = weft_beat_late,
 		.started = time(NULL),
 		.start_ms = weft_now_ms() - d->began_ms,
 	};

@@ -281,7 +281,19 @@ static int get_drops(const struct question *q, json_t **out, struct err *err)
 
 static int get_workers(const struct question *q, json_t **out, struct err *err)
 {
-	return q->op->ops->show(q->op->datapath, DATAPATH_SHOW_WORKERS, NULL, 0, out, err);
+	const struct operate *op = q->op;
+	int ret = op->ops->show(op->datapath, DATAPATH_SHOW_WORKERS, NULL, 0, out, err);
+
+	if (ret == 0 && op->late != NULL) {
+		struct beat_late l = op->late(op->datapath);
+
+		json_object_set_new(*out, "control",
+				    json_pack("{s:I,s:I,s:I,s:I}", "tick_us", (json_int_t)l.tick_us,
+					      "tick_ever_us", (json_int_t)l.tick_ever_us, "loop_us",
+					      (json_int_t)l.loop_us, "loop_ever_us",
+					      (json_int_t)l.loop_ever_us));
+	}
+	return ret;
 }
 
 static int get_metadata(const struct question *q, json_t **out, struct err *err)

@@ -21,7 +21,8 @@
 //                            unknown_vlan_packets, last_unknown_vlan, networks [{network, network_name, vlan, mtu, sessions, counters, drops}]}]}
 //   GET  sessions [?port=PORT&limit=N]   the datapath's, with in_port_name and out_port_name
 //   GET  drops [?limit=N]    reasons with counts and sentences; samples with port_name
-//   GET  workers             the datapath's
+//   GET  workers             the datapath's, and "control": how late its ticks came, and how long the control thread's loop stood still, the
+//                            longest of the last minute and since the start, {tick_us, tick_ever_us, loop_us, loop_ever_us}
 //   GET  metadata            does the metadata service run, and what it did: metadata.h, weft_metadata_show
 //   GET  left-out            {"left_out": [{type, id, reason}]}; what is stored and has no effect
 //   GET  log                 {"level": "info"}
@@ -38,6 +39,7 @@
 #include <jansson.h>
 #include <time.h>
 
+#include "agent/beat.h"
 #include "agent/links.h"
 #include "agent/metadata.h"
 #include "base/err.h"
@@ -55,7 +57,8 @@ struct operate {
 	struct datapath *datapath;
 	const struct metadata *metadata; // may be NULL
 	time_t started;
-	uint64_t start_ms; // how long the start took
+	uint64_t start_ms;			       // how long the start took
+	struct beat_late (*late)(struct datapath *dp); // may be NULL
 };
 
 // api_hooks.operate, .agents, .metrics; arg is a struct operate.

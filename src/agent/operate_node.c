@@ -102,6 +102,17 @@ void weft_operate_metrics(void *arg, struct text *out)
 	weft_text_add(out, "weft_start_seconds %.3f\n", (double)op->start_ms / 1000);
 	gauge(out, "weft_start_time_seconds", "When it started, seconds since 1970.");
 	weft_text_add(out, "weft_start_time_seconds %lld\n", (long long)op->started);
+	if (op->late != NULL) {
+		struct beat_late l = op->late(op->datapath);
+
+		gauge(out, "weft_control_late_seconds",
+		      "How late the datapath's ticks came, and how long the control thread's loop stood "
+		      "still: the longest of the last minute.");
+		weft_text_add(out, "weft_control_late_seconds{what=\"tick\"} %.6f\n",
+			      l.tick_us / 1e6);
+		weft_text_add(out, "weft_control_late_seconds{what=\"loop\"} %.6f\n",
+			      l.loop_us / 1e6);
+	}
 	op->ops->metrics(op->datapath, out);
 	weft_metadata_metrics(op->metadata, out);
 }

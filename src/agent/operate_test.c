@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "agent/describe.h"
+#include "base/log.h"
 #include "plan/planner_testing.h"
 
 // A datapath that knows the ports it is asked for, and tells which frame it was given.
@@ -47,6 +48,12 @@ static void fake_metrics(struct datapath *dp, struct text *out)
 	weft_text_add(out, "weft_sessions 1\n");
 }
 
+static struct beat_late fake_late(struct datapath *dp)
+{
+	(void)dp;
+	return (struct beat_late) {1500, 2000, 70000, 80000};
+}
+
 static const struct datapath_ops fake_ops = {
 	.name = "fake",
 	.show = fake_show,
@@ -74,7 +81,7 @@ static struct bench *bench_new(void)
 
 	assert_int_equal(weft_links_new(&links, &b->links, &b->err), 0);
 	b->op = (struct operate) {HOST,	  b->c->model, b->c->planner, b->links, &fake_ops,
-				  &b->dp, NULL,	       1000000000,    12};
+				  &b->dp, NULL,	       1000000000,    12,	fake_late};
 	b->net = add(b->c, RES_NETWORK, "{'name': 'blue'}");
 	add(b->c, RES_SUBNET, "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.0.0/24'}",
 	    b->net);
@@ -319,6 +326,39 @@ static void a_limit_reaches_the_datapath(void **state)
 	bench_free(b);
 }
 
+static void workers_are_shown_with_how_late_the_control_thread_was(void **state)
+{
+	struct bench *b = bench_new();
+	json_t *j = NULL;
+
+	(void)state;
+	assert_int_equal(weft_operate(&b->op, "GET", "workers", NULL, NULL, &j, &b->err), 0);
+	assert_int_equal(weft_json_int(json_object_get(j, "control"), "tick_us", 0), 1500);
+	assert_int_equal(weft_json_int(json_object_get(j, "control"), "loop_ever_us", 0), 80000);
+	json_decref(j);
+	bench_free(b);
+}
+
+static void log_level_changes_at_run_time(void **state)
+{
+	struct bench *b = bench_new();
+	json_t *j = NULL, *body = json_pack("{s:s}", "level", "debug");
+
+	(void)state;
+	assert_int_equal(weft_operate(&b->op, "POST", "log", NULL, body, &j, &b->err), 0);
+	json_decref(j);
+	assert_int_equal(weft_operate(&b->op, "GET", "log", NULL, NULL, &j, &b->err), 0);
+	assert_string_equal(weft_json_text(j, "level"), "debug");
+	json_decref(j);
+	json_object_set_new(body, "level", json_string("loud"));
+	assert_int_equal(weft_operate(&b->op, "POST", "log", NULL, body, &j, &b->err), -EINVAL);
+	assert_non_null(strstr(b->err.msg, "warning"));
+	assert_int_equal(weft_log_level(), LOG_LEVEL_DEBUG);
+	weft_log_set_level(LOG_LEVEL_INFO);
+	json_decref(body);
+	bench_free(b);
+}
+
 static void the_node_is_one_agent_with_the_same_id_at_every_start(void **state)
 {
 	struct bench *b = bench_new(), *other = bench_new();
@@ -364,6 +404,8 @@ int main(void)
 		cmocka_unit_test(a_trace_knows_who_answers_for_translated_addresses_and_metadata),
 		cmocka_unit_test(a_wrong_question_is_answered_with_what_is_right),
 		cmocka_unit_test(a_limit_reaches_the_datapath),
+		cmocka_unit_test(workers_are_shown_with_how_late_the_control_thread_was),
+		cmocka_unit_test(log_level_changes_at_run_time),
 		cmocka_unit_test(the_node_is_one_agent_with_the_same_id_at_every_start),
 		cmocka_unit_test(metrics_are_the_nodes_and_the_datapaths),
 	};

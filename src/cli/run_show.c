@@ -135,6 +135,12 @@ int weft_run_show_routers(const struct invocation *in, struct err *err)
 	return ret;
 }
 
+// Milliseconds, of a number of microseconds.
+static double ms_of(const json_t *j, const char *key)
+{
+	return (double)json_integer_value(json_object_get(j, key)) / 1000;
+}
+
 int weft_run_show_workers(const struct invocation *in, struct err *err)
 {
 	static const struct column columns[] = {
@@ -152,7 +158,23 @@ int weft_run_show_workers(const struct invocation *in, struct err *err)
 		{"SLEEPS", "sleeps", 0},
 	};
 
-	return show_list(in, "/weft/v1/workers", "workers", columns, COUNT(columns), err);
+	struct text t = {0};
+	json_t *j = NULL;
+	int ret = get(in, "/weft/v1/workers", &j, err);
+
+	const json_t *c = json_object_get(j, "control");
+	if (ret == 0 && j != NULL)
+		weft_table(&t, json_object_get(j, "workers"), columns, COUNT(columns));
+	if (c != NULL)
+		weft_text_add(
+			&t,
+			"\nControl: ticks came at most %.1f ms late within the last minute, %.1f ms "
+			"since the start;\n         the loop stood still for at most %.1f ms, %.1f ms\n",
+			ms_of(c, "tick_us"), ms_of(c, "tick_ever_us"), ms_of(c, "loop_us"),
+			ms_of(c, "loop_ever_us"));
+	print_text(&t);
+	json_decref(j);
+	return ret;
 }
 
 // "/weft/v1/<what>/<port>"

@@ -4,7 +4,7 @@
 // A datapath never fails open: what it does not understand is dropped and counted, and a port that cannot be
 // filtered is not attached.
 //
-// Threads    all hooks are called by the control thread; a datapath runs its own workers behind them
+// Threads    one hook at a time (agent/beat.h): tick by its own thread, others by the control thread; workers run behind them
 // Ownership  arguments are borrowed for the call
 #pragma once
 
@@ -87,7 +87,7 @@ struct datapath_metadata {
 	struct mac_addr there; // of what is behind it
 };
 
-// How a port's attachment or life changed; called on the control thread, from tick. up: the driver of an attached vhost-user port
+// How a port's attachment or life changed; called from tick. up: the driver of an attached vhost-user port
 // is ready; down: it is not any more (reason: a sentence), but the port stays attached and may come up again.
 typedef void (*datapath_port_event)(void *arg, const char *port_id, bool up, const char *reason);
 

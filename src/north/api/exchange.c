@@ -248,7 +248,8 @@ enum after { GO_ON, CLOSE };
 static enum MHD_Result send_answer(struct exchange *x, struct MHD_Connection *connection,
 				   struct api_answer *a, enum after after)
 {
-	struct MHD_Response *response = make_response(a);
+	// No status: weftd ends, and nobody knows what is in force (request.h).
+	struct MHD_Response *response = a->status == 0 ? NULL : make_response(a);
 	unsigned status = a->status;
 
 	weft_answer_fini(a);
