@@ -92,6 +92,10 @@ const struct config_key weft_config_keys[] = {
 	 "adaptive: a worker that finds nothing for 100 us sleeps for a moment. busy: it keeps spinning."},
 	{"datapath", "idle_us", FORM_NUMBER, AT(idle_us), "100", NULL, 1, 10000,
 	 "Longest sleep of an idle worker, microseconds."},
+	{"datapath", "priority", FORM_NUMBER, AT(priority), "1", NULL, 0, 99,
+	 "Real-time priority of the workers (SCHED_FIFO), so that nothing else on their cores keeps packets waiting; 0: "
+	 "as everybody's. A worker without a pause goes on at normal priority, so it starves nobody. It needs CAP_SYS_NICE, "
+	 "poll = adaptive, and a core that is no worker's, where weftd's other threads stay then."},
 	{"datapath", "sessions", FORM_NUMBER, AT(sessions), "1048576", NULL, 1024, 268435456,
 	 "Size of the session table, in connections."},
 	{"datapath", "port_share", FORM_NUMBER, AT(port_share), "25", NULL, 1, 100,

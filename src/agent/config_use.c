@@ -40,6 +40,7 @@ struct datapath_config weft_config_datapath(const struct config *c)
 		.cores = c->cores,
 		.poll = c->poll,
 		.idle_us = c->idle_us,
+		.priority = c->priority,
 		.sessions = c->sessions,
 		.port_share_percent = c->port_share,
 		.hugepages = c->hugepages,

@@ -2,6 +2,7 @@
 """weftd with exactly the rights that its systemd unit gives it (confined.py): it does all that it does without limits.
 
 `make wire UNIT=1` runs every wire test so; these are what needs rights, and always run."""
+import os
 import shutil
 
 import pytest
@@ -39,6 +40,21 @@ def test_it_runs_with_what_the_unit_says_and_nothing_more(lab):
         assert int(of[key], 16) == sum(1 << CAPABILITIES.index(c) for c in given), key
     assert of["NoNewPrivs"].strip() == "1" and of["Seccomp"].strip() == "2"
     assert "ermi" not in lab.log_text(), "something was not permitted"
+
+
+def test_workers_go_before_everything_else_on_their_core(lab):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one core, which is for all")
+    tasks = f"/proc/{lab.daemon.pid}/task"
+
+    def classes():
+        found = {}
+        for tid in os.listdir(tasks):
+            with open(f"{tasks}/{tid}/comm") as f:
+                found[f.read().strip()] = os.sched_getscheduler(int(tid))
+        return found
+    lab.wait(lambda: classes()["weft-work-0"] == os.SCHED_FIFO, 20, "the worker is in the class of SCHED_FIFO")
+    assert classes()["weftd"] == os.SCHED_OTHER
 
 
 def test_metadata_is_served(lab):

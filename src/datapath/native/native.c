@@ -12,6 +12,7 @@
 #include "datapath/native/announce.h"
 #include "datapath/native/eal.h"
 #include "datapath/native/metadata_port.h"
+#include "datapath/native/priority.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/show.h"
 #include "datapath/native/tables.h"
@@ -82,6 +83,7 @@ static void stop(struct datapath *datapath)
 		if (io != NULL)
 			io->ops->close(io);
 	}
+	weft_priority_finish(dp);
 	weft_resolver_free(dp->resolver);
 	weft_announcer_free(dp->announcer);
 	if (dp->vs != NULL)
@@ -134,6 +136,8 @@ static int start_workers(struct native *dp, struct err *err)
 		return weft_fail(err, -EINVAL, "datapath: workers = %u, allowed is 1 to %d",
 				 dp->config.workers, NATIVE_MAX_WORKERS);
 	ret = weft_eal_cores(dp->config.cores, dp->config.workers, cores, err);
+	if (ret == 0)
+		weft_priority_prepare(dp, cores, dp->config.workers);
 	for (uint16_t i = 0; ret == 0 && i < dp->config.workers; i++) {
 		ret = weft_worker_new(dp, i, cores[i], &dp->workers[i], err);
 		if (ret != 0)

@@ -13,6 +13,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_rcu_qsbr.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 #include "datapath/native/drop.h"
 #include "datapath/native/fragment.h"
 #include "datapath/native/port_io.h"
+#include "datapath/native/priority.h"
 #include "datapath/native/rules.h"
 #include "datapath/native/session.h"
 #include "datapath/native/sets.h"
@@ -315,6 +317,7 @@ struct worker {
 	struct learned learn[LEARN_RING];
 	pthread_t thread;
 	bool started;
+	struct priority priority;
 };
 
 struct native {
@@ -323,6 +326,8 @@ struct native {
 	void *on_port_arg;
 	bool huge;
 	_Atomic bool stop;
+	uint32_t priority;  // of workers while they nap; 0: as everybody's
+	cpu_set_t affinity; // of the control thread before it left their cores
 	uint64_t tsc_hz, tsc_start;
 
 	struct rte_mempool *pool;

@@ -209,6 +209,7 @@ static json_t *worker_json(const struct worker *w)
 #define SET(name, value) json_object_set_new(o, name, json_integer((json_int_t)(value)))
 	SET("worker", w->id);
 	SET("core", w->core);
+	SET("priority", w->priority.high ? w->dp->priority : 0);
 	SET("ports", list->n);
 	SET("shared_ports", shared_ports(list));
 	SET("polls", s->polls);

@@ -206,6 +206,7 @@ static void nap(struct worker *w, uint32_t naps)
 	rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
 	nanosleep(&t, NULL);
 	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
+	weft_priority_rested(w, rte_rdtsc());
 }
 
 static void run(struct worker *w)
@@ -218,6 +219,7 @@ static void run(struct worker *w)
 		uint64_t begin = rte_rdtsc();
 		uint32_t n;
 
+		weft_priority_turn(w, begin);
 		w->now_ms = native_now_ms(w->dp);
 		n = poll_ports(w);
 		weft_resolver_turn(w);
@@ -249,6 +251,7 @@ static void *thread_main(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	// Naps are tens of microseconds; the kernel's default slack is 50.
 	prctl(PR_SET_TIMERSLACK, 1000UL);
+	weft_priority_begin(w);
 	if (rte_thread_register() == 0) { // gives the mbuf pool's cache; works without, slower
 		rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
 		run(w);

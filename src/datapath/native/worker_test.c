@@ -13,6 +13,7 @@
 
 #include <rte_cycles.h>
 
+#include "datapath/native/priority.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/testbed.h"
 
@@ -213,12 +214,91 @@ static void worker_sleeps_when_nothing_comes_and_not_between_packets(void **stat
 	testbed_free(tb);
 }
 
+// ---- Priority --------------------------------------------------------------------------------------
+
+static void wait_for_class(const struct worker *w, int wanted)
+{
+	struct sched_param p;
+	int class = -1;
+
+	for (int i = 0; i < 10000 && class != wanted; i++) {
+		usleep(1000);
+		assert_int_equal(pthread_getschedparam(w->thread, &class, &p), 0);
+	}
+	assert_int_equal(class, wanted);
+	assert_int_equal(p.sched_priority, wanted == SCHED_FIFO ? 1 : 0);
+}
+
+static void worker_goes_first_while_it_rests_and_as_everybody_when_it_does_not(void **state)
+{
+	struct source *sources[PORTS];
+	struct testbed *tb = bed(1, sources);
+	const int cores[] = {1};
+	struct err err;
+
+	(void)state;
+	tb->dp.config.poll = DATAPATH_POLL_ADAPTIVE;
+	tb->dp.config.priority = 1;
+	weft_workers_set_ports(&tb->dp);
+	weft_priority_prepare(&tb->dp, cores, 1);
+	if (tb->dp.priority == 0) {
+		testbed_free(tb);
+		skip(); // one core, or no right to it
+	}
+	assert_int_equal(weft_worker_start(tb->dp.workers[0], &err), 0);
+	for (int i = 0; i < 3; i++) {
+		wait_for_class(tb->dp.workers[0], SCHED_FIFO);
+		atomic_store(&sources[0]->every_us, 1);
+		wait_for_class(tb->dp.workers[0], SCHED_OTHER);
+		atomic_store(&sources[0]->every_us, 0);
+	}
+	weft_priority_finish(&tb->dp);
+	testbed_free(tb);
+}
+
+static void priority_is_only_taken_where_a_core_is_left_for_the_others(void **state)
+{
+	struct native dp = {.config = {.priority = 1, .poll = DATAPATH_POLL_ADAPTIVE}};
+	int cores[CPU_SETSIZE];
+	cpu_set_t before, now;
+	uint16_t n = 0;
+
+	(void)state;
+	assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof(before), &before), 0);
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &before))
+			cores[n++] = i;
+	weft_priority_prepare(&dp, cores, n); // all of them
+	assert_int_equal(dp.priority, 0);
+	dp.config.poll = DATAPATH_POLL_BUSY;
+	weft_priority_prepare(&dp, cores, 1);
+	assert_int_equal(dp.priority, 0);
+	dp.config = (struct datapath_config) {.poll = DATAPATH_POLL_ADAPTIVE};
+	weft_priority_prepare(&dp, cores, 1);
+	assert_int_equal(dp.priority, 0);
+	pthread_getaffinity_np(pthread_self(), sizeof(now), &now);
+	assert_true(CPU_EQUAL(&before, &now));
+	dp.config.priority = 7;
+	weft_priority_prepare(&dp, cores, 1);
+	if (dp.priority != 0) { // a second core, and the right to it
+		pthread_getaffinity_np(pthread_self(), sizeof(now), &now);
+		assert_false(CPU_ISSET(cores[0], &now));
+		assert_int_equal(CPU_COUNT(&now), n - 1);
+	}
+	weft_priority_finish(&dp);
+	pthread_getaffinity_np(pthread_self(), sizeof(now), &now);
+	assert_true(CPU_EQUAL(&before, &now));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_share_of_a_port_has_one_worker),
 		cmocka_unit_test(port_with_one_queue_costs_other_workers_nothing),
 		cmocka_unit_test(worker_sleeps_when_nothing_comes_and_not_between_packets),
+		cmocka_unit_test(
+			worker_goes_first_while_it_rests_and_as_everybody_when_it_does_not),
+		cmocka_unit_test(priority_is_only_taken_where_a_core_is_left_for_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
