@@ -24,9 +24,11 @@ int weft_beat_start(const struct datapath_ops *inner, const struct datapath_conf
 		    struct event_base *loop, datapath_port_event on_port, void *arg,
 		    const struct datapath_ops **ops, struct datapath **out, struct err *err);
 
-// How long ticks and the control loop were behind, microseconds: the longest of the last minute, and since the start.
+// How late ticks came, how much of that they waited for a hook to end (the rest is the machine's), and how long the control loop stood still,
+// microseconds: the longest of the last minute, and since the start.
 struct beat_late {
 	uint32_t tick_us, tick_ever_us;
+	uint32_t held_us, held_ever_us;
 	uint32_t loop_us, loop_ever_us;
 };
 struct beat_late weft_beat_late(struct datapath *beat);

@@ -19,6 +19,7 @@ struct datapath {
 	void *arg;
 	_Atomic unsigned ticks, inside, at_once;
 	_Atomic bool tells;
+	unsigned apply_ms;
 };
 
 static void enter(struct datapath *d)
@@ -46,6 +47,7 @@ static int fake_start(const struct datapath_config *config, datapath_port_event 
 	*out = calloc(1, sizeof(**out));
 	(*out)->on_port = on_port;
 	(*out)->arg = arg;
+	(*out)->apply_ms = 1;
 	return 0;
 }
 
@@ -53,7 +55,7 @@ static void fake_apply(struct datapath *d, const struct plan_batch *batch)
 {
 	(void)batch;
 	enter(d);
-	pause_ms(1);
+	pause_ms(d->apply_ms);
 	leave(d);
 }
 
@@ -204,6 +206,21 @@ static void what_was_told_of_a_port_that_is_detached_is_not_heard(void **state)
 	assert_int_equal(b->p1, 0);
 }
 
+static void tick_that_waits_for_a_hook_is_noticed(void **state)
+{
+	struct bench *b = *state;
+	const struct plan_batch none = {0};
+	struct beat_late l = {0};
+
+	seen->apply_ms = 150; // longer than from one tick to the next
+	for (unsigned i = 0; l.held_us < 20000 && i < PATIENCE_MS / 150; i++) {
+		b->ops->apply(b->dp, &none);
+		l = weft_beat_late(b->dp);
+	}
+	assert_true(l.held_us >= 20000);
+	assert_true(l.tick_us >= l.held_us);
+}
+
 static void loop_that_stands_still_is_noticed(void **state)
 {
 	struct bench *b = *state;
@@ -246,6 +263,7 @@ int main(void)
 		WITH_BEAT(tick_goes_before_a_thread_that_takes_the_lock_again_and_again),
 		WITH_BEAT(what_a_tick_tells_is_heard_on_the_control_thread),
 		WITH_BEAT(what_was_told_of_a_port_that_is_detached_is_not_heard),
+		WITH_BEAT(tick_that_waits_for_a_hook_is_noticed),
 		WITH_BEAT(loop_that_stands_still_is_noticed),
 		cmocka_unit_test(datapath_that_does_not_start_leaves_nothing),
 	};

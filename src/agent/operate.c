@@ -287,11 +287,13 @@ static int get_workers(const struct question *q, json_t **out, struct err *err)
 	if (ret == 0 && op->late != NULL) {
 		struct beat_late l = op->late(op->datapath);
 
-		json_object_set_new(*out, "control",
-				    json_pack("{s:I,s:I,s:I,s:I}", "tick_us", (json_int_t)l.tick_us,
-					      "tick_ever_us", (json_int_t)l.tick_ever_us, "loop_us",
-					      (json_int_t)l.loop_us, "loop_ever_us",
-					      (json_int_t)l.loop_ever_us));
+		json_object_set_new(
+			*out, "control",
+			json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "tick_us", (json_int_t)l.tick_us,
+				  "tick_ever_us", (json_int_t)l.tick_ever_us, "held_us",
+				  (json_int_t)l.held_us, "held_ever_us", (json_int_t)l.held_ever_us,
+				  "loop_us", (json_int_t)l.loop_us, "loop_ever_us",
+				  (json_int_t)l.loop_ever_us));
 	}
 	return ret;
 }

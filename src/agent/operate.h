@@ -21,8 +21,9 @@
 //                            unknown_vlan_packets, last_unknown_vlan, networks [{network, network_name, vlan, mtu, sessions, counters, drops}]}]}
 //   GET  sessions [?port=PORT&limit=N]   the datapath's, with in_port_name and out_port_name
 //   GET  drops [?limit=N]    reasons with counts and sentences; samples with port_name
-//   GET  workers             the datapath's, and "control": how late its ticks came, and how long the control thread's loop stood still, the
-//                            longest of the last minute and since the start, {tick_us, tick_ever_us, loop_us, loop_ever_us}
+//   GET  workers             the datapath's, and "control": how late its ticks came, how much of that they waited for the control thread, and
+//                            how long its loop stood still, the longest of the last minute and since the start,
+//                            {tick_us, tick_ever_us, held_us, held_ever_us, loop_us, loop_ever_us}
 //   GET  metadata            does the metadata service run, and what it did: metadata.h, weft_metadata_show
 //   GET  left-out            {"left_out": [{type, id, reason}]}; what is stored and has no effect
 //   GET  log                 {"level": "info"}

@@ -106,10 +106,13 @@ void weft_operate_metrics(void *arg, struct text *out)
 		struct beat_late l = op->late(op->datapath);
 
 		gauge(out, "weft_control_late_seconds",
-		      "How late the datapath's ticks came, and how long the control thread's loop stood "
-		      "still: the longest of the last minute.");
+		      "How late the datapath's ticks came (tick), how much of that they waited for the control "
+		      "thread (held), and how long its loop stood still (loop): the longest of the last "
+		      "minute.");
 		weft_text_add(out, "weft_control_late_seconds{what=\"tick\"} %.6f\n",
 			      l.tick_us / 1e6);
+		weft_text_add(out, "weft_control_late_seconds{what=\"held\"} %.6f\n",
+			      l.held_us / 1e6);
 		weft_text_add(out, "weft_control_late_seconds{what=\"loop\"} %.6f\n",
 			      l.loop_us / 1e6);
 	}

@@ -51,7 +51,7 @@ static void fake_metrics(struct datapath *dp, struct text *out)
 static struct beat_late fake_late(struct datapath *dp)
 {
 	(void)dp;
-	return (struct beat_late) {1500, 2000, 70000, 80000};
+	return (struct beat_late) {1500, 2000, 100, 200, 70000, 80000};
 }
 
 static const struct datapath_ops fake_ops = {
@@ -334,6 +334,7 @@ static void workers_are_shown_with_how_late_the_control_thread_was(void **state)
 	(void)state;
 	assert_int_equal(weft_operate(&b->op, "GET", "workers", NULL, NULL, &j, &b->err), 0);
 	assert_int_equal(weft_json_int(json_object_get(j, "control"), "tick_us", 0), 1500);
+	assert_int_equal(weft_json_int(json_object_get(j, "control"), "held_us", 0), 100);
 	assert_int_equal(weft_json_int(json_object_get(j, "control"), "loop_ever_us", 0), 80000);
 	json_decref(j);
 	bench_free(b);

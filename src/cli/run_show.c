@@ -168,10 +168,11 @@ int weft_run_show_workers(const struct invocation *in, struct err *err)
 	if (c != NULL)
 		weft_text_add(
 			&t,
-			"\nControl: ticks came at most %.1f ms late within the last minute, %.1f ms "
-			"since the start;\n         the loop stood still for at most %.1f ms, %.1f ms\n",
-			ms_of(c, "tick_us"), ms_of(c, "tick_ever_us"), ms_of(c, "loop_us"),
-			ms_of(c, "loop_ever_us"));
+			"\nControl, within the last minute (since the start):\n"
+			"ticks came at most %.1f ms (%.1f ms) late, of which %.1f ms (%.1f ms) "
+			"waiting for changes;\nthe loop stood still for at most %.1f ms (%.1f ms)\n",
+			ms_of(c, "tick_us"), ms_of(c, "tick_ever_us"), ms_of(c, "held_us"),
+			ms_of(c, "held_ever_us"), ms_of(c, "loop_us"), ms_of(c, "loop_ever_us"));
 	print_text(&t);
 	json_decref(j);
 	return ret;
