@@ -18,7 +18,7 @@ static const struct {
 	[LOG_LEVEL_DEBUG] = {"debug", '7'},
 };
 
-static enum log_level shown = LOG_LEVEL_INFO;
+static _Atomic enum log_level shown = LOG_LEVEL_INFO; // read by every thread that logs
 
 void weft_log_set_level(enum log_level level)
 {
