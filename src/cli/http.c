@@ -40,7 +40,8 @@ static const char *sentence(const json_t *answer)
 	return s != NULL ? s : json_string_value(json_object_get(neutron, "message"));
 }
 
-#define DEFAULT_SOCKET "unix:/run/weft/api.sock"
+#define DEFAULT_PATH   "/run/weft/api.sock"
+#define DEFAULT_SOCKET "unix:" DEFAULT_PATH
 #define DEFAULT_URL    "http://127.0.0.1:9696"
 
 static bool is_socket(const char *api)
@@ -61,19 +62,18 @@ static void set_target(CURL *c, const char *api, const char *path)
 
 static int fail_connect(const char *api, bool is_default, struct err *err)
 {
-	if (is_default && access(DEFAULT_SOCKET + 5, F_OK) == 0 &&
-	    access(DEFAULT_SOCKET + 5, W_OK) != 0)
+	if (is_default && access(DEFAULT_PATH, F_OK) == 0 && access(DEFAULT_PATH, W_OK) != 0)
 		return weft_fail(
 			err, -EACCES,
 			"%s is for root and its group, and nothing answers at %s (--api or "
 			"$WEFT_API say where)",
-			DEFAULT_SOCKET + 5, DEFAULT_URL);
+			DEFAULT_PATH, DEFAULT_URL);
 	if (is_default)
 		return weft_fail(
 			err, -ECONNREFUSED,
 			"nothing answers at %s or %s: is weftd running? (--api or $WEFT_API say "
 			"where)",
-			DEFAULT_SOCKET + 5, DEFAULT_URL);
+			DEFAULT_PATH, DEFAULT_URL);
 	return weft_fail(err, -ECONNREFUSED,
 			 "nothing answers at %s: is weftd running? (--api or $WEFT_API say where)",
 			 api);

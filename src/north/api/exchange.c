@@ -171,7 +171,8 @@ static ssize_t read_answer(void *arg, uint64_t at, char *out, size_t max)
 	size_t n;
 
 	(void)at;
-	if (a->taken == a->text.len) {
+	// A piece is empty if all in it is gone.
+	while (a->taken == a->text.len) {
 		a->taken = a->text.len = 0;
 		if (!weft_answer_next(a))
 			return MHD_CONTENT_READER_END_OF_STREAM;

@@ -255,7 +255,7 @@ static json_t *read_slices(struct fixture *f, unsigned *pieces)
 	struct text all = {0};
 	*pieces = 0;
 	while (weft_answer_next(&f->answer)) {
-		weft_text_add(&all, "%s", f->answer.text.s);
+		weft_text_add(&all, "%.*s", (int)f->answer.text.len, f->answer.text.s);
 		f->answer.text.len = 0;
 		++*pieces;
 	}

@@ -66,8 +66,10 @@ static bool more(void *arg, struct text *out)
 	if (!s->begun)
 		weft_text_add(out, "{\"%s\":[", s->plural);
 	s->begun = true;
-	while (s->next < s->n && out->len < SLICE_SIZE && weft_now_ms() < end_ms)
+	// One at least, or a slow machine would get nowhere.
+	do {
 		add_item(s, weft_json_text(s->items[s->next++], "id"), out);
+	} while (s->next < s->n && out->len < SLICE_SIZE && weft_now_ms() < end_ms);
 	if (s->next == s->n) {
 		weft_text_add(out, "]");
 		if (s->links != NULL) {
