@@ -6,113 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum form {
-	FORM_GUESS,
-	FORM_TEXT,
-	FORM_IPS,
-	FORM_U8,
-	FORM_U16,
-	FORM_U32,
-	FORM_NAMES,
-	FORM_ROUTES,
-	FORM_NTP6,   // addresses, each in a suboption (RFC 5908)
-	FORM_PARAMS, // texts, each with its length (RFC 5970)
-};
-
-static const struct known {
-	const char *name;
-	uint8_t code;
-	enum form form;
-} known_options[] = {
-	{"netmask", 1, FORM_IPS},
-	{"time-offset", 2, FORM_U32},
-	{"router", 3, FORM_IPS},
-	{"dns-server", 6, FORM_IPS},
-	{"log-server", 7, FORM_IPS},
-	{"lpr-server", 9, FORM_IPS},
-	{"boot-file-size", 13, FORM_U16},
-	{"domain-name", 15, FORM_TEXT},
-	{"swap-server", 16, FORM_IPS},
-	{"root-path", 17, FORM_TEXT},
-	{"extension-path", 18, FORM_TEXT},
-	{"ip-forward-enable", 19, FORM_U8},
-	{"non-local-source-routing", 20, FORM_U8},
-	{"policy-filter", 21, FORM_IPS},
-	{"max-datagram-reassembly", 22, FORM_U16},
-	{"default-ttl", 23, FORM_U8},
-	{"mtu", 26, FORM_U16},
-	{"interface-mtu", 26, FORM_U16},
-	{"all-subnets-local", 27, FORM_U8},
-	{"broadcast", 28, FORM_IPS},
-	{"router-discovery", 31, FORM_U8},
-	{"router-solicitation", 32, FORM_IPS},
-	{"static-route", 33, FORM_IPS},
-	{"trailer-encapsulation", 34, FORM_U8},
-	{"arp-timeout", 35, FORM_U32},
-	{"ethernet-encap", 36, FORM_U8},
-	{"tcp-ttl", 37, FORM_U8},
-	{"tcp-keepalive", 38, FORM_U32},
-	{"nis-domain", 40, FORM_TEXT},
-	{"nis-server", 41, FORM_IPS},
-	{"ntp-server", 42, FORM_IPS},
-	{"netbios-ns", 44, FORM_IPS},
-	{"netbios-name-server", 44, FORM_IPS},
-	{"netbios-dd", 45, FORM_IPS},
-	{"netbios-nodetype", 46, FORM_U8},
-	{"netbios-scope", 47, FORM_TEXT},
-	{"x-windows-fs", 48, FORM_IPS},
-	{"x-windows-dm", 49, FORM_IPS},
-	{"lease-time", 51, FORM_U32},
-	{"T1", 58, FORM_U32},
-	{"T2", 59, FORM_U32},
-	{"vendor-class", 60, FORM_TEXT},
-	{"nis+-domain", 64, FORM_TEXT},
-	{"nis+-server", 65, FORM_IPS},
-	{"tftp-server", 66, FORM_TEXT},
-	{"bootfile-name", 67, FORM_TEXT},
-	{"mobile-ip-home", 68, FORM_IPS},
-	{"smtp-server", 69, FORM_IPS},
-	{"pop3-server", 70, FORM_IPS},
-	{"nntp-server", 71, FORM_IPS},
-	{"irc-server", 74, FORM_IPS},
-	{"user-class", 77, FORM_TEXT},
-	{"posix-timezone", 100, FORM_TEXT},
-	{"tzdb-timezone", 101, FORM_TEXT},
-	{"ipv6-only", 108, FORM_U32},
-	{"domain-search", 119, FORM_NAMES},
-	{"classless-static-route", 121, FORM_ROUTES},
-	{"tftp-server-address", 150, FORM_IPS},
-	// dnsmasq puts it into siaddr; as an option it is what PXE firmware asks for instead.
-	{"server-ip-address", 150, FORM_IPS},
-	{"path-prefix", 210, FORM_TEXT},
-	{"wpad", 252, FORM_TEXT},
-};
-
-static const struct known known_options6[] = {
-	{"sip-server-domain", 21, FORM_NAMES}, {"sip-server", 22, FORM_IPS},
-	{"dns-server", 23, FORM_IPS},	       {"domain-search", 24, FORM_NAMES},
-	{"nis-server", 27, FORM_IPS},	       {"nis+-server", 28, FORM_IPS},
-	{"nis-domain", 29, FORM_NAMES},	       {"nis+-domain", 30, FORM_NAMES},
-	{"sntp-server", 31, FORM_IPS},	       {"information-refresh-time", 32, FORM_U32},
-	{"posix-timezone", 41, FORM_TEXT},     {"tzdb-timezone", 42, FORM_TEXT},
-	{"ntp-server", 56, FORM_NTP6},	       {"bootfile-url", 59, FORM_TEXT},
-	{"bootfile-param", 60, FORM_PARAMS},
-};
-
-static const struct known *find_known(uint8_t family, const char *name, uint8_t code)
-{
-	const struct known *all = family == 4 ? known_options : known_options6;
-	size_t n = family == 4 ? sizeof(known_options) / sizeof(*all)
-			       : sizeof(known_options6) / sizeof(*all);
-
-	for (size_t i = 0; i < n; i++) {
-		const struct known *k = &all[i];
-
-		if (name == NULL ? k->code == code : strcasecmp(k->name, name) == 0)
-			return k;
-	}
-	return NULL;
-}
+#include "plan/dhcp_option_names.h"
 
 // Decimal, whole text, 0..max.
 static bool parse_number(const char *text, uint64_t max, uint64_t *out)
@@ -146,12 +40,27 @@ static bool put_number(struct plan_dhcp_option *o, uint64_t v, unsigned int byte
 	return true;
 }
 
+// Of the option's family; IPv6 perhaps in brackets, as dnsmasq wants it.
+static bool parse_ip(const struct plan_dhcp_option *o, const char *text, struct ip_addr *ip)
+{
+	char plain[WEFT_IP_STRLEN + 2];
+	size_t len = strlen(text);
+
+	if (len >= sizeof(plain))
+		return false;
+	strcpy(plain, text);
+	if (o->family == 6 && len > 2 && text[0] == '[' && text[len - 1] == ']') {
+		memcpy(plain, text + 1, len - 2);
+		plain[len - 2] = '\0';
+	}
+	return weft_ip_parse(plain, ip) == 0 && ip->family == o->family;
+}
+
 static bool put_ip(struct plan_dhcp_option *o, const char *text)
 {
 	struct ip_addr ip;
 
-	return weft_ip_parse(text, &ip) == 0 && ip.family == o->family &&
-	       put(o, ip.b, ip.family == 4 ? 4 : 16);
+	return parse_ip(o, text, &ip) && put(o, ip.b, ip.family == 4 ? 4 : 16);
 }
 
 // RFC 1035 labels without compression, as RFC 3397 asks of every receiver.
@@ -170,22 +79,40 @@ static bool put_name(struct plan_dhcp_option *o, const char *name)
 	return put(o, "", 1);
 }
 
-// RFC 3442: prefix length, the significant bytes of the destination, the gateway.
-static bool put_route(struct plan_dhcp_option *o, const char *dst, const char *via)
+// RFC 3442: prefix length and the significant bytes of the destination.
+static bool put_prefix(struct plan_dhcp_option *o, const char *text)
 {
 	struct ip_prefix p;
 
-	if (via == NULL || weft_prefix_parse(dst, &p) != 0 || p.ip.family != 4)
+	if (weft_prefix_parse(text, &p) != 0 || p.ip.family != 4)
 		return false;
 	p = weft_prefix_masked(&p);
-	return put(o, &p.len, 1) && put(o, p.ip.b, (p.len + 7) / 8) && put_ip(o, via);
+	return put(o, &p.len, 1) && put(o, p.ip.b, (p.len + 7) / 8);
 }
+
+static bool put_route(struct plan_dhcp_option *o, const char *dst, const char *via)
+{
+	return via != NULL && put_prefix(o, dst) && put_ip(o, via);
+}
+
+// What an option that has no name may list.
+static bool put_ip_or_prefix(struct plan_dhcp_option *o, const char *text)
+{
+	return o->family == 4 && strchr(text, '/') != NULL ? put_prefix(o, text) : put_ip(o, text);
+}
+
+enum ntp6 { NTP6_ADDRESS = 1, NTP6_MULTICAST = 2, NTP6_NAME = 3 };
 
 static bool put_ntp6(struct plan_dhcp_option *o, const char *text)
 {
-	static const uint8_t server_address[] = {0, 1, 0, 16};
+	struct plan_dhcp_option name = {.family = 6};
+	struct ip_addr ip;
 
-	return put(o, server_address, sizeof(server_address)) && put_ip(o, text);
+	if (parse_ip(o, text, &ip))
+		return put_number(o, ip.b[0] == 0xff ? NTP6_MULTICAST : NTP6_ADDRESS, 2) &&
+		       put_number(o, 16, 2) && put(o, ip.b, 16);
+	return put_name(&name, text) && put_number(o, NTP6_NAME, 2) &&
+	       put_number(o, name.len, 2) && put(o, name.value, name.len);
 }
 
 static bool put_param(struct plan_dhcp_option *o, const char *text)
@@ -198,6 +125,8 @@ static bool put_item(struct plan_dhcp_option *o, enum form form, const char *ite
 	switch (form) {
 	case FORM_IPS:
 		return put_ip(o, item);
+	case FORM_GUESS:
+		return put_ip_or_prefix(o, item);
 	case FORM_NAMES:
 		return put_name(o, item);
 	case FORM_NTP6:
@@ -223,30 +152,33 @@ static bool put_list(struct plan_dhcp_option *o, enum form form, const char *val
 	return o->len > 0;
 }
 
-// 0x0a0b… or 0a:0b:…
+// 0a:b:0c: one byte between colons, as one or two digits.
 static bool put_hex(struct plan_dhcp_option *o, const char *value)
 {
-	bool colons = strchr(value, ':') != NULL;
-
-	if (strncasecmp(value, "0x", 2) == 0)
-		value += 2;
-	else if (!colons)
+	if (strchr(value, ':') == NULL)
 		return false;
-	while (*value != '\0') {
-		char pair[3] = {0};
+	for (;;) {
+		size_t n = strspn(value, "0123456789abcdefABCDEF");
 
-		if (!isxdigit((unsigned char)value[0]) || !isxdigit((unsigned char)value[1]))
+		if (n < 1 || n > 2 || !put_number(o, strtoul(value, NULL, 16), 1))
 			return false;
-		memcpy(pair, value, 2);
-		if (!put_number(o, strtoul(pair, NULL, 16), 1))
-			return false;
-		value += 2;
-		if (*value == ':' && colons && value[1] != '\0')
-			value++;
-		else if (colons && *value != '\0')
+		value += n;
+		if (*value == '\0')
+			return true;
+		if (*value++ != ':')
 			return false;
 	}
-	return o->len > 0;
+}
+
+// Names or addresses, after a byte that says which.
+static bool put_sip(struct plan_dhcp_option *o, const char *value)
+{
+	uint8_t addresses = 1, names = 0;
+
+	if (put(o, &addresses, 1) && put_list(o, FORM_IPS, value))
+		return true;
+	o->len = 0;
+	return put(o, &names, 1) && put_list(o, FORM_NAMES, value);
 }
 
 static bool put_text(struct plan_dhcp_option *o, const char *value)
@@ -262,20 +194,75 @@ static bool attempt(bool ok, struct plan_dhcp_option *o)
 	return ok;
 }
 
-static bool put_guess(struct plan_dhcp_option *o, const char *value)
+// A number, perhaps negative, in so many bytes.
+static bool put_decimal(struct plan_dhcp_option *o, const char *value, unsigned int bytes)
 {
+	bool negative = value[0] == '-';
+	uint64_t most = (1ull << (8 * bytes)) - 1, v;
+
+	if (!parse_number(value + negative, negative ? most / 2 + 1 : most, &v))
+		return false;
+	return put_number(o, negative ? -v : v, bytes);
+}
+
+static bool put_time(struct plan_dhcp_option *o, const char *value)
+{
+	static const struct {
+		char unit;
+		uint32_t seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+	size_t len = strlen(value);
+	char plain[16];
+	uint32_t unit = 1;
 	uint64_t v;
 
-	if (parse_number(value, UINT32_MAX, &v))
-		return put_number(o, v, v <= UINT8_MAX ? 1 : v <= UINT16_MAX ? 2 : 4);
-	return attempt(put_list(o, FORM_IPS, value), o) || attempt(put_hex(o, value), o) ||
+	if (strcasecmp(value, "infinite") == 0)
+		return put_number(o, UINT32_MAX, 4);
+	if (len < 1 || len >= sizeof(plain))
+		return false;
+	strcpy(plain, value);
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (tolower((unsigned char)plain[len - 1]) == units[i].unit) {
+			unit = units[i].seconds;
+			plain[len - 1] = '\0';
+			break;
+		}
+	return parse_number(plain, UINT32_MAX, &v) && v * unit <= UINT32_MAX &&
+	       put_number(o, v * unit, 4);
+}
+
+// Is it a number, with its size in bytes behind it, perhaps: 5b, 5s, 5i? A size of 0: none is said.
+static bool is_number(const char *value, char plain[32], unsigned int *bytes)
+{
+	size_t sign = value[0] == '-', digits = strspn(value + sign, "0123456789");
+	const char *rest = value + sign + digits;
+
+	*bytes = rest[0] == 'b' ? 1 : rest[0] == 's' ? 2 : rest[0] == 'i' ? 4 : 0;
+	if (digits == 0 || sign + digits >= 32 || rest[*bytes != 0] != '\0')
+		return false;
+	memcpy(plain, value, sign + digits);
+	plain[sign + digits] = '\0';
+	return true;
+}
+
+static bool put_guess(struct plan_dhcp_option *o, const char *value)
+{
+	unsigned int bytes;
+	char plain[32];
+
+	if (is_number(value, plain, &bytes)) {
+		if (bytes != 0)
+			return put_decimal(o, plain, bytes);
+		return (plain[0] != '-' && (attempt(put_decimal(o, plain, 1), o) ||
+					    attempt(put_decimal(o, plain, 2), o))) ||
+		       put_decimal(o, plain, 4);
+	}
+	return attempt(put_list(o, FORM_GUESS, value), o) || attempt(put_hex(o, value), o) ||
 	       put_text(o, value);
 }
 
 static bool put_form(struct plan_dhcp_option *o, enum form form, const char *value)
 {
-	uint64_t v;
-
 	switch (form) {
 	case FORM_GUESS:
 		return put_guess(o, value);
@@ -287,23 +274,62 @@ static bool put_form(struct plan_dhcp_option *o, enum form form, const char *val
 	case FORM_NTP6:
 	case FORM_PARAMS:
 		return put_list(o, form, value);
+	case FORM_SIP:
+		return put_sip(o, value);
+	case FORM_TIME:
+		return put_time(o, value);
 	case FORM_U8:
-		return parse_number(value, UINT8_MAX, &v) && put_number(o, v, 1);
+		return value[0] != '-' && put_decimal(o, value, 1);
 	case FORM_U16:
-		return parse_number(value, UINT16_MAX, &v) && put_number(o, v, 2);
+		return value[0] != '-' && put_decimal(o, value, 2);
 	case FORM_U32:
-		return parse_number(value, UINT32_MAX, &v) && put_number(o, v, 4);
+		return value[0] != '-' && put_decimal(o, value, 4);
+	case FORM_S32:
+		return put_decimal(o, value, 4);
 	}
 	return false;
+}
+
+// As dnsmasq reads a line of its options file: without what is around it, without quotes, within which a backslash makes
+// the next character plain, and up to a comment. *quoted: it is text, whatever it looks like.
+static bool unquote(const char *value, char *out, size_t size, bool *quoted)
+{
+	size_t n = 0, keep = 0;
+	bool inside = false;
+
+	*quoted = false;
+	value += strspn(value, " \t");
+	for (; *value != '\0'; value++) {
+		char c = *value;
+
+		if (c == '"') {
+			inside = !inside;
+			*quoted = true;
+			keep = n;
+			continue;
+		}
+		if (!inside && c == '#' && n > 0 && isspace((unsigned char)value[-1]))
+			break;
+		if (inside && c == '\\' && value[1] != '\0')
+			c = *++value == 't' ? '\t' : *value == 'n' ? '\n' : *value;
+		if (n + 1 == size)
+			return false;
+		out[n++] = c;
+		if (inside || !isspace((unsigned char)c))
+			keep = n;
+	}
+	out[keep] = '\0';
+	return true;
 }
 
 static const char *form_text(enum form form, uint8_t family)
 {
 	switch (form) {
 	case FORM_IPS:
-	case FORM_NTP6:
 		return family == 4 ? "IPv4 addresses separated by commas"
 				   : "IPv6 addresses separated by commas";
+	case FORM_NTP6:
+		return "IPv6 addresses and names separated by commas";
 	case FORM_PARAMS:
 		return "texts separated by commas";
 	case FORM_NAMES:
@@ -316,6 +342,12 @@ static const char *form_text(enum form form, uint8_t family)
 		return "a number up to 65535";
 	case FORM_U32:
 		return "a number up to 4294967295";
+	case FORM_S32:
+		return "a number from -2147483648 to 4294967295";
+	case FORM_TIME:
+		return "seconds, or a time as 90m, 2h, 1d, 1w or infinite";
+	case FORM_SIP:
+		return "domain names, or IPv4 addresses, separated by commas";
 	default:
 		return "text of 1 to 255 bytes";
 	}
@@ -325,10 +357,11 @@ int weft_dhcp_option_encode(uint8_t family, const char *name, const char *value,
 			    struct plan_dhcp_option *out, struct err *err)
 {
 	struct plan_dhcp_option o = {.family = family};
-	const struct known *k;
+	const struct dhcp_option_name *k;
 	enum form form;
-	char plain[64];
+	char plain[64], plain_value[512];
 	uint64_t number;
+	bool quoted;
 
 	if (strncmp(name, "option:", 7) == 0)
 		name += 7;
@@ -341,10 +374,10 @@ int weft_dhcp_option_encode(uint8_t family, const char *name, const char *value,
 		*c = *c == '_' ? '-' : *c;
 
 	if (parse_number(plain, 254, &number) && number > 0) {
-		k = find_known(family, NULL, number);
+		k = weft_dhcp_option_name(family, NULL, number);
 		o.code = number;
 	} else {
-		k = find_known(family, plain, 0);
+		k = weft_dhcp_option_name(family, plain, 0);
 		if (k == NULL)
 			return weft_fail(err, -EINVAL,
 					 "DHCP option %s: neither a known name nor a number from "
@@ -353,7 +386,8 @@ int weft_dhcp_option_encode(uint8_t family, const char *name, const char *value,
 		o.code = k->code;
 	}
 	form = k == NULL ? FORM_GUESS : k->form;
-	if (!put_form(&o, form, value))
+	if (!unquote(value, plain_value, sizeof(plain_value), &quoted) ||
+	    !put_form(&o, form == FORM_GUESS && quoted ? FORM_TEXT : form, plain_value))
 		return weft_fail(err, -EINVAL,
 				 "DHCP option %s: \"%.200s\" is not %s; it is left out", name,
 				 value, form_text(form, family));
