@@ -95,8 +95,7 @@ static int add_routes(const struct object *o, struct plan_router *r, struct err 
 	const json_t *list = json_object_get(o->attr, "routes"), *v;
 	size_t i;
 
-	// And two more, through the gateway.
-	r->routes = plan_alloc(json_array_size(list) + 2, sizeof(*r->routes));
+	r->routes = plan_alloc(json_array_size(list), sizeof(*r->routes));
 	json_array_foreach(list, i, v) {
 		struct plan_route *route = &r->routes[r->n_routes++];
 
@@ -116,27 +115,123 @@ static bool has_default_route(const struct plan_router *r, uint8_t family)
 	return false;
 }
 
-// Out by the external subnets' gateways: one way for each family, the first; a route that the user gave comes before it.
-static int add_default_routes(const struct model *m, const struct object *port,
-			      struct plan_router *r, struct err *err)
+// ---- What is on the external link ------------------------------------------------------------------
+
+static struct plan_route *new_route(struct building *b)
 {
+	struct plan_router *r = b->router;
+
+	r->routes = realloc(r->routes, (r->n_routes + 1) * sizeof(*r->routes));
+	if (r->routes == NULL)
+		abort();
+	r->routes[r->n_routes] = (struct plan_route) {0};
+	return &r->routes[r->n_routes++];
+}
+
+// The router leads there already, by an interface or by a route that the user gave.
+static bool leads_to(const struct plan_router *r, const struct ip_prefix *dst)
+{
+	for (size_t i = 0; i < r->n_interfaces; i++)
+		for (size_t k = 0; k < r->interfaces[i].n_addrs; k++) {
+			struct ip_prefix p = weft_prefix_masked(&r->interfaces[i].addrs[k]);
+
+			if (weft_prefix_equal(&p, dst))
+				return true;
+		}
+	for (size_t i = 0; i < r->n_routes; i++) {
+		struct ip_prefix p = weft_prefix_masked(&r->routes[i].dst);
+
+		if (weft_prefix_equal(&p, dst))
+			return true;
+	}
+	return false;
+}
+
+static bool is_on_link(const struct plan_router *r, const struct plan_interface *out,
+		       const struct ip_addr *ip)
+{
+	if (ip->family == 6 && weft_ip_is_link_local(ip))
+		return true;
+	for (size_t k = 0; k < out->n_addrs; k++)
+		if (weft_prefix_contains(&out->addrs[k], ip))
+			return true;
+	for (size_t i = 0; i < r->n_routes; i++)
+		if (r->routes[i].via.family == 0 && weft_prefix_contains(&r->routes[i].dst, ip))
+			return true;
+	return false;
+}
+
+// All subnets of the external network are on its link, also those that the router has no address in.
+static int add_subnet(const struct object *subnet, void *arg)
+{
+	struct building *b = arg;
+	struct ip_prefix cidr;
+
+	if (weft_prefix_parse(attr_text(subnet->attr, "cidr"), &cidr) != 0)
+		return weft_fail(b->err, -EINVAL, "subnet %s: \"%s\" is no prefix", subnet->id,
+				 attr_text(subnet->attr, "cidr"));
+	cidr = weft_prefix_masked(&cidr);
+	if (!leads_to(b->router, &cidr))
+		new_route(b)->dst = cidr;
+	return 0;
+}
+
+static int by_destination(const void *a, const void *b)
+{
+	const struct plan_route *x = a, *y = b;
+
+	return x->dst.ip.family != y->dst.ip.family ? x->dst.ip.family - y->dst.ip.family
+	       : x->dst.len != y->dst.len	    ? x->dst.len - y->dst.len
+						    : memcmp(x->dst.ip.b, y->dst.ip.b, 16);
+}
+
+// Before the default routes, whose next hops may be outside of their subnets: such a one is a host on the link.
+static int add_external_link(struct building *b, const struct plan_interface *out)
+{
+	struct plan_router *r = b->router;
+	size_t before = r->n_routes;
+	int ret =
+		weft_model_each_ref(b->model, REF_NETWORK_SUBNETS, out->network_id, add_subnet, b);
+
+	// Their order in the index means nothing.
+	if (ret == 0 && r->n_routes - before > 1)
+		qsort(r->routes + before, r->n_routes - before, sizeof(*r->routes), by_destination);
+	return ret;
+}
+
+static void add_default_route(struct building *b, const struct plan_interface *out,
+			      const struct ip_addr *via)
+{
+	struct plan_route *route;
+
+	if (has_default_route(b->router, via->family))
+		return;
+	if (!is_on_link(b->router, out, via))
+		new_route(b)->dst = (struct ip_prefix) {*via, weft_ip_bits(via)};
+	route = new_route(b);
+	route->dst.ip.family = via->family;
+	route->via = *via;
+}
+
+// Out by the external subnets' gateways: one way for each family, the first; a route that the user gave comes before it.
+static int add_default_routes(struct building *b, const struct plan_interface *out)
+{
+	const struct object *port = weft_model_get(b->model, RES_PORT, out->port_id);
 	const json_t *list = json_object_get(port->attr, "fixed_ips"), *v;
 	size_t i;
 
 	json_array_foreach(list, i, v) {
 		const struct object *subnet =
-			weft_model_get(m, RES_SUBNET, attr_text(v, "subnet_id"));
+			weft_model_get(b->model, RES_SUBNET, attr_text(v, "subnet_id"));
 		const char *gateway = subnet != NULL ? attr_text(subnet->attr, "gateway_ip") : "";
 		struct ip_addr via;
 
 		if (gateway[0] == '\0')
 			continue;
 		if (weft_ip_parse(gateway, &via) != 0)
-			return weft_fail(err, -EINVAL, "subnet %s: \"%s\" is not an address",
+			return weft_fail(b->err, -EINVAL, "subnet %s: \"%s\" is not an address",
 					 subnet->id, gateway);
-		if (!has_default_route(r, via.family))
-			r->routes[r->n_routes++] =
-				(struct plan_route) {.dst.ip.family = via.family, .via = via};
+		add_default_route(b, out, &via);
 	}
 	return 0;
 }
@@ -151,11 +246,12 @@ const struct plan_interface *weft_plan_external(const struct plan_router *r)
 }
 
 // What the gateway brings besides an interface.
-static int add_gateway(const struct model *m, const struct object *o, struct plan_router *r,
-		       struct err *err)
+static int add_gateway(struct building *b, const struct object *o)
 {
+	struct plan_router *r = b->router;
 	const json_t *info = json_object_get(o->attr, "external_gateway_info");
 	const struct plan_interface *p = weft_plan_external(r);
+	int ret;
 
 	if (p == NULL)
 		return 0;
@@ -164,7 +260,8 @@ static int add_gateway(const struct model *m, const struct object *o, struct pla
 		    !json_is_false(json_object_get(info, "enable_snat")))
 			r->snat = p->addrs[i].ip;
 	}
-	return add_default_routes(m, weft_model_get(m, RES_PORT, p->port_id), r, err);
+	ret = add_external_link(b, p);
+	return ret != 0 ? ret : add_default_routes(b, p);
 }
 
 static int by_port(const void *a, const void *b)
@@ -188,7 +285,7 @@ int weft_plan_build_router(const struct model *m, const struct object *o, struct
 	if (ret == 0)
 		ret = add_routes(o, r, err);
 	if (ret == 0)
-		ret = add_gateway(m, o, r, err);
+		ret = add_gateway(&b, o);
 	if (ret != 0)
 		return ret;
 	if (r->n_interfaces > 0)

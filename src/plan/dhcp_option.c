@@ -111,8 +111,8 @@ static bool put_ntp6(struct plan_dhcp_option *o, const char *text)
 	if (parse_ip(o, text, &ip))
 		return put_number(o, ip.b[0] == 0xff ? NTP6_MULTICAST : NTP6_ADDRESS, 2) &&
 		       put_number(o, 16, 2) && put(o, ip.b, 16);
-	return put_name(&name, text) && put_number(o, NTP6_NAME, 2) &&
-	       put_number(o, name.len, 2) && put(o, name.value, name.len);
+	return put_name(&name, text) && put_number(o, NTP6_NAME, 2) && put_number(o, name.len, 2) &&
+	       put(o, name.value, name.len);
 }
 
 static bool put_param(struct plan_dhcp_option *o, const char *text)

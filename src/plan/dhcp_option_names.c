@@ -89,8 +89,7 @@ static const struct dhcp_option_name options6[] = {
 const struct dhcp_option_name *weft_dhcp_option_name(uint8_t family, const char *name, uint8_t code)
 {
 	const struct dhcp_option_name *all = family == 4 ? options : options6;
-	size_t n = family == 4 ? sizeof(options) / sizeof(*all)
-			       : sizeof(options6) / sizeof(*all);
+	size_t n = family == 4 ? sizeof(options) / sizeof(*all) : sizeof(options6) / sizeof(*all);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct dhcp_option_name *k = &all[i];

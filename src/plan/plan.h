@@ -49,7 +49,7 @@ struct plan_network {
 
 struct plan_route {
 	struct ip_prefix dst;
-	struct ip_addr via;
+	struct ip_addr via; // of a router: family 0 = on the external interface's link
 };
 
 // How hosts of an IPv6 subnet get their addresses (Neutron's ipv6_ra_mode and ipv6_address_mode; RFC 4862, 8415).
@@ -172,8 +172,8 @@ struct plan_interface {
 };
 
 // A router that one of this node's ports can reach, with all its interfaces. Routes beside the connected subnets; the longest
-// prefix wins. The default routes through its gateway are among them; a next hop that is link-local (fe80::/10) is on the
-// external interface.
+// prefix wins. The default routes through its gateway are among them, and what else is on the external link: the external network's other
+// subnets, and a gateway outside its subnet. A next hop that is link-local (fe80::/10) is on the external interface.
 struct plan_router {
 	char id[WEFT_ID_LEN + 1];
 	bool admin_up; // false: it answers and forwards nothing

@@ -287,15 +287,18 @@ static int reroute(const struct object *port, void *arg)
 	return stage_router(s, weft_model_get(s->p->model, RES_ROUTER, id), true);
 }
 
-// The way out of the routers with a gateway on an external subnet is the subnet's own gateway.
+// All subnets of an external network are on the link of the routers with a gateway there, and their way out is the gateway of those that
+// they have an address in.
 static int stage_subnet_gateway(struct search *s, const struct model_change *c)
 {
-	if (c->before == NULL || c->after == NULL || c->after->type != RES_SUBNET ||
-	    json_equal(json_object_get(c->before->attr, "gateway_ip"),
-		       json_object_get(c->after->attr, "gateway_ip")))
+	const struct object *o = c->after != NULL ? c->after : c->before;
+
+	if (o->type != RES_SUBNET || (c->before != NULL && c->after != NULL &&
+				      json_equal(json_object_get(c->before->attr, "gateway_ip"),
+						 json_object_get(c->after->attr, "gateway_ip"))))
 		return 0;
 	return weft_model_each_ref(s->p->model, REF_NETWORK_GATEWAY_PORTS,
-				   attr_text(c->after->attr, "network_id"), reroute, s);
+				   attr_text(o->attr, "network_id"), reroute, s);
 }
 
 // The first local port of a network came, or the last one went.

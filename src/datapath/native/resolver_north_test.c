@@ -227,9 +227,44 @@ static void reply_comes_back_from_a_gateway_that_moved(void **state)
 	testbed_free(tb);
 }
 
+// The external network's other subnets, and a gateway that is outside of its own.
+static void what_is_on_the_external_link_is_asked_for_there(void **state)
+{
+	static const char *const to[] = {"198.51.100.7", "192.0.2.1", "2001:db8:2::7"};
+	static const char *const asked[] = {"198.51.100.7", "198.18.0.1", "2001:db8:2::7"};
+	struct testbed *tb = north();
+	struct frame f, question;
+
+	(void)state;
+	testbed_router_snat(tb, "r",
+			    "n1|r1|10.0.1.254/24,fd01::fe/64 "
+			    "!ext|rx|203.0.113.1/24,2001:db8::1/64",
+			    "0.0.0.0/0|198.18.0.1 198.51.100.0/24| 2001:db8:2::/64| 198.18.0.1/32|",
+			    "203.0.113.1");
+	testbed_commit(tb);
+	for (size_t i = 0; i < 3; i++) {
+		struct ip_addr ip = ip_of(asked[i]);
+
+		f = testbed_frame("a", "r1", ip.family == 4 ? "10.0.1.1" : "fd01::1", to[i],
+				  UDP(1, 2, 8));
+		testbed_send(tb, "a", &f);
+		assert_int_equal(questions(tb, &question), 1);
+		assert_memory_equal(question.b + (ip.family == 4 ? 38 : 62), ip.b,
+				    ip.family == 4 ? 4 : 16);
+	}
+	// It may be a floating IP, or a port of this node.
+	testbed_port(tb, "far", "ext", "198.51.100.8", "all");
+	testbed_commit(tb);
+	f = testbed_frame("a", "r1", "10.0.1.1", "198.51.100.8", UDP(1, 2, 8));
+	testbed_send(tb, "a", &f);
+	assert_int_equal(arrived(tb, "far"), 1);
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_on_the_external_link_is_asked_for_there),
 		cmocka_unit_test(first_packet_leaves_when_the_gateway_has_answered),
 		cmocka_unit_test(sender_is_told_when_nobody_answers),
 		cmocka_unit_test(flow_follows_a_gateway_that_moves),

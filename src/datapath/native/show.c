@@ -92,9 +92,11 @@ static void add_router(const struct plan_router *r, void *arg)
 		json_array_append_new(interfaces, interface_json(a[0], &r->interfaces[i]));
 	for (size_t i = 0; i < r->n_routes; i++)
 		json_array_append_new(routes,
-				      json_pack("{s:s,s:s}", "destination",
+				      json_pack("{s:s,s:s?}", "destination",
 						weft_prefix_text(&r->routes[i].dst, dst), "nexthop",
-						weft_ip_text(&r->routes[i].via, via)));
+						r->routes[i].via.family == 0
+							? NULL
+							: weft_ip_text(&r->routes[i].via, via)));
 	json_array_append_new(
 		a[1], json_pack("{s:s,s:b,s:s?,s:o,s:o}", "id", r->id, "admin_up", r->admin_up,
 				"snat", r->snat.family == 0 ? NULL : weft_ip_text(&r->snat, snat),

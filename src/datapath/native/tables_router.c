@@ -57,18 +57,26 @@ static int longest_first(const void *a, const void *b)
 	       ((const struct router_route *)a)->dst.len;
 }
 
-// The interface on whose subnet the address is; -1 = none. A link-local one is outside.
-static int interface_of(const struct plan_router *r, const struct ip_addr *ip)
+static int external_of(const struct plan_router *r)
 {
-	bool link_local = ip->family == 6 && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
-
-	for (size_t i = 0; i < r->n_interfaces && link_local; i++)
+	for (size_t i = 0; i < r->n_interfaces; i++)
 		if (r->interfaces[i].external)
 			return (int)i;
+	return -1;
+}
+
+// The interface on whose link the next hop is; -1 = none. A link-local one is outside, and so is none.
+static int interface_of(const struct plan_router *r, const struct ip_addr *ip)
+{
+	if (ip->family == 0 || (ip->family == 6 && weft_ip_is_link_local(ip)))
+		return external_of(r);
 	for (size_t i = 0; i < r->n_interfaces; i++)
 		for (size_t k = 0; k < r->interfaces[i].n_addrs; k++)
 			if (weft_prefix_contains(&r->interfaces[i].addrs[k], ip))
 				return (int)i;
+	for (size_t i = 0; i < r->n_routes; i++)
+		if (r->routes[i].via.family == 0 && weft_prefix_contains(&r->routes[i].dst, ip))
+			return external_of(r);
 	return -1;
 }
 

@@ -41,7 +41,7 @@ void testbed_port(struct testbed *tb, const char *id, const char *network, const
 void testbed_port_with(struct testbed *tb, const char *id, const char *network, const char *ips,
 		       const char *groups, const char *pairs, bool admin_up);
 // A router. interfaces: "network|name|address/len[,address/len] ...": its MAC is testbed_mac(name); "!network" is the external one.
-// routes: "prefix|via ...". The interfaces' addresses become neighbours, as the planner makes them.
+// routes: "prefix|via ...", no via: on the external link. The interfaces' addresses become neighbours, as the planner makes them.
 void testbed_router(struct testbed *tb, const char *id, bool admin_up, const char *interfaces,
 		    const char *routes);
 // The same, with the address that it gives to what leaves by the external interface; NULL = none.

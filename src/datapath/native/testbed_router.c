@@ -47,6 +47,7 @@ void testbed_trunk(struct testbed *tb, struct port_io *device)
 
 	weft_tables_each_uplink(tb->dp.tables, off_memory, NULL);
 	t->mtu = UINT16_MAX; // it takes everything
+	t->has_carrier = true;
 	atomic_store(&t->io, device);
 	weft_trunks_sync(&tb->dp);
 }
@@ -95,7 +96,7 @@ static struct plan_router *parse_router(struct testbed *tb, const char *id, cons
 
 		*bar = '\0';
 		must_be(weft_prefix_parse(w, &route->dst) == 0 &&
-			weft_ip_parse(bar + 1, &route->via) == 0);
+			(bar[1] == '\0' || weft_ip_parse(bar + 1, &route->via) == 0));
 	}
 	free(copy);
 	return r;
