@@ -80,6 +80,8 @@
 	     "The physical network sent a frame whose source MAC is this node's own.")              \
 	DROP(VLAN_UNKNOWN, "vlan-unknown",                                                          \
 	     "A frame from the physical network with a VLAN tag that no network here has.")         \
+	DROP(NO_CARRIER, "no-carrier",                                                              \
+	     "The physical network's device has no carrier: look at its cable and switch.")         \
 	DROP(SERVICE_ADDRESS, "service-address",                                                    \
 	     "To this node's own services, which take only DHCP and metadata. "                     \
 	     "If it was for the subnet's gateway: no router is there.")                             \

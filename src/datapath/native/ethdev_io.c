@@ -238,7 +238,7 @@ bool weft_ethdev_has_link(const struct port_io *io)
 	const struct ethdev_io *e = (const struct ethdev_io *)io;
 	struct rte_eth_link link = {0};
 
-	return rte_eth_link_get_nowait(e->port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+	return rte_eth_link_get_nowait(e->port, &link) != 0 || link.link_status == RTE_ETH_LINK_UP;
 }
 
 bool weft_ethdev_interface(const char *device, char out[16])

@@ -424,6 +424,19 @@ static inline struct port *native_port(const struct native *dp, uint16_t index)
 		       : NULL;
 }
 
+// Why nothing can be sent to the port now; DROP_NONE = it can. p NULL: it is not there.
+static inline enum drop native_send_drop(const struct port *p)
+{
+	const struct port_io *io = p == NULL ? NULL
+					     : atomic_load_explicit(&p->io, memory_order_acquire);
+
+	if (io == NULL)
+		return DROP_PORT_DETACHED;
+	if (atomic_load_explicit(&io->up, memory_order_relaxed))
+		return DROP_NONE;
+	return p->role == PORT_UPLINK ? DROP_NO_CARRIER : DROP_PORT_DETACHED;
+}
+
 static inline bool native_is_uplink(const struct port_policy *p)
 {
 	return p->role == PORT_UPLINK;

@@ -23,28 +23,20 @@ static const char *port_id_of(const struct native *dp, uint16_t index)
 	return p == NULL ? "?" : p->id;
 }
 
-static bool is_attached(struct native *dp, uint16_t port)
-{
-	const struct port *p = native_port(dp, port);
-
-	const struct port_io *io = p == NULL ? NULL
-					     : atomic_load_explicit(&p->io, memory_order_acquire);
-
-	return io != NULL && atomic_load_explicit(&io->up, memory_order_relaxed);
-}
-
 // A permitted packet still goes nowhere without the receiver's interface.
 static void forward(struct native *dp, uint16_t port, json_t *stages, json_t *out_ports,
 		    struct judge *j)
 {
-	if (is_attached(dp, port)) {
+	enum drop why = native_send_drop(native_port(dp, port));
+
+	if (why == DROP_NONE) {
 		json_array_append_new(out_ports, json_string(port_id_of(dp, port)));
 		j->verdict = VERDICT_FORWARD;
 		return;
 	}
-	note(stages, "send", "drop", weft_drop_sentence(DROP_PORT_DETACHED));
+	note(stages, "send", "drop", weft_drop_sentence(why));
 	j->verdict = VERDICT_DROP;
-	j->why = DROP_PORT_DETACHED;
+	j->why = why;
 }
 
 static void note_translation(const struct session *s, json_t *stages)
@@ -166,10 +158,14 @@ static enum drop flood_receivers(struct native *dp, struct judge *j, json_t *sta
 		const struct port_policy *out = native_policy(dp, ports[i], j->epoch);
 		enum drop why;
 
-		if (out == NULL || out->index == j->in->index || !is_attached(dp, ports[i]))
+		if (out == NULL || out->index == j->in->index)
+			continue;
+		why = native_send_drop(native_port(dp, ports[i]));
+		if (why == DROP_PORT_DETACHED)
 			continue;
 		j->ingress_rule = NULL;
-		why = weft_judge_receiver(j, out);
+		if (why == DROP_NONE)
+			why = weft_judge_receiver(j, out);
 		last = why;
 		json_array_append_new(stages,
 				      json_pack("{s:s,s:s,s:s,s:s?}", "stage", "ingress", "verdict",

@@ -5,6 +5,7 @@
 #include "datapath/native/native_fixture.h"
 #include "datapath/native/services.h"
 #include "datapath/native/tables.h"
+#include "datapath/native/trace.h"
 
 static struct wire { // a trunk's device that is memory
 	struct port_io io;
@@ -209,9 +210,36 @@ static void network_that_changes_its_vlan_moves_along(void **state)
 	testbed_free(tb);
 }
 
+static void what_would_leave_without_a_carrier_says_so(void **state)
+{
+	struct testbed *tb = on_a_trunk();
+	struct frame f = testbed_frame("p-101", "outside", "10.0.0.1", "10.0.0.200", UDP(1, 2, 8));
+	struct port_io *io = atomic_load(&weft_tables_port(tb->dp.tables, "v101")->io);
+	struct err err;
+	json_t *trace;
+
+	(void)state;
+	for (uint32_t i = 1; i <= 2; i++) { // the first packet, and one of a flow
+		atomic_store(&io->up, false);
+		testbed_send(tb, "p-101", &f);
+		assert_int_equal(tb->w->drops[DROP_NO_CARRIER], i);
+		assert_int_equal(weft_native_trace(&tb->dp, "p-101", f.b, f.len, &trace, &err), 0);
+		assert_string_equal(json_string_value(json_object_get(trace, "reason")),
+				    "no-carrier");
+		json_decref(trace);
+		assert_int_equal(wire.n_out, i - 1);
+		atomic_store(&io->up, true);
+		testbed_send(tb, "p-101", &f);
+		assert_int_equal(wire.n_out, i);
+	}
+	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_would_leave_without_a_carrier_says_so),
 		cmocka_unit_test(bursts_are_dealt_out_by_their_tags_in_order),
 		cmocka_unit_test(offloads_lose_the_tag_that_was_in_the_frame),
 		cmocka_unit_test(what_is_sent_carries_its_networks_tag_beside_it),

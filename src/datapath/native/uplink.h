@@ -41,8 +41,9 @@ struct trunk {
 	char warning[256]; // attached, but: the MTU
 	bool closing;	   // the device that it had is in use for a moment still
 	uint64_t next_ms;  // of the next attempt
-	bool has_carrier;  // when it was looked at last
-	uint64_t look_ms;  // for it again
+	bool has_carrier; // when it was looked at last; while it has none, nothing is sent (DROP_NO_CARRIER)
+	uint64_t look_ms;    // for it again
+	uint32_t lost_looks; // without one, in a row
 };
 
 // A trunk for each physical network of the configuration, without their devices.
@@ -60,7 +61,7 @@ void weft_trunks_interface_changed(struct native *dp, const char *ifname);
 // The plan's networks changed: VLANs, MTUs and uplink ports follow.
 void weft_trunks_sync(struct native *dp);
 
-// A kernel interface's carrier, or a DPDK port's link.
+// A kernel interface's carrier, or a DPDK port's link. What a device does not tell is thought to be there.
 bool weft_trunk_has_carrier(const struct trunk *t);
 
 // The port_io of a provider network: it sends through `trunk` with this tag (TRUNK_UNTAGGED: none) and receives nothing by

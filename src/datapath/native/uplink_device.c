@@ -20,7 +20,8 @@
 #include "datapath/native/worker.h"
 
 #define RETRY_MS    2000
-#define CARRIER_MS  500
+#define CARRIER_MS  100
+#define CARRIER_LOG 10 // looks without one until the log tells: a new device's comes a moment later
 #define MTU_DEFAULT 1500 // of a trunk that no network is on yet
 
 // ---- Life ------------------------------------------------------------------------------------------
@@ -108,7 +109,9 @@ static void attach_uplink(struct native *dp, struct port *p, struct trunk *trunk
 		return;
 	p->reason[0] = '\0';
 	snprintf(p->ifname, sizeof(p->ifname), "%.60s", trunk->device);
-	atomic_store_explicit(&p->io, weft_uplink_io_new(io, vlan), memory_order_release);
+	io = weft_uplink_io_new(io, vlan);
+	atomic_init(&io->up, trunk->has_carrier);
+	atomic_store_explicit(&p->io, io, memory_order_release);
 	announce(dp, p);
 }
 
@@ -145,6 +148,16 @@ static void visit_announce(struct port *p, struct trunk *trunk, uint16_t vlan, v
 	(void)vlan;
 	if (trunk == v->trunk)
 		announce(v->dp, p);
+}
+
+static void visit_carrier(struct port *p, struct trunk *trunk, uint16_t vlan, void *arg)
+{
+	const struct visit *v = arg;
+	struct port_io *io = atomic_load(&p->io);
+
+	(void)vlan;
+	if (trunk == v->trunk && io != NULL)
+		atomic_store(&io->up, trunk->has_carrier);
 }
 
 static void visit_detach(struct port *p, struct trunk *trunk, uint16_t vlan, void *arg)
@@ -312,6 +325,8 @@ static void open_device(struct native *dp, struct trunk *t)
 	t->reason[0] = '\0';
 	t->ifindex = ifindex;
 	atomic_store_explicit(&t->io, io, memory_order_release);
+	t->has_carrier = weft_trunk_has_carrier(t);
+	t->lost_looks = 0;
 	weft_workers_set_ports(dp);
 	weft_tables_each_uplink(dp->tables, visit_attach, &v);
 	weft_log_info("physical network %s: device %s is attached", t->name, t->device);
@@ -328,17 +343,35 @@ static void fit_device(struct native *dp, struct trunk *t, uint32_t mtu)
 		close_device(dp, t, "the device is opened anew with a larger MTU");
 }
 
+static void log_carrier(struct trunk *t)
+{
+	if (!t->has_carrier) {
+		if (++t->lost_looks == CARRIER_LOG)
+			weft_log_warning("physical network %s: device %s has no carrier", t->name,
+					 t->device);
+		return;
+	}
+	if (t->lost_looks >= CARRIER_LOG)
+		weft_log_info("physical network %s: device %s has its carrier back", t->name,
+			      t->device);
+	t->lost_looks = 0;
+}
+
 // Behind a carrier that is back may be another switch: it is told where our addresses are.
 static void watch_carrier(struct native *dp, struct trunk *t, uint64_t now)
 {
 	struct visit v = {.dp = dp, .trunk = t};
 	bool before = t->has_carrier;
 
-	if (now < t->look_ms)
+	if (now < t->look_ms || atomic_load(&t->io) == NULL)
 		return;
 	t->look_ms = now + CARRIER_MS;
 	t->has_carrier = weft_trunk_has_carrier(t);
-	if (t->has_carrier && !before)
+	log_carrier(t);
+	if (t->has_carrier == before)
+		return;
+	weft_tables_each_uplink(dp->tables, visit_carrier, &v);
+	if (t->has_carrier)
 		weft_tables_each_uplink(dp->tables, visit_announce, &v);
 }
 

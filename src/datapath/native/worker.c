@@ -101,7 +101,9 @@ static void flush(struct worker *w, uint16_t out_port)
 	uint16_t sent;
 
 	if (io == NULL || !atomic_load_explicit(&io->up, memory_order_relaxed)) {
-		drop_sent(w, out_port, q->pkts, q->n, DROP_PORT_DETACHED);
+		drop_sent(w, out_port, q->pkts, q->n,
+			  io != NULL && p->role == PORT_UPLINK ? DROP_NO_CARRIER
+							       : DROP_PORT_DETACHED);
 		q->n = 0;
 		return;
 	}
