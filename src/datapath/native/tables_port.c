@@ -81,8 +81,8 @@ static size_t count_of(const struct mac_owners *o, uint16_t port)
 	return n;
 }
 
-// Where the MAC leads changes for those who have it so far. One that nobody has is thought to be outside. A remote one is there
-// once for each of its addresses; that one of several comes or goes changes nothing.
+// Where the MAC leads changes for those who have it so far. A remote one is there once for each of its addresses; that one of several
+// comes or goes changes nothing.
 static void mark_owners(struct tables *t, uint32_t network, const struct mac_owners *old,
 			uint16_t port, bool add)
 {
@@ -91,7 +91,7 @@ static void mark_owners(struct tables *t, uint32_t network, const struct mac_own
 	for (uint16_t i = 0; old != NULL && i < old->n; i++)
 		if (old->ports[i] != NATIVE_NO_PORT)
 			weft_tables_mark(t, old->ports[i]);
-	if (port != NATIVE_NO_PORT && (old == NULL || count_of(old, NATIVE_NO_PORT) > 0))
+	if (port != NATIVE_NO_PORT && count_of(old, NATIVE_NO_PORT) > 0)
 		weft_tables_mark_outside(t, network);
 }
 
@@ -137,10 +137,15 @@ static bool has_mac(const struct plan_port *p, const struct mac_addr *mac, size_
 	return false;
 }
 
-// The plan gives a MAC to a port: whoever was only seen to use it does not have it.
+// The plan gives a MAC to a port: whoever was only seen to use it does not have it. What was sent to one that nobody had went outside.
+// (That one is learned marks nothing: any VM without port security could make all flows stale.)
 static void planned_owner(struct tables *t, uint32_t network, const struct mac_addr *mac,
 			  uint16_t port, bool add)
 {
+	struct mac_key key = {.network = network, .mac = *mac};
+
+	if (add && port != NATIVE_NO_PORT && weft_vmap_staged(t->dp->macs, &key) == NULL)
+		weft_tables_mark_outside(t, network);
 	if (add)
 		weft_tables_unlearn(t, network, mac);
 	weft_tables_owner_change(t, network, mac, port, add);
