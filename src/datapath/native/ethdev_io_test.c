@@ -205,6 +205,37 @@ static void large_packet_goes_out_in_finished_segments_each_with_its_tag(void **
 	closed(io);
 }
 
+// One turn may take only so long: what finds no place is not cut.
+static void nothing_is_cut_for_a_device_that_takes_no_more(void **state)
+{
+	struct port_io *io = opened();
+	struct rte_mbuf *m[32], *got[64];
+	struct port_io_stats stats;
+	uint16_t sent, n;
+	uint32_t total = 0;
+
+	(void)state;
+	for (int i = 0; i < 32; i++) {
+		m[i] = tcp_packet(60000);
+		leave_checksum(m[i]);
+		m[i]->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+		m[i]->tso_segsz = 100;
+	}
+	sent = io->ops->tx(io, m, 32);
+	assert_in_range(sent, 1, 4);
+	io->ops->stats(io, &stats);
+	assert_int_equal(stats.tx_segmented, sent);
+	assert_int_equal(stats.tx_refused, 1); // the end of the last one
+	// As many as went, and a run more, at most.
+	assert_int_equal(io->ops->tx(io, m + sent, 32 - sent), 0);
+	rte_pktmbuf_free_bulk(m + sent, 32u - sent);
+	assert_in_range(stats.tx_filled, 512, 4096);
+	for (; (n = receive(io, got, 64)) > 0; total += n)
+		rte_pktmbuf_free_bulk(got, n);
+	assert_in_range(total, stats.tx_filled - 31, stats.tx_filled);
+	closed(io);
+}
+
 static void packet_that_others_send_too_is_left_as_it_is(void **state)
 {
 	struct port_io *io = opened();
@@ -283,6 +314,7 @@ int main(void)
 		cmocka_unit_test(packets_pass_as_they_are),
 		cmocka_unit_test(checksum_and_tag_are_put_in_where_the_device_cannot),
 		cmocka_unit_test(large_packet_goes_out_in_finished_segments_each_with_its_tag),
+		cmocka_unit_test(nothing_is_cut_for_a_device_that_takes_no_more),
 		cmocka_unit_test(packet_that_others_send_too_is_left_as_it_is),
 		cmocka_unit_test(full_device_takes_the_first_ones),
 		cmocka_unit_test(missing_device_says_so_and_can_come_later),

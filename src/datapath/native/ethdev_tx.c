@@ -81,49 +81,80 @@ static struct rte_mbuf *finish(struct ethdev_io *e, struct rte_mbuf *m)
 	return m;
 }
 
-static void send_finished(struct ethdev_io *e, uint16_t queue, struct rte_mbuf *m)
+// Of one burst.
+struct limits {
+	uint32_t segments; // that may still be made
+	bool full;	   // the device takes no more, or there is no more that may be made
+};
+
+static void send_finished(struct ethdev_io *e, uint16_t queue, struct rte_mbuf *m, struct limits *l)
 {
 	m = finish(e, m);
 	if (m != NULL && send_plain(e, queue, &m, 1) == 1)
 		return;
+	l->full = l->full || m != NULL;
 	rte_pktmbuf_free(m);
 	count(&e->refused, 1);
 }
 
-static void send_segments(struct ethdev_io *e, uint16_t queue, struct rte_mbuf *whole)
+static struct rte_mbuf *next_finished(struct ethdev_io *e, struct segmenter *s, struct limits *l)
 {
-	struct segmenter s;
+	struct rte_mbuf *m = l->segments == 0 ? NULL : weft_segment_next(s, e->pool);
 
-	count(&e->segmented, 1);
-	for (weft_segment_begin(&s, whole); !weft_segment_done(&s);) {
-		struct rte_mbuf *m = weft_segment_next(&s, e->pool);
-
-		if (m == NULL) {
-			count(&e->refused, 1);
-			break;
-		}
-		m->ol_flags |= whole->ol_flags & RTE_MBUF_F_TX_VLAN;
-		m->vlan_tci = whole->vlan_tci;
-		send_finished(e, queue, m);
-	}
-	rte_pktmbuf_free(whole);
+	if (m == NULL)
+		return NULL;
+	l->segments--;
+	m->ol_flags |= s->m->ol_flags & RTE_MBUF_F_TX_VLAN;
+	m->vlan_tci = s->m->vlan_tci;
+	return finish(e, m);
 }
 
-static void send_worked(struct ethdev_io *e, uint16_t queue, struct rte_mbuf *m)
+// As long as the device takes them. False: not even the first went.
+static bool send_segments(struct ethdev_io *e, uint16_t queue, struct rte_mbuf *whole,
+			  struct limits *l)
+{
+	struct rte_mbuf *run[NATIVE_BURST];
+	struct segmenter s;
+	bool any = false;
+
+	for (weft_segment_begin(&s, whole); !l->full && !weft_segment_done(&s);) {
+		uint16_t n = 0, sent;
+
+		while (n < NATIVE_BURST && !weft_segment_done(&s) &&
+		       (run[n] = next_finished(e, &s, l)) != NULL)
+			n++;
+		l->full = n < NATIVE_BURST && !weft_segment_done(&s);
+		sent = send_plain(e, queue, run, n);
+		rte_pktmbuf_free_bulk(run + sent, n - sent);
+		l->full = l->full || sent < n;
+		any = any || sent > 0;
+	}
+	if (!any)
+		return false;
+	count(&e->segmented, 1);
+	if (l->full)
+		count(&e->refused, 1); // its end is missing
+	rte_pktmbuf_free(whole);
+	return true;
+}
+
+// False: it is the caller's, as it was.
+static bool send_worked(struct ethdev_io *e, uint16_t queue, struct rte_mbuf *m, struct limits *l)
 {
 	if (m->ol_flags & e->cannot & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG))
-		send_segments(e, queue, m);
-	else
-		send_finished(e, queue, m);
+		return send_segments(e, queue, m, l);
+	send_finished(e, queue, m, l);
+	return true;
 }
 
 // ---- All -------------------------------------------------------------------------------------------
 
 static uint16_t send_all(struct ethdev_io *e, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
+	struct limits l = {.segments = SEGMENTS_MOST};
 	uint16_t done = 0;
 
-	while (done < n) {
+	while (done < n && !l.full) {
 		uint16_t plain = done, sent;
 
 		while (plain < n && likely(!needs_work(e, pkts[plain])))
@@ -134,8 +165,11 @@ static uint16_t send_all(struct ethdev_io *e, uint16_t queue, struct rte_mbuf **
 			if (done < plain)
 				return done;
 		}
-		if (done < n)
-			send_worked(e, queue, pkts[done++]);
+		if (done < n) {
+			if (!send_worked(e, queue, pkts[done], &l))
+				return done;
+			done++;
+		}
 	}
 	return done;
 }

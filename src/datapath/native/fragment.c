@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Datagrams are in a hash and in queues by age: of all, for the timeout, of their port, and those of their port that have fragments
-// waiting. Who has how many datagrams, and how many buffers wait for whom, is counted by shares.h: a port that sends more than its share only
-// pushes out its own, and when everything is taken whoever has most gives way.
+// Datagrams are in a hash and in queues by age: of all, for the timeout, of their port, and those
+// of their port that have fragments waiting. Who has how many datagrams, and how many buffers wait
+// for whom, is counted by shares.h: a port that sends more than its share only pushes out its own,
+// and when everything is taken whoever has most gives way.
 //
-// Every first fragment is judged by its own ports, so one that is another than before (the 16-bit id came around) just
-// takes the datagram over. When all of a datagram's bytes went by it is forgotten, so the next with its id starts anew.
+// Every first fragment is judged by its own ports, so one that is another than before (the 16-bit
+// id came around) just takes the datagram over. When all of a datagram's bytes went by it is
+// forgotten, so the next with its id starts anew.
 #include "datapath/native/fragment.h"
 
 #include <netinet/in.h>
@@ -297,7 +299,8 @@ static bool is_inside_header(const struct packet *p)
 	return p->fragment == FRAGMENT_LATER && p->key.proto == IPPROTO_TCP && p->frag_offset < 20;
 }
 
-// What the transport header begins with: ports, length and checksum, or sequence number. A copy has the same.
+// What the transport header begins with: ports, length and checksum, or sequence number. A copy has
+// the same.
 static uint64_t head_of(const struct rte_mbuf *m, const struct packet *p)
 {
 	uint64_t head = 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ranges: which bytes of a datagram have been seen, in whatever order its fragments come and however often.
+// Ranges: which bytes of a datagram have been seen, in whatever order its fragments come and
+// however often.
 //
-// Neighbours are merged, so a datagram in order is one range. One that is in too many pieces at once is never called
-// whole; nothing else is wrong about it.
+// Neighbours are merged, so a datagram in order is one range. One that is in too many pieces at
+// once is never called whole; nothing else is wrong about it.
 //
 // Threads    pure
 #pragma once

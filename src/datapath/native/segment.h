@@ -14,6 +14,21 @@
 #include <rte_mbuf.h>
 #include <stdbool.h>
 
+// Segments that one call of a port's tx may make, or leave to a kernel to make: 32 packets of 64 KB
+// by 536 bytes, the least that hosts are asked to send (RFC 9293, 3.7.1). What is left of the burst
+// then finds no place. Others' packets are not to wait for more.
+#define SEGMENTS_MOST 4096
+
+// How many packets it stands for.
+static inline uint32_t weft_segments_of(const struct rte_mbuf *m)
+{
+	uint32_t headers = (uint32_t)m->l2_len + m->l3_len + m->l4_len;
+
+	if ((m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) == 0)
+		return 1;
+	return (m->pkt_len - headers + m->tso_segsz - 1) / m->tso_segsz;
+}
+
 struct segmenter {
 	const struct rte_mbuf *m;
 	uint32_t headers; // length of all, which are in the first buffer

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shares: of something that there is only so much of (packet buffers that wait, say), who has how much, so that nobody can
-// take what others need.
+// Shares: of something that there is only so much of (packet buffers that wait, say), who has how
+// much, so that nobody can take what others need.
 //
-// There is so much in all, and a port may have so much of it. When all of it is taken, a port that has less than the one that has
-// most still gets in: that one gives something up first. So whoever floods, alone or from many ports, competes with himself, and
-// a port that needs little finds it.
+// There is so much in all, and a port may have so much of it. When all of it is taken, a port that
+// has less than the one that has most still gets in: that one gives something up first. So whoever
+// floods, alone or from many ports, competes with himself, and a port that needs little finds it.
 //
-// Asking and counting cost the same however many ports there are: ports with the same count are in a list.
+// Asking and counting cost the same however many ports there are: ports with the same count are in
+// a list.
 //
 // Threads    one table per worker
 #pragma once

@@ -46,7 +46,8 @@ static void when_all_is_taken_who_has_most_gives_way_to_who_has_less(void **stat
 	weft_shares_fini(&s);
 }
 
-// However many flood: the one that comes last and needs little gets it, and nobody is left with more than others may have.
+// However many flood: the one that comes last and needs little gets it, and nobody is left with
+// more than others may have.
 static void many_that_want_all_end_up_with_equal_shares(void **state)
 {
 	struct shares s;

@@ -296,7 +296,8 @@ static void release_waiting(struct worker *w, const struct packet *first)
 	}
 }
 
-// What needs no ports: only what the stages would let through so far may wait, or say what later fragments are of.
+// What needs no ports: only what the stages would let through so far may wait, or say what later
+// fragments are of.
 static enum drop admit_fragment(struct worker *w, const struct rte_mbuf *m, const struct packet *p)
 {
 	struct judge j;

@@ -2,6 +2,7 @@
 // Real stacks talking through two attached interfaces and a forwarder that looks at nothing.
 #include "datapath/native/port_io.h"
 
+#include "datapath/native/segment.h"
 #include "datapath/native/tap_lab.h"
 
 #include <linux/if_tun.h>
@@ -359,6 +360,35 @@ static void make_large(void)
 		out.frame[i] = byte_at(i);
 }
 
+// The kernel makes the segments before it comes back.
+static void a_burst_is_no_more_segments_than_others_can_wait_for(void **state)
+{
+	enum { N = 8, SIZE = 30 };
+	struct rte_mbuf *m[N];
+	uint16_t got = 0;
+
+	(void)state;
+	needs_lab();
+	forwarder_stop();
+	make_large();
+	out.vnet.gso_size = SIZE;
+	int fd = peer_packets(&vm1, 1);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(send(fd, &out, sizeof(out), 0), sizeof(out));
+		for (int idle = 0; idle < 1000 && got <= i; idle++) {
+			got += vm1.io->ops->rx(vm1.io, 0, m + got, 1);
+			if (got > i && frame_type(m[i]) != 0x0800)
+				rte_pktmbuf_free(m[--got]); // somebody's neighbour discovery
+			usleep(got > i ? 0 : 1000);
+		}
+	}
+	assert_int_equal(got, N);
+	assert_int_equal(vm2.io->ops->tx(vm2.io, m, N), SEGMENTS_MOST / (60000 / SIZE));
+	rte_pktmbuf_free_bulk(m + SEGMENTS_MOST / (60000 / SIZE),
+			      N - SEGMENTS_MOST / (60000 / SIZE));
+	close(fd);
+}
+
 static bool is_whole(const struct rte_mbuf *m)
 {
 	if (m->pkt_len != sizeof(out.frame) || m->tso_segsz != 1448)
@@ -471,6 +501,7 @@ int main(void)
 		with_vms(a_receiver_without_offloads_gets_right_checksums),
 		with_vms(sctp_leaves_with_its_checksum),
 		with_vms(udp_segments_arrive_one_by_one),
+		with_vms(a_burst_is_no_more_segments_than_others_can_wait_for),
 		with_vms(large_packets_that_nobody_fetches_are_counted_and_never_cut),
 		cmocka_unit_test(a_tap_device_carries_large_segments_both_ways),
 	};

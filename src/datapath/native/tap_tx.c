@@ -10,6 +10,7 @@
 #include <rte_byteorder.h>
 #include <rte_ether.h>
 
+#include "datapath/native/segment.h"
 #include "datapath/native/vnet.h"
 
 #define MESSAGES_MAX 64
@@ -45,17 +46,20 @@ static unsigned int put_tag(struct batch *b, unsigned int i, const struct rte_mb
 	return 3;
 }
 
-// How many of the packets fit: at least one.
-static unsigned int prepare(struct batch *b, struct rte_mbuf **pkts, uint16_t n)
+// How many of the packets fit: at least one. *segments: what the kernel may still have to make of
+// them, before it comes back.
+static unsigned int prepare(struct batch *b, struct rte_mbuf **pkts, uint16_t n, uint32_t *segments)
 {
 	unsigned int i, used = 0;
 
 	for (i = 0; i < n && i < MESSAGES_MAX; i++) {
 		const struct rte_mbuf *m = pkts[i];
+		uint32_t more = weft_segments_of(m);
 		struct iovec *iov = b->iov + used;
 
-		if (used + PIECES_MORE + m->nb_segs > IOV_MAX_SUM)
+		if (used + PIECES_MORE + m->nb_segs > IOV_MAX_SUM || more > *segments)
 			break;
+		*segments -= more;
 		weft_vnet_out(m, &b->vnet[i]);
 		b->iov[used++] = (struct iovec) {.iov_base = &b->vnet[i], .iov_len = TAP_VNET_LEN};
 		if (unlikely(m->ol_flags & RTE_MBUF_F_TX_VLAN)) {
@@ -90,11 +94,16 @@ static bool is_gone(int error)
 uint16_t weft_tap_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct tap_io *t = (struct tap_io *)io;
+	uint32_t segments = SEGMENTS_MOST;
 	struct batch b;
 	uint16_t done = 0;
 
 	while (done < n) {
-		unsigned int ready = prepare(&b, pkts + done, n - done);
+		unsigned int ready;
+
+		if (weft_segments_of(pkts[done]) > segments)
+			break;
+		ready = prepare(&b, pkts + done, n - done, &segments);
 		int sent = ready > 0 ? sendmmsg(t->ring.fd, b.msgs, ready, MSG_DONTWAIT) : -1;
 
 		if (sent > 0) {

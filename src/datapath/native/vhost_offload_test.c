@@ -164,6 +164,31 @@ static void segment_is_cut_for_a_driver_that_cannot(void **state)
 	}
 }
 
+// One turn may take only so long: what finds no place is not cut.
+static void nothing_is_cut_for_a_ring_that_takes_no_more(void **state)
+{
+	struct virtio_net_hdr h = asks(4, TCP, 40);
+	size_t len = make(in, 4, TCP, 20000);
+	struct rte_mbuf *m[3];
+
+	(void)state;
+	two_vms(SENDS, 0);
+	lab_give(&b.vm, 0, 100, LAB_BUFFER);
+	for (int i = 0; i < 3; i++) {
+		assert_true(lab_send(&a.vm, 0, &h, in, len, 8192));
+		assert_int_equal(a.io->ops->rx(a.io, 0, &m[i], 1), 1);
+	}
+	assert_int_equal(b.io->ops->tx(b.io, m, 3), 1);
+	assert_int_equal(stats_of(&b).tx_segmented, 1);
+	assert_int_equal(stats_of(&b).tx_refused, 1); // its end
+	// About as many as went: a run more, at most.
+	assert_in_range(stats_of(&b).tx_filled, 100, 132);
+	assert_int_equal(b.io->ops->tx(b.io, m + 1, 2), 0);
+	assert_in_range(stats_of(&b).tx_filled, 100, 164);
+	rte_pktmbuf_free_bulk(m + 1, 2);
+	end_vms();
+}
+
 // ---- What is not believed ----
 
 static void impossible_packet_is_dropped_and_counted(void **state)
@@ -194,7 +219,7 @@ static void claim_that_does_not_fit_its_packet_is_dropped_and_counted(void **sta
 
 	(void)state;
 	two_vms(OFFLOADS, OFFLOADS);
-	for (unsigned int kind = 0; kind < 7; kind++) {
+	for (unsigned int kind = 0; kind < 8; kind++) {
 		struct virtio_net_hdr bad = h;
 		size_t len = make(in, 4, kind == 0 ? UDP : TCP, 1200);
 
@@ -210,7 +235,11 @@ static void claim_that_does_not_fit_its_packet_is_dropped_and_counted(void **sta
 			bad.gso_size = 0;
 		if (kind == 6)
 			bad.csum_start = 60000;
-		assert_true(lab_send(&a.vm, 0, &bad, in, len, 0));
+		if (kind == 7) { // 3,000 segments
+			len = make(in, 4, TCP, 3000);
+			bad.gso_size = 1;
+		}
+		assert_true(lab_send(&a.vm, 0, &bad, in, len, kind == 7 ? 4096 : 0));
 		assert_int_equal(carry(), 0);
 		if (stats_of(&a).rx_malformed != kind + 1)
 			fail_msg("claim %u was not refused", kind);
@@ -241,6 +270,7 @@ int main(void)
 		cmocka_unit_test(checksum_is_filled_in_for_a_driver_that_cannot),
 		cmocka_unit_test(shared_packet_is_not_written_to),
 		cmocka_unit_test(segment_is_cut_for_a_driver_that_cannot),
+		cmocka_unit_test(nothing_is_cut_for_a_ring_that_takes_no_more),
 		cmocka_unit_test(impossible_packet_is_dropped_and_counted),
 		cmocka_unit_test(claim_that_does_not_fit_its_packet_is_dropped_and_counted),
 		cmocka_unit_test(segment_as_long_as_its_packet_is_no_segment),

@@ -27,6 +27,7 @@ struct target {
 	struct vhost_device *d;
 	struct vhost_lane *lane;
 	struct vring_state *ring;
+	uint32_t *segments; // that this burst may still be cut into
 };
 
 static void add(uint64_t *counter, uint64_t n)
@@ -78,37 +79,46 @@ static bool prepare(const struct target *t, struct run *r, struct rte_mbuf *m)
 	return true;
 }
 
-// Cut it and send the pieces as long as the ring takes them. False: not even the first went.
-static bool send_segments(const struct target *t, struct rte_mbuf *m)
+// The next ones that go together. False: there are no buffers for more, or there may be no more.
+static bool cut_run(const struct target *t, struct segmenter *s, struct run *r)
+{
+	r->n = 0;
+	while (r->n < VRING_BURST && !weft_segment_done(s)) {
+		struct rte_mbuf *piece = *t->segments == 0 ? NULL
+							   : weft_segment_next(s, t->v->pool);
+
+		if (piece == NULL || !prepare(t, r, piece)) {
+			rte_pktmbuf_free(piece);
+			return false;
+		}
+		--*t->segments;
+	}
+	return true;
+}
+
+// Cut it and send the pieces as long as the ring takes them; *full: it takes no more. False: not
+// even the first went.
+static bool send_segments(const struct target *t, struct rte_mbuf *m, bool *full)
 {
 	struct segmenter s;
+	bool any = false;
 	struct run r;
-	bool any = false, full = false;
 
+	*full = true;
 	if (weft_is_lent(m) && weft_lent_take(m, t->v->pool) < 0)
 		return false;
-	r.n = 0;
-	weft_segment_begin(&s, m);
-	while (!full && !weft_segment_done(&s)) {
-		while (r.n < VRING_BURST && !weft_segment_done(&s)) {
-			struct rte_mbuf *piece = weft_segment_next(&s, t->v->pool);
-
-			if (piece == NULL || !prepare(t, &r, piece)) {
-				rte_pktmbuf_free(piece);
-				full = true;
-				break;
-			}
-		}
+	*full = false;
+	for (weft_segment_begin(&s, m); !*full && !weft_segment_done(&s);) {
+		*full = !cut_run(t, &s, &r);
 		uint16_t sent = r.n > 0 ? weft_vring_push(t->ring, r.pkts, r.n) : 0;
 		any = any || sent > 0;
-		full = full || sent < r.n;
+		*full = *full || sent < r.n;
 		rte_pktmbuf_free_bulk(r.pkts, r.n);
-		r.n = 0;
 	}
 	if (!any)
 		return false;
 	add(&t->lane->segmented, 1);
-	if (full)
+	if (*full)
 		add(&t->lane->counters.refused, 1); // its end is missing
 	rte_pktmbuf_free(m);
 	return true;
@@ -139,8 +149,9 @@ static uint16_t send_all(const struct target *t, struct rte_mbuf **pkts, uint16_
 {
 	struct run r;
 	uint16_t done = 0;
+	bool full = false;
 
-	while (done < n) {
+	while (done < n && !full) {
 		uint16_t end = done, sent;
 
 		r.n = 0;
@@ -162,7 +173,7 @@ static uint16_t send_all(const struct target *t, struct rte_mbuf **pkts, uint16_
 		if (done < n &&
 		    r.n < VRING_BURST) { // it stopped at one that must be cut, or for want of a buffer
 			if ((pkts[done]->ol_flags & SEGMENT_FLAGS) == 0 ||
-			    !send_segments(t, pkts[done]))
+			    !send_segments(t, pkts[done], &full))
 				return done;
 			done++;
 		}
@@ -170,11 +181,13 @@ static uint16_t send_all(const struct target *t, struct rte_mbuf **pkts, uint16_
 	return done;
 }
 
-static uint16_t send_to(struct vhost_io *v, uint16_t pair, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t send_to(struct vhost_io *v, uint16_t pair, struct rte_mbuf **pkts, uint16_t n,
+			uint32_t *segments)
 {
 	struct target t = {
 		.v = v,
 		.lane = &v->lanes[pair & (VHOST_LANES - 1)],
+		.segments = segments,
 	};
 	uint16_t done = 0;
 
@@ -245,7 +258,7 @@ static uint16_t pairs_in_use(const struct vhost_device *d, uint16_t pairs[VHOST_
 
 // Each queue gets its packets in their order; what no queue took ends up behind what they took.
 static uint16_t spread(struct vhost_io *v, const uint16_t *pairs, uint16_t n_pairs,
-		       struct rte_mbuf **pkts, uint16_t n)
+		       struct rte_mbuf **pkts, uint16_t n, uint32_t *segments)
 {
 	struct rte_mbuf *left[VRING_BURST], *part[VRING_BURST];
 	uint16_t pair[VRING_BURST], done = 0, n_left = 0;
@@ -263,7 +276,7 @@ static uint16_t spread(struct vhost_io *v, const uint16_t *pairs, uint16_t n_pai
 			part[n_part++] = pkts[k];
 			pair[k] = NO_PAIR;
 		}
-		sent = send_to(v, to, part, n_part);
+		sent = send_to(v, to, part, n_part, segments);
 		done += sent;
 		memcpy(left + n_left, part + sent, (n_part - sent) * sizeof(*left));
 		n_left += n_part - sent;
@@ -272,7 +285,8 @@ static uint16_t spread(struct vhost_io *v, const uint16_t *pairs, uint16_t n_pai
 	return done;
 }
 
-static uint16_t send_burst(struct vhost_io *v, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t send_burst(struct vhost_io *v, struct rte_mbuf **pkts, uint16_t n,
+			   uint32_t *segments)
 {
 	uint16_t pairs[VHOST_PAIRS_MAX], n_pairs;
 	const struct vhost_device *d = atomic_load_explicit(&v->dev, memory_order_acquire);
@@ -282,18 +296,19 @@ static uint16_t send_burst(struct vhost_io *v, struct rte_mbuf **pkts, uint16_t 
 	// It may have gone; then its entry says something old, and send_to looks again.
 	n_pairs = pairs_in_use(d, pairs);
 	if (likely(n_pairs == 1))
-		return send_to(v, pairs[0], pkts, n);
-	return n_pairs == 0 ? 0 : spread(v, pairs, n_pairs, pkts, n);
+		return send_to(v, pairs[0], pkts, n, segments);
+	return n_pairs == 0 ? 0 : spread(v, pairs, n_pairs, pkts, n, segments);
 }
 
 uint16_t weft_vhost_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vhost_io *v = (struct vhost_io *)io;
+	uint32_t segments = SEGMENTS_MOST;
 	uint16_t done = 0;
 
 	while (done < n) {
 		uint16_t part = RTE_MIN(n - done, VRING_BURST);
-		uint16_t sent = send_burst(v, pkts + done, part);
+		uint16_t sent = send_burst(v, pkts + done, part, &segments);
 
 		done += sent;
 		if (sent < part)

@@ -17,6 +17,9 @@
 
 #define TCP_CWR 0x80
 
+#define TCP_PIECES_MOST 2048
+#define UDP_PIECES_MOST 128
+
 // RFC 8200, section 4; RFC 4302.
 #define IPV6_HOP_BY_HOP	 0
 #define IPV6_ROUTING	 43
@@ -256,12 +259,27 @@ void weft_vnet_put_pseudo_sum(struct rte_mbuf *m)
 	       sizeof(folded));
 }
 
-static void set_segments(struct rte_mbuf *m, uint64_t flag, uint16_t size)
+// 64 KB in segments of one byte would be 65,000 packets, and no stack means that: Linux makes no
+// more than some 1,800 TCP segments of one (64 KB by 48 bytes, its least MSS, less a timestamp),
+// and 128 datagrams. There is no least size by itself: the kernel merges what somebody sends byte
+// by byte.
+static bool is_meant(uint8_t proto, uint32_t payload, uint16_t size)
 {
-	if (m->pkt_len - (m->l2_len + m->l3_len + m->l4_len) > size) {
-		m->ol_flags |= flag;
-		m->tso_segsz = size;
-	}
+	return (payload + size - 1) / size <=
+	       (proto == IPPROTO_UDP ? UDP_PIECES_MOST : TCP_PIECES_MOST);
+}
+
+static int set_segments(struct rte_mbuf *m, uint8_t proto, uint64_t flag, uint16_t size)
+{
+	uint32_t payload = m->pkt_len - (m->l2_len + m->l3_len + m->l4_len);
+
+	if (payload <= size)
+		return 0;
+	if (!is_meant(proto, payload, size))
+		return -EINVAL;
+	m->ol_flags |= flag;
+	m->tso_segsz = size;
+	return 0;
 }
 
 static int in_segments(const struct virtio_net_hdr *v, struct rte_mbuf *m, const struct headers *h)
@@ -293,8 +311,7 @@ static int in_segments(const struct virtio_net_hdr *v, struct rte_mbuf *m, const
 		set_lengths(m, h);
 		weft_vnet_put_pseudo_sum(m);
 	}
-	set_segments(m, flag, v->gso_size);
-	return 0;
+	return set_segments(m, proto, flag, v->gso_size);
 }
 
 int weft_vnet_in(const struct virtio_net_hdr *v, struct rte_mbuf *m)

@@ -17,9 +17,10 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
-// Set the flags and lengths of a received packet. A checksum that no flag can ask for (SCTP, a fragment, a tunnelled
-// packet, ...) is filled in. -EINVAL: the header says what cannot be. -ENOTSUP: more of a lent packet (lent.h) must be read than
-// its head; it is to be taken in, and asked for again.
+// Set the flags and lengths of a received packet. A checksum that no flag can ask for (SCTP, a
+// fragment, a tunnelled packet, ...) is filled in. -EINVAL: the header says what cannot be, or what
+// no stack means: more segments than any makes. -ENOTSUP: more of a lent packet (lent.h) must be
+// read than its head; it is to be taken in, and asked for again.
 int weft_vnet_in(const struct virtio_net_hdr *h, struct rte_mbuf *m);
 
 // The header that asks the receiver for what the flags ask for.

@@ -330,6 +330,45 @@ static void impossible_headers_are_refused(void **state)
 	impossible(packet4(TCP, 0, 1900), h);
 }
 
+// With so much payload; only its length is looked at.
+static struct rte_mbuf *longer(struct rte_mbuf *m, uint8_t proto, uint32_t payload)
+{
+	m->pkt_len = 34 + (proto == TCP ? 20 : 8) + payload;
+	return m;
+}
+
+static bool is_taken(uint8_t proto, uint32_t payload, uint16_t size)
+{
+	struct virtio_net_hdr h = needs_csum(34, proto == TCP ? 16 : 6);
+	struct rte_mbuf *m = longer(packet4(proto, 0, 1000), proto, payload);
+	int ret;
+
+	h.gso_type = proto == TCP ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_UDP_L4;
+	h.gso_size = size;
+	ret = weft_vnet_in(&h, m);
+	m->pkt_len = m->data_len;
+	rte_pktmbuf_free(m);
+	return ret == 0;
+}
+
+static void sizes_that_no_stack_means_are_refused(void **state)
+{
+	static const struct {
+		uint8_t proto;
+		uint32_t payload;
+		uint16_t least;
+	} of[] = {{TCP, 65000, 32},  {TCP, 2048, 1},  {TCP, 2049, 2},
+		  {UDP, 65000, 508}, {UDP, 1280, 10}, {UDP, 100, 1}};
+
+	(void)state;
+	for (size_t i = 0; i < RTE_DIM(of); i++) {
+		for (uint16_t size = 1; size < of[i].least; size++)
+			assert_false(is_taken(of[i].proto, of[i].payload, size));
+		for (uint32_t size = of[i].least; size <= UINT16_MAX; size++)
+			assert_true(is_taken(of[i].proto, of[i].payload, (uint16_t)size));
+	}
+}
+
 // Whatever comes: no access outside (the sanitizers watch), and what is accepted lies inside the packet.
 static void random_headers_stay_inside_the_packet(void **state)
 {
@@ -397,6 +436,7 @@ int main(void)
 		cmocka_unit_test(sctp_is_filled_in),
 		cmocka_unit_test(what_no_flag_can_say_is_filled_in),
 		cmocka_unit_test(impossible_headers_are_refused),
+		cmocka_unit_test(sizes_that_no_stack_means_are_refused),
 		cmocka_unit_test(random_headers_stay_inside_the_packet),
 	};
 

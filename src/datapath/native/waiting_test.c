@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets that wait, for their first fragment or for a next hop: who may let them wait, and how many buffers they take.
+// Packets that wait, for their first fragment or for a next hop: who may let them wait, and how
+// many buffers they take.
 #include "datapath/native/resolver_fixture.h"
 #include "datapath/native/resolver_priv.h"
 

@@ -28,8 +28,8 @@
 #define EXPIRE_BUDGET	   32
 // The same in a turn without packets, when there is time.
 #define EXPIRE_BUDGET_IDLE 64
-// Datagrams in fragments that are known, and buffers of fragments that wait: with those that wait for next hops (resolver_priv.h) a fifth
-// of what a worker adds to the pool (eal.c).
+// Datagrams in fragments that are known, and buffers of fragments that wait: with those that wait
+// for next hops (resolver_priv.h) a fifth of what a worker adds to the pool (eal.c).
 #define FRAGMENT_DATAGRAMS 4096
 #define FRAGMENT_BUFFERS   1024
 
