@@ -9,24 +9,13 @@
 #include <unistd.h>
 
 #include "agent/config_keys.h"
-#include "agent/metadata_upstream.h"
+#include "agent/config_priv.h"
 #include "base/addr.h"
 
-// Where the parser is, for messages and duplicates.
-struct place {
-	const char *file;
-	size_t line;
-	char section[64];
-	struct config *config;
-	size_t *seen;	     // by key: the line where it was given
-	size_t physical[32]; // the same of physical networks
-	struct err *err;
-};
+// In place of a section's name: its keys have nowhere to go, and that was said.
+#define UNKNOWN "?"
 
-static int fail_at(const struct place *at, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int fail_at(const struct place *at, const char *fmt, ...)
+int weft_config_fail(const struct place *at, const char *fmt, ...)
 {
 	char msg[WEFT_ERR_MAX / 2];
 	va_list ap;
@@ -35,8 +24,12 @@ static int fail_at(const struct place *at, const char *fmt, ...)
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	if (at->line == 0)
-		return weft_fail(at->err, -EINVAL, "%s: %s", at->file, msg);
-	return weft_fail(at->err, -EINVAL, "%s:%zu: %s", at->file, at->line, msg);
+		weft_fail(at->err, -EINVAL, "%s: %s", at->file, msg);
+	else
+		weft_fail(at->err, -EINVAL, "%s:%zu: %s", at->file, at->line, msg);
+	if (at->complain != NULL)
+		at->complain(at->complain_arg, at->err->msg);
+	return -EINVAL;
 }
 
 static char **text_field(struct config *c, const struct config_key *k)
@@ -58,8 +51,8 @@ static int bad_value(const struct place *at, const struct config_key *k, const c
 {
 	char allowed[256];
 
-	return fail_at(at, "%s = %.100s: allowed is %s", k->name, value,
-		       weft_config_allowed(k, allowed, sizeof(allowed)));
+	return weft_config_fail(at, "%s = %.100s: allowed is %s", k->name, value,
+				weft_config_allowed(k, allowed, sizeof(allowed)));
 }
 
 static bool parse_number(const char *text, uint64_t max, uint64_t *out)
@@ -83,10 +76,11 @@ static int set_choice(const struct place *at, const struct config_key *k, const 
 
 		if (strlen(value) == n && strncmp(w, value, n) == 0) {
 			if (planned)
-				return fail_at(at,
-					       "%s = %s comes later and is not built in this "
-					       "version",
-					       k->name, value);
+				return weft_config_fail(
+					at,
+					"%s = %s comes later and is not built in this "
+					"version",
+					k->name, value);
 			*number_field(at->config, k) = index;
 			return 0;
 		}
@@ -97,7 +91,7 @@ static int set_choice(const struct place *at, const struct config_key *k, const 
 }
 
 // "[::1]:9696" or "127.0.0.1:9696" -> the address alone.
-static bool split_listen(const char *text, struct ip_addr *ip)
+bool weft_config_split_listen(const char *text, struct ip_addr *ip)
 {
 	const char *colon = strrchr(text, ':');
 	char host[64];
@@ -151,7 +145,8 @@ static int set_text(const struct place *at, const struct config_key *k, const ch
 		value = k->otherwise;
 	if (value[0] != '\0' &&
 	    ((k->form == FORM_PATH && value[0] != '/') ||
-	     (k->form == FORM_LISTEN && strcmp(value, "none") != 0 && !split_listen(value, &ip)) ||
+	     (k->form == FORM_LISTEN && strcmp(value, "none") != 0 &&
+	      !weft_config_split_listen(value, &ip)) ||
 	     (k->form == FORM_CORES && !is_core_list(value)) || strlen(value) > 200))
 		return bad_value(at, k, value);
 	free(*field);
@@ -197,7 +192,7 @@ static int open_section(struct place *at, char *line)
 	char names[256], *end = strchr(line, ']');
 
 	if (end == NULL || end[1] != '\0')
-		return fail_at(at, "\"%.100s\": a section is written [name]", line);
+		return weft_config_fail(at, "\"%.100s\": a section is written [name]", line);
 	*end = '\0';
 	for (size_t i = 0; i < weft_config_n_sections; i++) {
 		if (strcmp(weft_config_sections[i].name, line + 1) == 0) {
@@ -205,8 +200,9 @@ static int open_section(struct place *at, char *line)
 			return 0;
 		}
 	}
-	return fail_at(at, "section [%.60s] is unknown; there are %s", line + 1,
-		       known_names(NULL, names, sizeof(names)));
+	strcpy(at->section, UNKNOWN);
+	return weft_config_fail(at, "section [%.60s] is unknown; there are %s", line + 1,
+				known_names(NULL, names, sizeof(names)));
 }
 
 static char *trim(char *s)
@@ -248,7 +244,7 @@ static int fail_mapping(const struct place *at, const char *mapping)
 {
 	int n = (int)strcspn(mapping, ":,");
 
-	return fail_at(
+	return weft_config_fail(
 		at,
 		"\"%.60s\" is how Neutron's agents write it; here a physical network is a line of "
 		"its own, its name = the device that leads there: %.*s = eth1 (the interface itself, "
@@ -267,30 +263,32 @@ static int take_physical(struct place *at, const char *name, const char *device)
 	    strcmp(name, "physical_interface_mappings") == 0)
 		return fail_mapping(at, device);
 	if (name[0] == '\0' || strlen(name) > 31 || strpbrk(name, " \t") != NULL)
-		return fail_at(
+		return weft_config_fail(
 			at,
 			"physical network \"%.60s\": allowed is a name of 1 to 31 characters "
 			"without blanks",
 			name);
 	if (device[0] == '\0' || strlen(device) > 200)
-		return fail_at(
+		return weft_config_fail(
 			at,
 			"physical network %s = %.60s: allowed is a kernel interface's name, or a "
 			"DPDK device and its arguments (at most 200 characters)",
 			name, device);
 	for (size_t i = 0; i < c->n_physical; i++) {
 		if (strcmp(c->physical[i].name, name) == 0)
-			return fail_at(at, "[physical] %s is given twice: line %zu has it too",
-				       name, at->physical[i]);
+			return weft_config_fail(at,
+						"[physical] %s is given twice: line %zu has it too",
+						name, at->physical[i]);
 		if (strcmp(c->physical[i].device, device) == 0)
-			return fail_at(at,
-				       "[physical] %s: device %.60s is physical network %s's "
-				       "already (line %zu)",
-				       name, device, c->physical[i].name, at->physical[i]);
+			return weft_config_fail(
+				at,
+				"[physical] %s: device %.60s is physical network %s's "
+				"already (line %zu)",
+				name, device, c->physical[i].name, at->physical[i]);
 	}
 	if (c->n_physical == sizeof(at->physical) / sizeof(*at->physical))
-		return fail_at(at, "[physical] %s: there can be %zu physical networks", name,
-			       c->n_physical);
+		return weft_config_fail(at, "[physical] %s: there can be %zu physical networks",
+					name, c->n_physical);
 	at->physical[c->n_physical] = at->line;
 	add_physical(c, name, device);
 	return 0;
@@ -300,21 +298,23 @@ static int take_key(struct place *at, const char *name, const char *value)
 {
 	char names[512];
 
+	if (strcmp(at->section, UNKNOWN) == 0)
+		return 0;
 	for (size_t i = 0; i < weft_config_n_keys; i++) {
 		const struct config_key *k = &weft_config_keys[i];
 
 		if (strcmp(k->section, at->section) != 0 || strcmp(k->name, name) != 0)
 			continue;
 		if (at->seen[i] != 0)
-			return fail_at(at, "[%s] %s is given twice: line %zu has it too",
-				       k->section, k->name, at->seen[i]);
+			return weft_config_fail(at, "[%s] %s is given twice: line %zu has it too",
+						k->section, k->name, at->seen[i]);
 		at->seen[i] = at->line;
 		return set_value(at, k, value);
 	}
 	if (strcmp(at->section, "physical") == 0)
 		return take_physical(at, name, value);
-	return fail_at(at, "[%s] has no key \"%.60s\"; there are %s", at->section, name,
-		       known_names(at->section, names, sizeof(names)));
+	return weft_config_fail(at, "[%s] has no key \"%.60s\"; there are %s", at->section, name,
+				known_names(at->section, names, sizeof(names)));
 }
 
 static int take_line(struct place *at, char *line)
@@ -337,9 +337,9 @@ static int take_line(struct place *at, char *line)
 	if (value == NULL && strcmp(at->section, "physical") == 0 && strchr(line, ':') != NULL)
 		return fail_mapping(at, line);
 	if (value == NULL)
-		return fail_at(at, "\"%.100s\": neither [section] nor key = value", line);
+		return weft_config_fail(at, "\"%.100s\": neither [section] nor key = value", line);
 	if (at->section[0] == '\0')
-		return fail_at(at, "\"%.100s\": a [section] must come first", line);
+		return weft_config_fail(at, "\"%.100s\": a [section] must come first", line);
 	*value++ = '\0';
 	return take_key(at, trim(line), trim(value));
 }
@@ -362,67 +362,6 @@ static int set_defaults(struct place *at)
 	return 0;
 }
 
-static bool is_loopback(const struct ip_addr *ip)
-{
-	static const struct ip_addr loopback6 = {.family = 6, .b = {[15] = 1}};
-
-	return ip->family == 4 ? ip->b[0] == 127 : weft_ip_equal(ip, &loopback6);
-}
-
-static size_t *line_of(const struct place *at, size_t offset)
-{
-	size_t i = 0;
-
-	while (weft_config_keys[i].offset != offset)
-		i++;
-	return &at->seen[i];
-}
-
-// What no key can tell by itself.
-static int check_whole(struct place *at)
-{
-	const struct config *c = at->config;
-	struct ip_addr ip = {0};
-	gid_t group;
-	struct err bad;
-
-	at->line = *line_of(at, offsetof(struct config, endpoints));
-	if (c->endpoints[0] != '\0')
-		return fail_at(at, "endpoints: the etcd store comes later and is not built in this "
-				   "version");
-	at->line = *line_of(at, offsetof(struct config, local_ip));
-	if (at->line == 0)
-		at->line = *line_of(at, offsetof(struct config, tunnel_device));
-	if (c->local_ip[0] != '\0' || c->tunnel_device[0] != '\0')
-		return fail_at(at, "tunnels come later and are not built in this version");
-	at->line = *line_of(at, offsetof(struct config, vhostuser_group));
-	if (weft_config_group(c->vhostuser_group, &group) < 0)
-		return fail_at(at, "vhostuser_group = %s: there is no such group",
-			       c->vhostuser_group);
-	at->line = *line_of(at, offsetof(struct config, socket_group));
-	// The default need not be there.
-	if (strcmp(c->socket_group, "weft") != 0 && weft_config_group(c->socket_group, &group) < 0)
-		return fail_at(at, "socket_group = %s: there is no such group", c->socket_group);
-	at->line = *line_of(at, offsetof(struct config, metadata_url));
-	if (c->metadata_url[0] != '\0' &&
-	    weft_metadata_url_split(c->metadata_url, NULL, NULL, &bad) != 0)
-		return fail_at(at, "%.400s", bad.msg);
-	at->line = *line_of(at, offsetof(struct config, auth));
-	if (c->auth == API_AUTH_TOKEN && c->tokens[0] == '\0')
-		return fail_at(at, "auth = token needs tokens = FILE");
-	at->line = *line_of(at, offsetof(struct config, tls_cert));
-	if ((c->tls_cert[0] == '\0') != (c->tls_key[0] == '\0'))
-		return fail_at(at, "TLS needs both tls_cert and tls_key");
-	at->line = *line_of(at, offsetof(struct config, listen));
-	if (strcmp(c->listen, "none") != 0 && split_listen(c->listen, &ip) && !is_loopback(&ip) &&
-	    (c->auth != API_AUTH_TOKEN || c->tls_cert[0] == '\0'))
-		return fail_at(at,
-			       "listen = %s is not a loopback address: it needs auth = token, "
-			       "tls_cert and tls_key",
-			       c->listen);
-	return 0;
-}
-
 // What is made of another key.
 static void derive(struct config *c)
 {
@@ -437,13 +376,43 @@ static int parse_lines(struct place *at, char *text)
 {
 	int ret = 0;
 
-	for (char *line = text, *next; line != NULL && ret == 0; line = next) {
+	for (char *line = text, *next; line != NULL; line = next) {
 		next = strchr(line, '\n');
 		if (next != NULL)
 			*next++ = '\0';
 		at->line++;
-		ret = take_line(at, line);
+		ret = take_line(at, line) != 0 ? -EINVAL : ret;
+		if (ret != 0 && at->complain == NULL)
+			break;
 	}
+	return ret;
+}
+
+static int parse(struct place *at, const char *text, size_t len)
+{
+	struct config *c = at->config;
+	char *copy = calloc(1, len + 1);
+	int ret;
+
+	at->seen = calloc(weft_config_n_keys, sizeof(*at->seen));
+	if (copy == NULL || at->seen == NULL)
+		abort();
+	*c = (struct config) {0};
+	if (len > 0)
+		memcpy(copy, text, len);
+	ret = set_defaults(at);
+	if (ret == 0 && strlen(copy) != len)
+		ret = weft_config_fail(at, "it has a NUL byte: this is no configuration file");
+	if (ret == 0)
+		ret = parse_lines(at, copy);
+	if (ret == 0 || at->complain != NULL)
+		ret = weft_config_whole(at) != 0 ? -EINVAL : ret;
+	if (ret != 0)
+		weft_config_fini(c);
+	else
+		derive(c);
+	free(at->seen);
+	free(copy);
 	return ret;
 }
 
@@ -451,38 +420,15 @@ int weft_config_parse(const char *name, const char *text, size_t len, struct con
 		      struct err *err)
 {
 	struct place at = {.file = name, .config = c, .err = err};
-	char *copy = calloc(1, len + 1);
-	int ret;
 
-	at.seen = calloc(weft_config_n_keys, sizeof(*at.seen));
-	if (copy == NULL || at.seen == NULL)
-		abort();
-	*c = (struct config) {0};
-	if (len > 0)
-		memcpy(copy, text, len);
-	ret = set_defaults(&at);
-	if (ret == 0 && strlen(copy) != len)
-		ret = fail_at(&at, "it has a NUL byte: this is no configuration file");
-	if (ret == 0)
-		ret = parse_lines(&at, copy);
-	if (ret == 0)
-		ret = check_whole(&at);
-	// An empty host means the default, which is not in the table.
-	if (ret == 0 && c->host[0] == '\0') {
-		at.line = *line_of(&at, offsetof(struct config, host));
-		ret = fail_at(&at, "host is empty: leave the key out for the host's name");
-	}
-	if (ret != 0)
-		weft_config_fini(c);
-	else
-		derive(c);
-	free(at.seen);
-	free(copy);
-	return ret;
+	return parse(&at, text, len);
 }
 
-int weft_config_read(const char *path, struct config *c, struct err *err)
+int weft_config_read_on(const char *path, struct config *c, config_complain complain, void *arg,
+			struct err *err)
 {
+	struct place at = {path == NULL ? "defaults" : path, .config = c, .err = err,
+			   .complain = complain, .complain_arg = arg};
 	struct text all = {0};
 	char buf[4096];
 	size_t n;
@@ -490,7 +436,7 @@ int weft_config_read(const char *path, struct config *c, struct err *err)
 	int ret;
 
 	if (path == NULL)
-		return weft_config_parse("defaults", NULL, 0, c, err);
+		return parse(&at, NULL, 0);
 	f = fopen(path, "re");
 	if (f == NULL)
 		return weft_fail(err, -errno, "%s: the configuration cannot be opened: %s", path,
@@ -507,9 +453,14 @@ int weft_config_read(const char *path, struct config *c, struct err *err)
 	if (ret != 0)
 		weft_fail(err, ret, "%s: the configuration cannot be read", path);
 	else
-		ret = weft_config_parse(path, all.s, all.len, c, err);
+		ret = parse(&at, all.s, all.len);
 	free(all.s);
 	return ret;
+}
+
+int weft_config_read(const char *path, struct config *c, struct err *err)
+{
+	return weft_config_read_on(path, c, NULL, NULL, err);
 }
 
 void weft_config_fini(struct config *c)

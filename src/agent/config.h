@@ -56,6 +56,14 @@ int weft_config_parse(const char *name, const char *text, size_t len, struct con
 		      struct err *err);
 // The same from a file; path NULL: the defaults alone.
 int weft_config_read(const char *path, struct config *c, struct err *err);
+
+// For --check-config: everything that is wrong, a sentence for each: first what the file says, and if it can be read at all, what this
+// machine has not (config_check.c): cores, memory, files. Returns how many.
+typedef void (*config_complain)(void *arg, const char *sentence);
+size_t weft_config_check(const char *path, config_complain complain, void *arg);
+// Of that, the parts: read on after a mistake; err has the last one. What a whole configuration needs of this machine.
+int weft_config_read_on(const char *path, struct config *c, config_complain complain, void *arg,
+			struct err *err);
 void weft_config_fini(struct config *c);
 
 // The datapath's, the API's and the metadata service's share of it; they borrow from c.

@@ -492,16 +492,16 @@ static int print_man(void)
 	return 0;
 }
 
-static int check_config(const struct config *c, const char *path)
+static void complain(void *arg, const char *sentence)
 {
-	const struct api_config api = weft_config_api(c);
-	const struct metadata_config metadata = weft_config_metadata(c);
-	struct err err = {0};
+	(void)arg;
+	weft_log_error("%s", sentence);
+}
 
-	if (weft_api_check(&api, &err) != 0 || weft_metadata_check(&metadata, &err) != 0) {
-		weft_log_error("%s", err.msg);
+static int check_config(const char *path)
+{
+	if (weft_config_check(path, complain, NULL) > 0)
 		return 1;
-	}
 	printf("%s: well\n", path != NULL ? path : "defaults");
 	return 0;
 }
@@ -537,13 +537,15 @@ int main(int argc, char **argv)
 		fprintf(stderr, "weftd: \"%s\" is no option\n%s", argv[optind], usage);
 		return 2;
 	}
+	if (check)
+		return check_config(path);
 	if (weft_config_read(path, &d.config, &err) != 0) {
 		weft_log_error("%s", err.msg);
 		return 1;
 	}
 	d.path = path;
 	weft_log_set_level(d.config.log);
-	status = check ? check_config(&d.config, path) : run(&d);
+	status = run(&d);
 	weft_config_fini(&d.config);
 	if (d.again)
 		start_again(argv);

@@ -58,6 +58,14 @@ static int family_init(struct session_family *f, uint32_t pairs, uint32_t line_s
 	return f->lines == NULL ? -ENOMEM : 0;
 }
 
+size_t weft_session_memory_for(uint32_t connections)
+{
+	size_t pairs = rte_align64pow2(RTE_MAX(connections, (uint32_t)CONNECTIONS_MIN));
+	size_t index = WORDS_PER_PAIR * sizeof(struct session_bucket) / BUCKET_WORDS;
+
+	return pairs * (2 * index + (1 << 7) + (1 << 8));
+}
+
 static void set_timeouts(struct session_table *t, const struct datapath_timeouts *o)
 {
 	const uint32_t seconds[TIMEOUT_CLASSES][3] = {

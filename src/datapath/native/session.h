@@ -188,7 +188,8 @@ uint32_t weft_session_count(const struct session_table *t);
 uint32_t weft_session_capacity(const struct session_table *t); // of each address family
 uint32_t weft_session_port_count(const struct session_table *t, uint16_t port);
 uint32_t weft_session_port_unanswered(const struct session_table *t,
-				      uint16_t port);			      // of these, NEW
+				      uint16_t port); // of these, NEW
+size_t weft_session_memory_for(uint32_t connections); // what a table of that size would reserve
 size_t weft_session_memory(const struct session_table *t);		      // bytes reserved
 size_t weft_session_memory_of(const struct session_table *t, uint8_t family); // for one family
 

@@ -137,6 +137,11 @@ int weft_tokens_open(const char *path, struct tokens **out, struct err *err)
 	return 0;
 }
 
+size_t weft_tokens_count(const struct tokens *t)
+{
+	return t->list.n;
+}
+
 void weft_tokens_close(struct tokens *t)
 {
 	if (t == NULL)

@@ -18,6 +18,7 @@ struct token_owner {
 
 int weft_tokens_open(const char *path, struct tokens **out, struct err *err);
 void weft_tokens_close(struct tokens *t);
+size_t weft_tokens_count(const struct tokens *t);
 
 // Whose token is it? The texts are good until the next call.
 bool weft_tokens_get(struct tokens *t, const char *token, struct token_owner *out);
