@@ -94,7 +94,6 @@ static void make(struct run *r)
 		.wrap = how & 1,
 		.header_len = how & 16 ? 12 : 10,
 		.size = size,
-		.vid = -1,
 		.call = -1,
 		.memory = &r->memory,
 		.counters = &r->counters,

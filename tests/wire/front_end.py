@@ -9,6 +9,7 @@ many ports, or messages that QEMU sends only at rare moments.
         f.rarp("02:00:00:00:00:01") what QEMU says after a migration
 """
 import array
+import contextlib
 import mmap
 import os
 import socket
@@ -17,6 +18,7 @@ import time
 
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
 SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL, SEND_RARP = 8, 9, 10, 12, 13, 19
+SET_INFLIGHT_FD = 32
 VERSION_1 = 1 << 32
 RING, BUFFER, HEADER = 64, 2048, 12
 DESC, AVAIL, USED, BUFFERS = 0, 4096, 8192, 12288  # of a ring, from its begin
@@ -82,6 +84,16 @@ class FrontEnd:
         for i in range(RING):
             self._put(RX, i, BUFFER, WRITE)
         self.features()
+
+    def nonsense(self, n):
+        """What no front end says, with descriptors; returns when the other end has hung up."""
+        request, payload, fds = ((SET_VRING_NUM, struct.pack("<II", 4096, 64), 8), (SET_INFLIGHT_FD, bytes(24), 1),
+                                 (SEND_RARP, bytes(8), 8), (SET_MEM_TABLE, struct.pack("<II", 8, 0) + bytes(256), 8))[n % 4]
+        rights = array.array("i", [self.fd] * fds)
+        self.socket.sendmsg([struct.pack("<III", request, 1, len(payload)) + payload],
+                            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        with contextlib.suppress(ConnectionResetError):
+            assert self.socket.recv(1) == b""
 
     def rarp(self, mac):
         self._say(SEND_RARP, bytes.fromhex(mac.replace(":", "")) + b"\0\0")

@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.l2 import Dot1Q
 
 import frames
-from front_end import FrontEnd
+from front_end import SIZE, FrontEnd
 from guest import guest_port
 from lab import HOST
 from vm import NO, YES
@@ -69,6 +69,50 @@ def test_migrated_vm_is_no_news_on_a_network_of_this_node_alone(lab):
         assert b.front.receive(0.3) is None
         assert got(lambda p: p.src == a.mac, NO) is None
         assert a.guest()["announced"] == a.guest()["announce_refused"] == 0
+
+
+def test_vm_that_takes_its_memory_back_hurts_nobody_else(own_lab):
+    lab = own_lab
+    net, group = lab.network(), lab.group("ingress any")
+    a, b, c = (Vm(lab, net, [group]) for _ in range(3))
+    pid = lab.daemon.pid
+    with b.front, c.front:
+        for vm in (a, b, c):
+            vm.start()
+        for again in range(3):
+            for size in (0, 4096, SIZE):  # all of it; all but a page of the receiving ring; the sending ring
+                os.ftruncate(a.front.fd, size)
+                b.front.send(frames.udp(b, a))  # somebody writes to it; somebody polls it anyway
+                lab.wait(lambda: lab.api.get("port", a.id)["status"] == "DOWN", what="its port is DOWN")
+                b.front.send(frames.udp(b, c, data=b"still here"))
+                while b"still here" not in (frame := c.front.receive(5)):
+                    pass
+                a.front.close()
+                a.front = FrontEnd(path_of(lab, a.port))
+                a.start()
+        a.front.close()
+    assert lab.daemon.pid == pid and lab.daemon.poll() is None
+
+
+def test_messages_that_cannot_be_cost_weftd_nothing(own_lab):
+    lab = own_lab
+    net, group = lab.network(), lab.group("ingress any")
+    a, b = (Vm(lab, net, [group]) for _ in range(2))
+    a.front.close()
+    with b.front:
+        b.start()
+        before = resources(lab)[0]
+        for n in range(300):
+            with FrontEnd(path_of(lab, a.port)) as f:
+                f.nonsense(n)
+        lab.wait(lambda: resources(lab)[0] == before, what="all descriptors are closed")
+        silent = FrontEnd(path_of(lab, a.port))
+        silent.socket.send(b"\x08\0\0\0\x01\0\0\0\x08\0\0\0")  # and no more
+        with FrontEnd(path_of(lab, a.port)) as a.front, silent:
+            a.start()
+            a.front.send(frames.udp(a, b, data=b"hello"))
+            while b"hello" not in b.front.receive(5):
+                pass
 
 
 class Stream(threading.Thread):

@@ -35,8 +35,6 @@
 #define BUFFER_SIZE	   (RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf) + 128)
 // For everything else that is allocated from DPDK's heap. Costs nothing until it is touched.
 #define HEAP_SPARE_MB	   64
-// For librte_vhost: up to 100 KB for each of two rings of 1,000 ports. As huge pages they are asked for when they are needed.
-#define HEAP_VHOST_MB	   192
 
 #define PREFIX "weft"
 
@@ -222,7 +220,7 @@ static int eal_init(const struct datapath_config *config, size_t mb, bool huge)
 		snprintf(line + len, sizeof(line) - (size_t)len, " --in-memory");
 	else
 		snprintf(line + len, sizeof(line) - (size_t)len, " --no-huge --no-shconf -m %zu",
-			 mb + HEAP_VHOST_MB);
+			 mb);
 	while (argc < 12 && (argv[argc] = strsep(&rest, " ")) != NULL)
 		argc++;
 	int words = argc;

@@ -305,7 +305,7 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 	return 0;
 }
 
-// Drivers come and go, and QEMU asks, on a thread of librte_vhost; here it is told.
+// Drivers come and go, and QEMU asks, on a thread of their own (vhost_loop.c); here it is told.
 static void tell_up(struct port *p, const struct plan_port *plan, void *arg)
 {
 	struct native *dp = arg;

@@ -109,7 +109,7 @@ void weft_tap_finish(void);
 
 // Make the socket `path` for a VM whose queues are received in so many shares (pair p in share p modulo shares), or, server false, connect to it whenever QEMU has it. The port is up while the VM's driver is ready. A socket
 // that a dead process left there is replaced; group (-1: ours) may use it besides our user. Errors name the socket: -EADDRINUSE another
-// process listens there, -ENAMETOOLONG, -ENOSPC no more sockets (librte_vhost watches 1,024 descriptors).
+// process listens there, -ENAMETOOLONG, -EMFILE no more descriptors.
 int weft_vhost_open(const char *path, bool server, gid_t group, uint16_t shares,
 		    struct rte_mempool *pool, struct port_io **out, struct err *err);
 

@@ -4,33 +4,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <rte_log.h>
+#include <sys/mman.h>
 
 #include "base/auto.h"
 
-// What librte_vhost offers and we do not: UDP fragmentation offload, which no flag of ours means.
-#define NOT_OFFERED (1ULL << VIRTIO_NET_F_HOST_UFO | 1ULL << VIRTIO_NET_F_GUEST_UFO)
-
-// The descriptors that librte_vhost's thread can watch, less its own pipe and some connections more than one for each socket.
-#define WATCHED_MAX 1000
-
-// Descriptors that the ports' sockets and their connections need (control thread).
-static unsigned int watched;
-
-// A socket that we make and one connection, or the connection alone.
-static unsigned int watches(const struct vhost_io *v)
+// Much of it is never touched: rings that no driver has, connections beside the first.
+static size_t size_of(uint16_t shares)
 {
-	return v->server ? 2 : 1;
+	return sizeof(struct vhost_io) + shares * sizeof(struct vhost_share);
 }
 
 static void vhost_free(struct vhost_io *v)
 {
-	free(v);
+	munmap(v, size_of(v->n_shares));
 }
 
 DEFINE_AUTO(vhost_io, struct vhost_io *, vhost_free)
@@ -39,8 +25,7 @@ static void vhost_close(struct port_io *io)
 {
 	struct vhost_io *v = (struct vhost_io *)io;
 
-	if (v->path[0] != '\0')
-		io->ops->leave(io);
+	io->ops->leave(io);
 	vhost_free(v);
 }
 
@@ -50,10 +35,14 @@ static void vhost_leave(struct port_io *io)
 
 	if (v->path[0] == '\0')
 		return;
-	rte_vhost_driver_unregister(v->path); // every device leaves
-	weft_vhost_forget(v);
-	watched -= watches(v);
+	weft_vhost_loop_lock(true);
+	weft_vhost_socket_close(v);
 	v->path[0] = '\0';
+	for (size_t i = 0; i < VHOST_CONNECTIONS_MAX; i++)
+		if (v->connections[i].watch.fd >= 0)
+			weft_vhost_device_end(&v->connections[i]);
+	weft_vhost_loop_lock(false);
+	weft_vhost_loop_remove(v);
 }
 
 static void vhost_stats(const struct port_io *io, struct port_io_stats *out)
@@ -83,7 +72,7 @@ static void add_guest_counters(const struct vring_counters *c, struct port_io_gu
 static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 {
 	struct vhost_io *v = (struct vhost_io *)io;
-	struct vhost_device *d = atomic_load(&v->dev); // its memory is there whatever happens to it
+	struct vhost_device *d;
 
 	*out = (struct port_io_guest) {
 		.server = v->server,
@@ -93,13 +82,16 @@ static void vhost_guest(struct port_io *io, struct port_io_guest *out)
 		add_guest_counters(&v->shares[i].counters, out);
 	for (size_t i = 0; i < VHOST_LANES; i++)
 		add_guest_counters(&v->lanes[i].counters, out);
-	if (d == NULL)
-		return;
-	for (uint16_t i = 0; i < atomic_load(&d->n_pairs); i++)
-		out->pairs += __atomic_load_n(&d->rings[2 * i].on, __ATOMIC_RELAXED) &&
-			      __atomic_load_n(&d->rings[2 * i + 1].on, __ATOMIC_RELAXED);
-	out->features = d->features;
-	out->mtu = d->mtu;
+	weft_vhost_loop_lock(true);
+	d = atomic_load(&v->dev);
+	if (d != NULL) {
+		for (uint16_t i = 0; i < atomic_load(&d->n_pairs); i++)
+			out->pairs += __atomic_load_n(&d->rings[2 * i].on, __ATOMIC_RELAXED) &&
+				      __atomic_load_n(&d->rings[2 * i + 1].on, __ATOMIC_RELAXED);
+		out->features = atomic_load(&d->features);
+		out->mtu = d->mtu;
+	}
+	weft_vhost_loop_lock(false);
 }
 
 static bool vhost_announce(struct port_io *io, struct mac_addr *mac)
@@ -126,85 +118,26 @@ static const struct port_io_ops vhost_ops = {
 	.announce = vhost_announce,
 };
 
-// ---- The socket ------------------------------------------------------------------------------------
-
-// What a process that was killed left behind goes; what somebody listens on stays.
-static int remove_stale(const char *path, struct err *err)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct stat st;
-	int fd, ret;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : weft_fail(err, -errno, "socket %s: %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return weft_fail(err, -EEXIST, "socket %s: something else has this name", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return weft_fail(err, -errno, "socket %s: %s", path, strerror(errno));
-	strcpy(address.sun_path, path);
-	ret = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
-	close(fd);
-	if (ret != ECONNREFUSED)
-		return weft_fail(err, -EADDRINUSE, "socket %s: another process listens on it",
-				 path);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return weft_fail(err, -errno, "socket %s: cannot be replaced: %s", path,
-				 strerror(errno));
-	return 0;
-}
-
-// The group may use it, the world may not. It is made for us alone, so there is no moment at which others may.
-static int start(struct vhost_io *v, gid_t group, struct err *err)
-{
-	mode_t before = umask(0177);
-	int ret = rte_vhost_driver_start(v->path);
-
-	umask(before);
-	if (ret < 0)
-		return weft_fail(err, -EIO, "socket %s: librte_vhost does not start it", v->path);
-	if (v->server && (chown(v->path, (uid_t)-1, group) < 0 || chmod(v->path, 0660) < 0))
-		return weft_fail(err, -errno, "socket %s: its permissions cannot be set: %s",
-				 v->path, strerror(errno));
-	return 0;
-}
-
-static int open_socket(struct vhost_io *v, gid_t group, struct err *err)
-{
-	int ret = v->server ? remove_stale(v->path, err) : 0;
-
-	if (ret < 0)
-		return ret;
-	if (rte_vhost_driver_register(v->path, v->server ? 0 : RTE_VHOST_USER_CLIENT) < 0)
-		return weft_fail(err, -ENOSPC, "socket %s: librte_vhost cannot make it", v->path);
-	watched += watches(v);
-	weft_vhost_expect(v);
-	if (rte_vhost_driver_disable_features(v->path, NOT_OFFERED) < 0 ||
-	    rte_vhost_driver_callback_register(v->path, &weft_vhost_callbacks) < 0)
-		ret = weft_fail(err, -EIO, "socket %s: librte_vhost refuses its settings", v->path);
-	else
-		ret = start(v, group, err);
-	if (ret < 0)
-		vhost_leave(&v->io);
-	return ret;
-}
-
 int weft_vhost_open(const char *path, bool server, gid_t group, uint16_t shares,
 		    struct rte_mempool *pool, struct port_io **out, struct err *err)
 {
-	size_t size = sizeof(struct vhost_io) + shares * sizeof(struct vhost_share);
-	weft_auto(vhost_io) v = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
+	weft_auto(vhost_io) v = mmap(NULL, size_of(shares), PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int ret;
 
-	if (v == NULL)
+	if (v == MAP_FAILED) {
+		v = NULL;
 		return weft_fail(err, -ENOMEM, "socket %s: no memory", path);
-	memset(v, 0, size);
+	}
 	v->io.ops = &vhost_ops;
 	v->pool = pool;
 	v->server = server;
 	v->n_shares = shares;
+	v->socket.fd = -1;
+	for (size_t i = 0; i < VHOST_CONNECTIONS_MAX; i++) {
+		v->connections[i].io = v;
+		v->connections[i].watch.fd = -1;
+	}
 	for (uint16_t i = 0; i < shares; i++)
 		rte_spinlock_init(&v->shares[i].lock);
 	for (size_t i = 0; i < VHOST_LANES; i++)
@@ -212,16 +145,19 @@ int weft_vhost_open(const char *path, bool server, gid_t group, uint16_t shares,
 	if (strlen(path) >= sizeof(v->path))
 		return weft_fail(err, -ENAMETOOLONG, "socket %s: its name is longer than %zu", path,
 				 sizeof(v->path) - 1);
-	if (watched + watches(v) > WATCHED_MAX)
-		return weft_fail(err, -ENOSPC,
-				 "socket %s: librte_vhost cannot watch more sockets than there are "
-				 "already",
-				 path);
-	strcpy(v->path, path);
-	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_ERR);
-	ret = open_socket(v, group, err);
+	ret = weft_vhost_loop_add(v);
 	if (ret < 0)
+		return weft_fail(err, ret, "socket %s: cannot be served: %s", path, strerror(-ret));
+	weft_vhost_loop_lock(true);
+	strcpy(v->path, path);
+	ret = weft_vhost_socket_open(v, group, err);
+	if (ret < 0)
+		v->path[0] = '\0';
+	weft_vhost_loop_lock(false);
+	if (ret < 0) {
+		weft_vhost_loop_remove(v);
 		return ret;
+	}
 	*out = &weft_take(v)->io;
 	return 0;
 }

@@ -385,13 +385,23 @@ static void *carry(void *arg)
 	return NULL;
 }
 
+static void send_until_received(struct lab_vm *vm, unsigned int pairs, uint64_t n)
+{
+	uint64_t end = traffic.received + n;
+	uint8_t frame[1000] = {2};
+
+	for (int i = 0; i < 500000 && traffic.received < end; i++)
+		if (!lab_send(vm, (unsigned int)i % pairs, &plain, frame, sizeof(frame), 0))
+			usleep(10);
+	assert_true(traffic.received >= end);
+}
+
 // Its memory is gone when the last message or the connection's end is answered: whoever touches it then, dies.
 static void driver_leaves_under_traffic_without_a_trace(void **state)
 {
 	struct port_io *io;
 	uint8_t frame[1000] = {2};
 	pthread_t thread[2];
-	uint64_t before;
 
 	shares = *(const uint16_t *)*state;
 	io = open_port("a", true);
@@ -408,12 +418,7 @@ static void driver_leaves_under_traffic_without_a_trace(void **state)
 		assert_true(lab_start(&vm, LAB_FEATURE(VIRTIO_NET_F_MRG_RXBUF), pairs));
 		wait_up(io, true);
 		lab_give(&vm, 0, 200, LAB_BUFFER);
-		before = traffic.received;
-		for (int i = 0; i < 2000 && traffic.received < before + 50; i++)
-			if (!lab_send(&vm, (unsigned int)i % pairs, &plain, frame, sizeof(frame),
-				      0))
-				usleep(10);
-		assert_true(traffic.received >= before + 50);
+		send_until_received(&vm, pairs, 50);
 		switch (round % 3) {
 		case 0: // reboots and goes on
 			assert_true(lab_stop(&vm));
@@ -426,11 +431,7 @@ static void driver_leaves_under_traffic_without_a_trace(void **state)
 				assert_true(lab_move_memory(&vm));
 			assert_true(lab_stop(&vm));
 			assert_true(lab_start(&vm, 0, 1));
-			before = traffic.received;
-			for (int i = 0; i < 2000 && traffic.received == before; i++)
-				if (!lab_send(&vm, 0, &plain, frame, sizeof(frame), 0))
-					usleep(10);
-			assert_true(traffic.received > before);
+			send_until_received(&vm, 1, 1);
 			break;
 		default:
 			break;

@@ -10,7 +10,7 @@
 // Threads    whoever has the ring for himself
 #pragma once
 
-#include <rte_vhost.h>
+#include <linux/virtio_ring.h>
 #include <stdint.h>
 
 // The position (bits 0 to 14) and the wrap counter (bit 15) that a ring says; `base`, made to be within the ring, if it does not say.

@@ -44,7 +44,7 @@ static uint16_t receive(struct port_io *io, uint16_t share, struct rte_mbuf **pk
 		return 0;
 	rte_spinlock_lock(&v->shares[share].lock);
 	struct vhost_device *d = atomic_load_explicit(&v->dev, memory_order_acquire);
-	if (likely(d != NULL))
+	if (likely(d != NULL && !atomic_load_explicit(&d->missing, memory_order_relaxed)))
 		got = poll(v, share, d, pkts, n, lend);
 	if (lend && got > 0)
 		v->shares[share].lender = d; // and the lock is held

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two VMs that do whatever they like, at the same time as two workers carry packets between them: bytes of rings that change under way, rings
-// turned on and off, memory that moves, connections cut, messages without sense and with more descriptors than they want.
-// Nothing of that may outlive it: afterwards both ports work, every buffer is back, and no VM's memory is held. (Descriptors of messages without sense
-// librte_vhost does forget to close at times; they come from QEMU.)
+// Two VMs that do whatever they like, at the same time as two workers carry packets between them:
+// bytes of rings that change under way, rings turned on and off, memory that moves, connections
+// cut, messages without sense and with more descriptors than they want. Memory that goes and comes
+// back under way. Nothing of that may outlive it: afterwards both ports work, every buffer is back,
+// and every descriptor that came is closed.
 #include "datapath/native/port_io.h"
 
 #include <dirent.h>
@@ -19,7 +20,6 @@
 #include <unistd.h>
 
 #include <rte_lcore.h>
-#include <rte_log.h>
 
 #include "datapath/native/eal_testing.h"
 #include "datapath/native/vhost_lab.h"
@@ -131,15 +131,12 @@ static void corrupt(struct chaos *c)
 
 static void talk_nonsense(struct chaos *c)
 {
-	enum { SET_MEM_TABLE = 5, SET_LOG_BASE = 6, MESSAGES = 42 };
+	enum { MESSAGES = 42 };
 	uint8_t payload[64];
 	int fds[8];
 	size_t n = roll(c, RTE_DIM(fds) + 1);
 	uint32_t request = roll(c, MESSAGES), len = 8 * roll(c, 6);
 
-	// QEMU is trusted with these: a file that is shorter than it says ends the process that maps it.
-	if (request == SET_MEM_TABLE || request == SET_LOG_BASE)
-		return;
 	for (size_t i = 0; i < sizeof(payload); i++)
 		payload[i] = (uint8_t)(i % 4 == 0	  ? roll(c, 9)
 				       : roll(c, 20) == 0 ? roll(c, 256)
@@ -154,6 +151,15 @@ static void talk_nonsense(struct chaos *c)
 	lab_message(&c->vm, request, payload, len, fds, n);
 	for (size_t i = 0; i < n; i++)
 		close(fds[i]);
+}
+
+// What a worker finds meanwhile is not there; this thread does not look.
+static void take_memory_back(struct chaos *c)
+{
+	assert_int_equal(ftruncate(c->vm.memory_fd, 4096 * roll(c, 64)), 0);
+	if (roll(c, 2) == 0)
+		usleep(roll(c, 500));
+	assert_int_equal(ftruncate(c->vm.memory_fd, LAB_MEMORY), 0);
 }
 
 static void turn_rings(struct chaos *c)
@@ -202,6 +208,9 @@ static void *vm_main(void *arg)
 		case 9:
 			corrupt(c);
 			break;
+		case 10:
+			take_memory_back(c);
+			break;
 		default:
 			send_some(c);
 			break;
@@ -213,20 +222,14 @@ static void *vm_main(void *arg)
 
 // ---- The test ----
 
-// Memory of VMs that is still held.
-static unsigned int memories(void)
+static unsigned int descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
-	struct dirent *e;
 	unsigned int n = 0;
 
 	assert_non_null(d);
-	while ((e = readdir(d)) != NULL) {
-		char to[64];
-		ssize_t len = readlinkat(dirfd(d), e->d_name, to, sizeof(to));
-
-		n += len > 9 && memcmp(to, "/memfd:vm", 9) == 0;
-	}
+	while (readdir(d) != NULL)
+		n++;
 	closedir(d);
 	return n;
 }
@@ -266,12 +269,27 @@ static void assert_works(void)
 	}
 }
 
+// Each test has its own: cmocka takes SIGBUS for itself at each one's begin.
+static void open_ports(uint16_t n_shares)
+{
+	struct err err = {0};
+
+	shares = n_shares;
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%zu", dir, i);
+		if (weft_vhost_open(path[i], true, (gid_t)-1, shares, pool, &port[i], &err) < 0)
+			fail_msg("%s", err.msg);
+	}
+}
+
 static void whatever_vms_do_their_ports_work_afterwards(void **state)
 {
 	static struct chaos vm[2];
 	pthread_t workers[2], vms[2];
 
-	(void)state;
+	unsigned int before = descriptors();
+
+	open_ports(*(const uint16_t *)*state);
 	stop_vms = stop_workers = false;
 	carried = connections = 0;
 	assert_works();
@@ -295,37 +313,15 @@ static void whatever_vms_do_their_ports_work_afterwards(void **state)
 		      (unsigned long)connections);
 	assert_works();
 	assert_true(carried > 0);
-	assert_int_equal(memories(), 0);
+	for (size_t i = 0; i < 2; i++)
+		port[i]->ops->close(port[i]);
+	assert_int_equal(descriptors(), before);
 }
 
 static int start(void **state)
 {
 	(void)state;
 	return eal_testing_start(1, dir, &pool);
-}
-
-static int open_ports(void **state)
-{
-	struct err err = {0};
-
-	shares = *(const uint16_t *)*state;
-	for (size_t i = 0; i < 2; i++) {
-		snprintf(path[i], sizeof(path[i]), "%s/%zu", dir, i);
-		if (weft_vhost_open(path[i], true, (gid_t)-1, shares, pool, &port[i], &err) < 0) {
-			print_error("%s\n", err.msg);
-			return -1;
-		}
-	}
-	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_EMERG); // there is much to complain about
-	return 0;
-}
-
-static int close_ports(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < 2; i++)
-		port[i]->ops->close(port[i]);
-	return 0;
 }
 
 static int stop(void **state)
@@ -338,10 +334,8 @@ int main(void)
 {
 	static uint16_t one = 1, two = 2;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_prestate_setup_teardown(
-			whatever_vms_do_their_ports_work_afterwards, open_ports, close_ports, &one),
-		cmocka_unit_test_prestate_setup_teardown(
-			whatever_vms_do_their_ports_work_afterwards, open_ports, close_ports, &two),
+		cmocka_unit_test_prestate(whatever_vms_do_their_ports_work_afterwards, &one),
+		cmocka_unit_test_prestate(whatever_vms_do_their_ports_work_afterwards, &two),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

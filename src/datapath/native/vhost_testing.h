@@ -48,7 +48,6 @@ static struct side {
 	struct port_io_stats before;
 } a, b;
 
-// librte_vhost looks at a new socket only once a second: so there are two for all tests.
 static inline void make_socket(struct side *s, const char *name)
 {
 	struct err err = {0};

@@ -242,7 +242,7 @@ static void chain_that_is_no_packet_is_given_back_unread(void **state)
 	end_vms();
 }
 
-// librte_vhost's own function writes the packet behind the second of these.
+// Whoever trusts a buffer to be large enough for a header writes the packet behind the second of these.
 static void nothing_is_written_beyond_a_buffer(void **state)
 {
 	const uint64_t at = lab_buffer(0, 100);

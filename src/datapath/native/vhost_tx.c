@@ -193,7 +193,7 @@ static uint16_t send_to(struct vhost_io *v, uint16_t pair, struct rte_mbuf **pkt
 
 	rte_spinlock_lock(&t.lane->lock);
 	t.d = atomic_load_explicit(&v->dev, memory_order_acquire);
-	if (likely(t.d != NULL)) {
+	if (likely(t.d != NULL && !atomic_load_explicit(&t.d->missing, memory_order_relaxed))) {
 		t.ring = &t.d->rings[2 * pair];
 		done = send_all(&t, pkts, n);
 	}

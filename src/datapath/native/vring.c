@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/vring.h"
 
-#include <errno.h>
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -17,25 +15,9 @@
 #define READ(field)	   __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define HAS(features, bit) (((features) >> (bit)&1) != 0)
 #define WRAP		   (1u << 15)
+#define LOG_PAGE	   4096
 
 // ---- Memory ----------------------------------------------------------------------------------------
-
-int weft_vring_memory(int vid, struct vring_memory *out)
-{
-	struct rte_vhost_memory *m = NULL;
-
-	if (rte_vhost_get_mem_table(vid, &m) < 0 || m == NULL)
-		return -ENXIO;
-	out->n = m->nregions;
-	for (uint32_t i = 0; i < m->nregions && i < VRING_REGIONS; i++)
-		out->at[i] = (struct vring_region) {
-			.guest = m->regions[i].guest_phys_addr,
-			.size = m->regions[i].size,
-			.host = (uint8_t *)(uintptr_t)m->regions[i].host_user_addr,
-		};
-	free(m);
-	return out->n <= VRING_REGIONS ? 0 : -E2BIG;
-}
 
 // The region that len bytes at p are in; NULL: none.
 static const struct vring_region *region_of(const struct vring_memory *m, const void *p, size_t len)
@@ -83,19 +65,30 @@ static bool add_pieces(const struct vring_memory *m, uint64_t guest, uint32_t le
 
 // ---- Begin and end ---------------------------------------------------------------------------------
 
-static bool lies_in_memory(const struct vring_state *r)
+bool weft_vring_fits(const struct vring_memory *memory, const struct vring_place *p,
+		     uint64_t features)
 {
-	size_t n = r->size, event = r->event_idx ? sizeof(uint16_t) : 0;
+	size_t n = p->size, event = HAS(features, VIRTIO_RING_F_EVENT_IDX) ? sizeof(uint16_t) : 0;
 
-	if (r->packed)
-		return is_inside(r->memory, r->slots, n * sizeof(*r->slots), 16) &&
-		       is_inside(r->memory, r->driver, sizeof(*r->driver), 4) &&
-		       is_inside(r->memory, r->device, sizeof(*r->device), 4);
-	return (n & (n - 1)) == 0 && is_inside(r->memory, r->desc, n * sizeof(*r->desc), 16) &&
-	       is_inside(r->memory, r->avail, sizeof(*r->avail) + n * sizeof(uint16_t) + event,
-			 2) &&
-	       is_inside(r->memory, r->used,
-			 sizeof(*r->used) + n * sizeof(struct vring_used_elem) + event, 4);
+	if (HAS(features, VIRTIO_F_RING_PACKED))
+		return is_inside(memory, p->desc, n * sizeof(struct vring_packed_desc), 16) &&
+		       is_inside(memory, p->avail, sizeof(struct vring_packed_desc_event), 4) &&
+		       is_inside(memory, p->used, sizeof(struct vring_packed_desc_event), 4);
+	return n > 0 && (n & (n - 1)) == 0 &&
+	       is_inside(memory, p->desc, n * sizeof(struct vring_desc), 16) &&
+	       is_inside(memory, p->avail,
+			 sizeof(struct vring_avail) + n * sizeof(uint16_t) + event, 2) &&
+	       is_inside(memory, p->used,
+			 sizeof(struct vring_used) + n * sizeof(struct vring_used_elem) + event, 4);
+}
+
+void weft_vring_note(const struct vring_log *log, uint64_t guest, uint32_t len)
+{
+	uint64_t page = guest / LOG_PAGE, end = (guest + len - 1) / LOG_PAGE;
+
+	for (; len > 0 && page <= end && page / 8 < log->size; page++)
+		__atomic_fetch_or(&log->bits[page / 8], (uint8_t)(1u << page % 8),
+				  __ATOMIC_RELEASE); // behind what was written
 }
 
 // The device wrote to the ring itself. It is found by where it lies, not by what QEMU gives for this (SET_VRING_ADDR): that is the used ring's
@@ -108,8 +101,7 @@ static void log_ring(const struct vring_state *r, const void *p, uint32_t len)
 		return;
 	at = region_of(r->memory, p, len);
 	if (at != NULL)
-		rte_vhost_log_write(r->vid, at->guest + (uint64_t)((const uint8_t *)p - at->host),
-				    len);
+		vring_log(r, at->guest + (uint64_t)((const uint8_t *)p - at->host), len);
 }
 
 // We poll: the driver need not say when there is something. With an event index it hardly does, as long as nobody asks.
@@ -124,14 +116,12 @@ static void hush(struct vring_state *r)
 	log_ring(r, flags, sizeof(*flags));
 }
 
-bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t features,
-		      const struct vring_memory *memory, struct vring_counters *counters,
-		      uint16_t base, int call)
+bool weft_vring_begin(struct vring_state *r, const struct vring_place *place, uint64_t features,
+		      const struct vring_memory *memory, const struct vring_log *log,
+		      struct vring_counters *counters, uint16_t base, int call)
 {
-	struct rte_vhost_vring v;
-
-	r->on = false;
-	if (rte_vhost_get_vhost_vring(vid, index, &v) < 0 || v.size == 0)
+	__atomic_store_n(&r->on, false, __ATOMIC_RELAXED);
+	if (!weft_vring_fits(memory, place, features))
 		return false;
 	*r = (struct vring_state) {
 		.packed = HAS(features, VIRTIO_F_RING_PACKED),
@@ -140,34 +130,29 @@ bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t f
 		.ecn = HAS(features, VIRTIO_NET_F_GUEST_ECN),
 		.logged = HAS(features, VHOST_F_LOG_ALL),
 		.header_len = 10,
-		.index = index,
-		.size = v.size,
+		.index = place->index,
+		.size = place->size,
 		.next = base,
-		.vid = vid,
 		.call = call,
 		.memory = memory,
-		.desc = v.desc,
-		.avail = v.avail,
-		.used = v.used,
+		.log = log,
+		.desc = place->desc,
+		.avail = place->avail,
+		.used = place->used,
 		.counters = counters,
 	};
 	if (r->packed || r->mergeable || HAS(features, VIRTIO_F_VERSION_1))
 		r->header_len = 12;
 	if (r->packed) {
-		r->slots = v.desc_packed;
-		r->driver = v.driver_event;
-		r->device = v.device_event;
 		r->wrap = base & WRAP;
 		r->next = base & (WRAP - 1);
 		if (r->next >= r->size)
 			return false;
 	}
-	if (!lies_in_memory(r))
-		return false;
 	hush(r);
 	if (r->call >= 0)
 		eventfd_write(r->call, 1);
-	r->on = true;
+	__atomic_store_n(&r->on, true, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -178,7 +163,7 @@ uint16_t weft_vring_base(const struct vring_state *r)
 
 static void broken(struct vring_state *r)
 {
-	r->on = false;
+	__atomic_store_n(&r->on, false, __ATOMIC_RELAXED);
 	vring_count(&r->counters->malformed);
 }
 

@@ -15,17 +15,17 @@
 // Virtio 1.1, sections 2.6 (split), 2.7 (packed), 5.1.6 (the header of a packet).
 //
 // Threads    one at a time
-// Ownership  the memory is librte_vhost's: it must be mapped as long as a ring is in use
+// Ownership  the memory is the caller's: it must be mapped as long as a ring is in use
 #pragma once
 
 #include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 #include <rte_mbuf.h>
-#include <rte_vhost.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define VRING_PIECES  256 // of a chain, or of the chains for one packet
-#define VRING_REGIONS 8	  // librte_vhost's own limit
+#define VRING_REGIONS 8	  // as many descriptors as a message may have
 #define VRING_BURST   32
 
 struct vring_region {
@@ -36,6 +36,16 @@ struct vring_region {
 struct vring_memory {
 	uint32_t n;
 	struct vring_region at[VRING_REGIONS];
+};
+
+struct vring_log { // of dirty pages of 4 KB, a bit for each
+	uint8_t *bits;
+	uint64_t size; // in bytes
+};
+
+struct vring_place { // where a ring is, in the process; NULL: nowhere
+	uint16_t index, size;
+	void *desc, *avail, *used; // packed: slots, the driver's events, the device's
 };
 
 struct vring_counters {
@@ -57,8 +67,9 @@ struct vring_state { // "vring" is the standard header's
 	uint16_t size, next;  // the next chain's place; split: a free running index
 	uint16_t lent_from;   // if lending: where the first of them was
 	uint16_t signalled;   // place at the last interrupt
-	int vid, call;	      // whom to interrupt; < 0: nobody
+	int call;	      // whom to interrupt; < 0: nobody
 	const struct vring_memory *memory;
+	const struct vring_log *log;
 	union {
 		struct vring_desc *desc;
 		struct vring_packed_desc *slots;
@@ -79,14 +90,14 @@ struct vring_state { // "vring" is the standard header's
 	} held[VRING_BURST];
 };
 
-// The memory that a connection shares now. -errno: it shares none, or more regions than there can be.
-int weft_vring_memory(int vid, struct vring_memory *out);
-
-// Use a ring as librte_vhost has it, with these features, from `base` on (vhost_packed.h). The driver is interrupted, as it may have missed
-// something, by `call` (vhost_io.h says what that must be; < 0: not at all). False: the ring does not lie in the memory.
-bool weft_vring_begin(struct vring_state *r, int vid, uint16_t index, uint64_t features,
-		      const struct vring_memory *memory, struct vring_counters *counters,
-		      uint16_t base, int call);
+// Does a ring of these features lie there, in this memory?
+bool weft_vring_fits(const struct vring_memory *memory, const struct vring_place *place,
+		     uint64_t features);
+// Use a ring with these features, from `base` on (vhost_packed.h). The driver is interrupted, as it may have missed
+// something, by `call` (vhost_io.h says what that must be; < 0: not at all). False: the ring does not fit.
+bool weft_vring_begin(struct vring_state *r, const struct vring_place *place, uint64_t features,
+		      const struct vring_memory *memory, const struct vring_log *log,
+		      struct vring_counters *counters, uint16_t base, int call);
 // Where the next one begins.
 uint16_t weft_vring_base(const struct vring_state *r);
 

@@ -57,7 +57,6 @@ static void begin(struct vm *vm, bool packed, bool mergeable)
 		.mergeable = mergeable,
 		.header_len = 12,
 		.size = SIZE,
-		.vid = -1,
 		.call = -1,
 		.memory = &vm->memory,
 		.desc = host(vm, GUEST),

@@ -58,8 +58,10 @@ static inline void vring_count(uint64_t *counter)
 }
 
 // The driver's memory was written to.
+void weft_vring_note(const struct vring_log *log, uint64_t guest, uint32_t len);
+
 static inline void vring_log(const struct vring_state *r, uint64_t guest, uint32_t len)
 {
 	if (r->logged)
-		rte_vhost_log_write(r->vid, guest, len);
+		weft_vring_note(r->log, guest, len);
 }

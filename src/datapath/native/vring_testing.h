@@ -70,7 +70,6 @@ static inline void begin_at(uint64_t features, uint16_t next)
 		.header_len = 12,
 		.size = SIZE,
 		.next = next,
-		.vid = -1,
 		.call = -1,
 		.memory = &g.memory,
 		.desc = g.v.desc,
