@@ -61,6 +61,8 @@ int weft_run_show_ports(const struct invocation *in, struct err *err)
 		{"FROM VM", "counters.from_vm_packets", 0},
 		{"TO VM", "counters.to_vm_packets", 0},
 		{"DROPPED", "counters.dropped_from_vm", 0},
+		{"NOT SENT", "counters.dropped_to_vm", 0},
+		{"LOST", "interface_counters.rx_lost", 0},
 		{"SESSIONS", "sessions", 0},
 		{"REASON", "reason", 0},
 	};
@@ -289,6 +291,23 @@ int weft_run_show_sessions(const struct invocation *in, struct err *err)
 	return ret;
 }
 
+// What is not 0, or all.
+static void reasons(struct text *t, const json_t *list, bool all)
+{
+	const json_t *d;
+	size_t i;
+
+	json_array_foreach(list, i, d) {
+		json_int_t n = json_integer_value(json_object_get(d, "packets"));
+		const char *reason = json_string_value(json_object_get(d, "reason"));
+
+		// Consumed by a service is no loss.
+		if (all || (n > 0 && strcmp(reason, "service-done") != 0))
+			weft_text_add(t, "%12lld  %-22s %s\n", (long long)n, reason,
+				      json_string_value(json_object_get(d, "sentence")));
+	}
+}
+
 int weft_run_show_drops(const struct invocation *in, struct err *err)
 {
 	static const struct column latest[] = {{"AGO ms", "ago_ms", 0},
@@ -296,24 +315,14 @@ int weft_run_show_drops(const struct invocation *in, struct err *err)
 					       {"REASON", "reason", 0},
 					       {"PACKET", "packet", 0}};
 	struct text t = {0};
-	const json_t *d;
 	json_t *j = NULL;
-	size_t i;
 	int ret = get(in, "/weft/v1/drops?limit=10", &j, err);
 
 	if (ret != 0 || j == NULL)
 		return ret;
 	weft_text_add(&t, "%12s  %-22s %s\n", "PACKETS", "REASON", "");
-	json_array_foreach(json_object_get(j, "drops"), i, d) {
-		json_int_t n = json_integer_value(json_object_get(d, "packets"));
-		const char *reason = json_string_value(json_object_get(d, "reason"));
-
-		// Consumed by a service is no loss.
-		if ((n > 0 && strcmp(reason, "service-done") != 0) || in->options[0] != NULL)
-			weft_text_add(&t, "%12lld  %-22s %s\n", (long long)n,
-				      json_string_value(json_object_get(d, "reason")),
-				      json_string_value(json_object_get(d, "sentence")));
-	}
+	reasons(&t, json_object_get(j, "drops"), in->options[0] != NULL);
+	reasons(&t, json_object_get(j, "losses"), in->options[0] != NULL);
 	if (json_array_size(json_object_get(j, "samples")) > 0) {
 		weft_text_add(&t, "\nThe latest:\n");
 		weft_table(&t, json_object_get(j, "samples"), latest, COUNT(latest));

@@ -51,6 +51,7 @@ static void take_off(struct native *dp, struct port *p, const char *reason)
 		return;
 	if (io->ops->leave != NULL)
 		io->ops->leave(io);
+	weft_native_io_gone(dp, io);
 	p->told_up = false;
 	weft_workers_set_ports(dp);
 	weft_tables_bump(dp, p->index);

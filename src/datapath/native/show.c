@@ -186,7 +186,8 @@ static json_t *drops(struct native *dp, size_t limit)
 		json_array_append_new(list, json_pack("{s:s,s:I,s:s}", "reason", weft_drop_word(r),
 						      "packets", (json_int_t)drop_count(dp, r),
 						      "sentence", weft_drop_sentence(r)));
-	return json_pack("{s:o,s:o}", "drops", list, "samples", samples(dp, limit));
+	return json_pack("{s:o,s:o,s:o}", "drops", list, "losses", weft_native_losses_json(dp),
+			 "samples", samples(dp, limit));
 }
 
 // ---- Workers ---------------------------------------------------------------------------------------
@@ -427,6 +428,7 @@ void weft_native_metrics(struct native *dp, struct text *out)
 	weft_text_add(out, "weft_sessions %u\n", weft_session_count(dp->sessions));
 	metric(out, "weft_session_capacity", "gauge", "Connections that the table holds.");
 	weft_text_add(out, "weft_session_capacity %u\n", weft_session_capacity(dp->sessions));
+	weft_native_loss_metrics(dp, out);
 	weft_native_advert_metrics(dp, out);
 	weft_native_neighbour_metrics(dp, out);
 	weft_native_nat_metrics(dp, out);

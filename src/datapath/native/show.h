@@ -32,5 +32,10 @@ json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan)
 // A word for its original direction's line.
 const char *weft_native_session_state(const struct session *original);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
+// What is lost where no worker sees it (show_io.c): of all that is and was attached; its metrics, by
+// port as well. gone: before an interface is closed.
+json_t *weft_native_losses_json(const struct native *dp);
+void weft_native_loss_metrics(const struct native *dp, struct text *out);
+void weft_native_io_gone(struct native *dp, const struct port_io *io);
 // Add "kind", "interface_counters" and, of a vhost-user port, "guest": its driver.
 void weft_native_io_json(struct port_io *io, json_t *o);

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "datapath/native/announce.h"
 #include "datapath/native/ethdev_io.h"
+#include "datapath/native/show.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/tap_host.h"
 #include "datapath/native/worker.h"
@@ -216,6 +217,7 @@ static void close_device(struct native *dp, struct trunk *t, const char *why)
 	if (io == NULL)
 		return;
 	weft_log_warning("physical network %s: %s", t->name, why);
+	weft_native_io_gone(dp, io);
 	weft_workers_set_ports(dp);
 	weft_tables_each_uplink(dp->tables, visit_detach, &v);
 	c = calloc(1, sizeof(*c));
