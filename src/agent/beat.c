@@ -377,6 +377,7 @@ static int start_thread(struct beat *b)
 	int ret;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); // a datapath may touch a VM's memory, which may be gone
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = -pthread_create(&b->thread, NULL, beat, b);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
