@@ -96,6 +96,8 @@ const struct config_key weft_config_keys[] = {
 	 "Real-time priority of the workers (SCHED_FIFO), so that nothing else on their cores keeps packets waiting; 0: "
 	 "as everybody's. A worker without a pause goes on at normal priority, so it starves nobody. It needs CAP_SYS_NICE, "
 	 "poll = adaptive, and a core that is no worker's, where weftd's other threads stay then."},
+	{"datapath", "tap_ring", FORM_NUMBER, AT(tap_ring), "128", NULL, 64, 16384,
+	 "Memory in which packets of a port's kernel interface wait for a worker, KB."},
 	{"datapath", "sessions", FORM_NUMBER, AT(sessions), "1048576", NULL, 1024, 268435456,
 	 "Size of the session table, in connections."},
 	{"datapath", "port_share", FORM_NUMBER, AT(port_share), "25", NULL, 1, 100,

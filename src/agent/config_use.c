@@ -41,6 +41,7 @@ struct datapath_config weft_config_datapath(const struct config *c)
 		.poll = c->poll,
 		.idle_us = c->idle_us,
 		.priority = c->priority,
+		.tap_ring_kb = c->tap_ring,
 		.sessions = c->sessions,
 		.port_share_percent = c->port_share,
 		.hugepages = c->hugepages,

@@ -72,6 +72,7 @@ struct datapath_config {
 	enum datapath_poll poll;
 	uint32_t idle_us; // longest sleep of an idle worker (100)
 	uint32_t priority; // of workers before everything else on their cores (SCHED_FIFO); 0: as everybody's
+	uint32_t tap_ring_kb; // memory where packets of a port's interface wait for a worker (128)
 	uint32_t sessions;
 	uint32_t port_share_percent; // of the session table, for one port (25)
 	enum datapath_hugepages hugepages;

@@ -339,15 +339,15 @@ static void no_dhcp_is_answered_on_a_network_that_is_down(void **state)
 
 	(void)state;
 	add_port(&s, HOST, "10.0.0.5", "");
-	assert_true(((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))
-			    ->dhcp);
+	assert_true(
+		((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))->dhcp);
 	set(s.c, RES_NETWORK, s.net, "{'admin_state_up': false}");
 	assert_int_equal(s.c->last.n, 1);
-	assert_false(((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))
-			     ->dhcp);
+	assert_false(
+		((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))->dhcp);
 	set(s.c, RES_NETWORK, s.net, "{'admin_state_up': true}");
-	assert_true(((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))
-			    ->dhcp);
+	assert_true(
+		((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))->dhcp);
 	assert_plan_is_right(s.c);
 	cloud_free(s.c);
 }

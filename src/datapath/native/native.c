@@ -17,12 +17,15 @@
 #include "datapath/native/show.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/tap_host.h"
+#include "datapath/native/tap_ring.h"
 #include "datapath/native/trace.h"
 #include "datapath/native/uplink.h"
 #include "datapath/native/worker.h"
 
 // How long a change waits for the workers to have seen it before it reports success.
 #define SETTLE_US 2000
+// How often ports are asked whether they lose packets.
+#define RINGS_MS  1000
 
 struct datapath { // what the hooks hand around
 	struct native native;
@@ -162,6 +165,7 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 	dp->config = *config;
 	dp->on_port = on_port;
 	dp->on_port_arg = arg;
+	weft_tap_ring_size(config->tap_ring_kb);
 	ret = weft_eal_start(config, &dp->huge, err);
 	if (ret != 0) {
 		free(datapath);
@@ -325,6 +329,31 @@ static void tell_up(struct port *p, const struct plan_port *plan, void *arg)
 		dp->on_port(dp->on_port_arg, p->id, up, up ? NULL : "the VM's driver is gone");
 }
 
+// Most ports are idle: only one that loses packets has a long ring.
+static void lengthen_ring(struct port *p, const struct plan_port *plan, void *arg)
+{
+	struct native *dp = arg;
+	struct port_io *io = atomic_load(&p->io), *longer;
+	int ret;
+
+	(void)plan;
+	if (io == NULL || !weft_tap_is_short(io))
+		return;
+	ret = weft_tap_longer(io, &longer);
+	if (ret < 0) {
+		weft_log_warning("port %s: it loses packets, and has no longer ring: %s", p->id,
+				 strerror(-ret));
+		return;
+	}
+	atomic_store_explicit(&p->io, longer, memory_order_release);
+	weft_vstore_retire(dp->vs, io, io_close);
+	ret = weft_tap_join(longer);
+	if (ret < 0) // the interface has gone, and will be told of
+		weft_log_warning("port %s: %s: %s", p->id, p->ifname, strerror(-ret));
+	else
+		weft_log_info("port %s: it lost packets: its ring is longer now", p->id);
+}
+
 static void interface_changed(struct datapath *datapath, const char *ifname)
 {
 	weft_trunks_interface_changed(native_of(datapath), ifname);
@@ -339,6 +368,10 @@ static void tick(struct datapath *datapath)
 		dp->vhost_seen = changes;
 		weft_workers_set_ports(dp);
 		weft_tables_each_port(dp->tables, tell_up, dp);
+	}
+	if (native_now_ms(dp) - dp->rings_seen_ms >= RINGS_MS) {
+		dp->rings_seen_ms = native_now_ms(dp);
+		weft_tables_each_port(dp->tables, lengthen_ring, dp);
 	}
 	weft_tables_learn(dp->tables);
 	weft_trunks_tick(dp);

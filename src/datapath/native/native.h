@@ -356,6 +356,7 @@ struct native {
 	_Atomic uint32_t mtu[NATIVE_MAX_PORTS];	       // of the port's network
 	_Atomic uint32_t gen[NATIVE_MAX_PORTS];	       // policy generation, only grows
 	uint32_t vhost_seen;			       // of weft_vhost_changes()
+	uint32_t rings_seen_ms;			       // when ports were asked for losses
 	struct port_io_stats gone;		       // of interfaces that were closed
 	struct tables *tables; // the control thread's side of the policy (tables.h)
 

@@ -94,6 +94,14 @@ static inline uint16_t port_io_shares(const struct port_io *io)
 int weft_tap_open(const char *ifname, uint32_t mtu, struct rte_mempool *pool, struct port_io **out,
 		  struct err *err);
 
+// Of a kernel interface of weft_tap_open (of others: false): did it lose many packets since it was
+// asked last, and may have a longer ring? Control thread, as are the next two.
+bool weft_tap_is_short(struct port_io *io);
+// The same interface with a longer ring, once. It takes the other's place, which is closed, and then joins: so no packet
+// comes twice, and those that come between the two are lost. -errno.
+int weft_tap_longer(struct port_io *io, struct port_io **out);
+int weft_tap_join(struct port_io *io);
+
 // The same for a physical network's interface: tags beside the packets, and more room for packets that wait. The MTU is what to
 // expect; the interface's own is left as it is.
 int weft_tap_open_trunk(const char *ifname, uint32_t mtu, struct rte_mempool *pool,

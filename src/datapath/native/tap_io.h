@@ -39,6 +39,10 @@ struct tap_io {
 
 	// Control thread.
 	uint64_t kernel_lost; // for want of a free slot, as far as the kernel was asked
+	uint64_t lost_before; // when it was last asked whether it should have a longer ring
+	uint32_t mtu;
+	int ifindex;
+	bool has_long_ring;
 } __rte_cache_aligned;
 
 uint16_t weft_tap_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n);

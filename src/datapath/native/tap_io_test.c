@@ -33,6 +33,8 @@ static int no_vms(void **state)
 	return 0;
 }
 
+#define BATCH 60 // that the ring holds at once
+
 static void frames_come_in_order_and_whole(void **state)
 {
 	(void)state;
@@ -43,14 +45,14 @@ static void frames_come_in_order_and_whole(void **state)
 
 	// More than the ring has slots, so that every slot is used again.
 	for (uint32_t round = 0; round < 10; round++) {
-		struct rte_mbuf *pkts[100];
+		struct rte_mbuf *pkts[BATCH];
 
-		for (uint32_t i = 0; i < 100; i++) {
-			size_t len = lab_frame(f, round * 100 + i, 60 + (i * 37) % 1455);
+		for (uint32_t i = 0; i < BATCH; i++) {
+			size_t len = lab_frame(f, round * BATCH + i, 60 + (i * 37) % 1455);
 			assert_int_equal(send(fd, f, len, 0), len);
 		}
-		assert_int_equal(take(vm1.io, LAB_ETHERTYPE, pkts, 100, PATIENCE_MS), 100);
-		for (uint32_t i = 0; i < 100; i++, taken++) {
+		assert_int_equal(take(vm1.io, LAB_ETHERTYPE, pkts, BATCH, PATIENCE_MS), BATCH);
+		for (uint32_t i = 0; i < BATCH; i++, taken++) {
 			size_t len = lab_frame(f, taken, 60 + (i * 37) % 1455);
 			assert_int_equal(pkts[i]->pkt_len, len);
 			assert_memory_equal(rte_pktmbuf_mtod(pkts[i], void *), f, len);
@@ -107,10 +109,10 @@ static void what_the_ring_cannot_hold_is_counted(void **state)
 	for (uint32_t i = 0; i < 1000; i++)
 		send(fd, f, lab_frame(f, i, 60), 0);
 	// The kernel may still be at it.
-	for (int i = 0; i < 2000 && stats_of(vm1.io).rx_lost < 700; i++)
+	for (int i = 0; i < 2000 && stats_of(vm1.io).rx_lost < 900; i++)
 		usleep(10000);
 	uint16_t got = take(vm1.io, LAB_ETHERTYPE, pkts, 1000, 200);
-	assert_in_range(got, 250, 300);
+	assert_in_range(got, 64, 100);
 	for (uint32_t i = 0; i < got; i++) {
 		uint32_t number;
 
@@ -427,34 +429,6 @@ static void hundreds_of_interfaces_are_attached_at_once(void **state)
 	assert_int_equal(weft_tap_ring_stock(), 0);
 }
 
-static void rings_made_in_vain_go_away(void **state)
-{
-	(void)state;
-	needs_lab();
-	struct tap_ring r[3];
-	const char *what;
-
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(weft_tap_ring_get(1500, TAP_RING_PORT, &r[i], &what), 0);
-	assert_true(weft_tap_ring_stock() > 0);
-	for (int i = 0; i < 3; i++)
-		weft_tap_ring_put(&r[i]);
-	for (int i = 0; i < PATIENCE_MS / 100 && weft_tap_ring_stock() > 0; i++)
-		usleep(100000);
-	assert_int_equal(weft_tap_ring_stock(), 0);
-
-	// A ring of another size is not taken from the stock.
-	for (int i = 0; i < 3; i++) {
-		assert_int_equal(
-			weft_tap_ring_get(i == 1 ? 9000 : 1400, TAP_RING_PORT, &r[i], &what), 0);
-		assert_true(r[i].frame_size > (i == 1 ? 9000 : 1500));
-	}
-	assert_true(r[0].frame_size < 2000);
-	for (int i = 0; i < 3; i++)
-		weft_tap_ring_put(&r[i]);
-	weft_tap_finish();
-}
-
 // As under systemd's ProtectKernelTunables. Last, for there is no way back.
 static void ipv6_is_off_even_if_sysctl_is_read_only(void **state)
 {
@@ -492,7 +466,6 @@ int main(void)
 		cmocka_unit_test(without_the_right_to_filter_nothing_is_attached),
 		with_vms(the_mtu_is_raised_and_ipv6_is_off),
 		cmocka_unit_test(hundreds_of_interfaces_are_attached_at_once),
-		cmocka_unit_test(rings_made_in_vain_go_away),
 		cmocka_unit_test(ipv6_is_off_even_if_sysctl_is_read_only),
 	};
 

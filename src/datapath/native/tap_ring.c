@@ -18,13 +18,14 @@
 #include "base/text.h"
 #include "datapath/native/port_io.h"
 
-// There are hundreds of ports, so a ring is small: 0.4 MB at an MTU of 1500. It bridges a worker's absence of a
-// quarter of a millisecond at a million packets a second.
-#define RING_FRAMES	256
-#define RING_FRAMES_MIN 64
-#define RING_BYTES	(1u << 20)
+// There are hundreds of ports, and most of them idle, so a ring is small unless it is configured
+// otherwise: 80 slots at an MTU of 1500. That bridges the longest sleep of an idle worker at 800,000
+// packets a second. A port that loses packets nevertheless gets a long one (native.c).
+#define RING_BYTES	(128u << 10)
+#define LONG_BYTES	(512u << 10)
+#define RING_FRAMES_MIN 64 // of long frames: not fewer than a burst
 #define RING_BLOCK	(64u << 10)
-// What many ports share is larger: the same for a million packets a second and a millisecond.
+// What many ports share is longer still: a million packets a second and a millisecond.
 #define TRUNK_FRAMES	1024
 #define TRUNK_BYTES	(4u << 20)
 #define FRAME_MAX	(16u << 10)
@@ -60,6 +61,8 @@ static struct {
 	   .work = PTHREAD_COND_INITIALIZER,
 	   .changed = PTHREAD_COND_INITIALIZER};
 
+static uint32_t ring_bytes = RING_BYTES; // of a port's
+
 static int set(int fd, int level, int option, const void *value, size_t len)
 {
 	return setsockopt(fd, level, option, value, (socklen_t)len) < 0 ? -errno : 0;
@@ -94,6 +97,19 @@ static int set_options(int fd, const char **what)
 	return 0;
 }
 
+// So many blocks are as much memory as is wanted, or as many slots.
+static uint32_t blocks_of(uint32_t per_block, enum tap_ring_use use)
+{
+	uint32_t bytes = use == TAP_RING_TRUNK	? TRUNK_BYTES
+			 : use == TAP_RING_LONG ? RTE_MAX(4 * ring_bytes, LONG_BYTES)
+						: ring_bytes;
+	uint32_t most = use == TAP_RING_TRUNK ? TRUNK_FRAMES : UINT32_MAX;
+	uint32_t frames = bytes / RING_BLOCK * per_block;
+
+	frames = RTE_MIN(RTE_MAX(frames, (uint32_t)RING_FRAMES_MIN), most);
+	return frames / per_block + (frames % per_block != 0);
+}
+
 static int map_ring(struct tap_ring *r, uint32_t mtu, enum tap_ring_use use)
 {
 	// As the kernel lays a slot out: its header, room for the link header, virtio-net header, packet. Two tags may stay
@@ -104,10 +120,7 @@ static int map_ring(struct tap_ring *r, uint32_t mtu, enum tap_ring_use use)
 	r->frame_size = RTE_MIN(frame, FRAME_MAX);
 	r->block_size = RING_BLOCK;
 	r->frames_per_block = r->block_size / r->frame_size;
-	uint32_t bytes = use == TAP_RING_TRUNK ? TRUNK_BYTES : RING_BYTES;
-	uint32_t most = use == TAP_RING_TRUNK ? TRUNK_FRAMES : RING_FRAMES;
-	uint32_t frames = RTE_MIN(RTE_MAX(bytes / r->frame_size, (uint32_t)RING_FRAMES_MIN), most);
-	r->blocks = (frames + r->frames_per_block - 1) / r->frames_per_block;
+	r->blocks = blocks_of(r->frames_per_block, use);
 
 	struct tpacket_req request = {
 		.tp_block_size = r->block_size,
@@ -285,7 +298,7 @@ int weft_tap_ring_get(uint32_t mtu, enum tap_ring_use use, struct tap_ring *out,
 	uint64_t now = weft_now_ms();
 
 	mtu = RTE_MAX(mtu, (uint32_t)MTU_MIN);
-	if (use == TAP_RING_TRUNK)
+	if (use != TAP_RING_PORT)
 		return ring_make(mtu, use, out, what);
 	pthread_mutex_lock(&rings.lock);
 	if (now - rings.asked_ms < HURRY_MS)
@@ -321,6 +334,11 @@ void weft_tap_ring_put(const struct tap_ring *r)
 		return;
 	free(n);
 	ring_close(r);
+}
+
+void weft_tap_ring_size(uint32_t kb)
+{
+	ring_bytes = kb << 10;
 }
 
 unsigned int weft_tap_ring_stock(void)

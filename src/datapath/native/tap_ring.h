@@ -27,12 +27,15 @@ struct tap_ring {
 
 enum tap_ring_use {
 	TAP_RING_PORT,	// one VM's: there are hundreds
+	TAP_RING_LONG,	// of one that has lost packets; made by the calling thread
 	TAP_RING_TRUNK, // of many: a physical network's, say. Always made by the calling thread, so in its network namespace
 };
 
 // A ring whose slots hold a frame of this MTU; larger frames, and all segments to be cut, come by the socket. -errno, with *what = what
 // was refused.
 int weft_tap_ring_get(uint32_t mtu, enum tap_ring_use use, struct tap_ring *out, const char **what);
+// Memory for a port's ring, at an MTU of 1500: before there is any. Default: 128 KB.
+void weft_tap_ring_size(uint32_t kb);
 void weft_tap_ring_put(const struct tap_ring *r);
 
 // For tests: how many rings there are in advance.
