@@ -5,10 +5,14 @@ import os
 import socket
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP, defragment, fragment
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from internet import Internet, outer
 from test_offload import MB, transfer
 from test_routers import Routed
+from test_vhost_ports import Vm
 from vm import YES
 
 PHYSICAL = ["physnet1"]
@@ -71,3 +75,33 @@ def test_tcp_of_a_host_without_path_mtu_discovery_arrives(routed):
     with contextlib.closing(client), contextlib.closing(server):
         transfer(client, server, 2 * MB)
         assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) > 1400
+
+
+def test_a_vhost_user_port_is_answered_in_fragments_and_its_datagrams_are_cut(lab, routed):
+    net, data = routed.nets[0], os.urandom(3000)
+    gateway = next(p for p in lab.api.list("port", device_id=routed.router["id"]) if p["network_id"] == net["id"]
+                   and p["fixed_ips"][0]["ip_address"] == net["v4"]["gateway_ip"])
+    vm = Vm(lab, net, [lab.group("ingress any")])
+    to_router = Ether(src=vm.mac, dst=gateway["mac_address"]) / IP(src=vm.ip, dst=net["v4"]["gateway_ip"], id=77)
+    with vm.front:
+        vm.start()
+        for part in reversed(fragment(to_router / ICMP(id=5, seq=1) / Raw(data), 1400)):
+            vm.front.send(part)
+        parts = []
+        while len(parts) < 3:
+            frame = vm.front.receive(YES)
+            assert frame is not None, f"{len(parts)} of 3 fragments came"
+            if IP in Ether(frame):
+                parts.append(Ether(frame)[IP])
+        answer = IP(bytes(defragment(parts)[0]))
+        assert (answer.src, answer[ICMP].type, answer[ICMP].id) == (net["v4"]["gateway_ip"], 0, 5)
+        assert bytes(answer[ICMP].payload) == data
+        again = answer.copy()
+        del again[ICMP].chksum
+        assert IP(bytes(again))[ICMP].chksum == answer[ICMP].chksum
+        with contextlib.closing(routed.b.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server:
+            server.bind(("0.0.0.0", 53))
+            server.settimeout(YES)
+            to_router[IP].dst = routed.b.ip
+            vm.front.send(to_router / UDP(sport=9, dport=53) / Raw(data[:1950]))
+            assert server.recv(65536) == data[:1950]
