@@ -64,6 +64,8 @@ static json_t *reason_of(const struct operate *op, const struct object *port, bo
 
 	if (local) {
 		reason = weft_links_reason(op->links, port->id);
+		if (reason == NULL && !weft_json_bool(port->attr, "admin_state_up", true))
+			reason = "the port is administratively down";
 		return reason == NULL ? json_null() : json_string(reason);
 	}
 	if (weft_links_has_interface(op->links, vif))

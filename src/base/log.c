@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // Name as in the configuration, and the journal's level (sd-daemon(3)).
@@ -46,6 +49,17 @@ int weft_log_level_parse(const char *text, enum log_level *out)
 	return -EINVAL;
 }
 
+// systemd.exec(5): where the journal reads, $JOURNAL_STREAM names the device and inode.
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 void weft_log(enum log_level level, const char *fmt, ...)
 {
 	if (level > shown)
@@ -58,8 +72,8 @@ void weft_log(enum log_level level, const char *fmt, ...)
 	va_end(args);
 
 	// One call a line, so that lines of several processes do not mix.
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "%s: %s\n", levels[level].name, line);
-	else
+	if (is_journal())
 		fprintf(stderr, "<%c>%s\n", levels[level].priority, line);
+	else
+		fprintf(stderr, "%s: %s\n", levels[level].name, line);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log: whole sentences to stderr, with the journal's level prefixes (sd-daemon(3)) when stderr is
-// not a terminal. Control threads only: workers never log.
+// Log: whole sentences to stderr, with the journal's level prefixes (sd-daemon(3)) when that is the
+// journal, else with the level's name. Control threads only: workers never log.
 #pragma once
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };

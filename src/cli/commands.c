@@ -80,7 +80,7 @@ const struct command weft_commands[] = {
 	 "",
 	 "packets dropped, by reason",
 	 "Every packet that is not passed on is counted under one reason. The latest ones are shown with their headers.",
-	 {{"all", NULL, "also reasons that never happened, and what services consumed"}},
+	 {{"all", NULL, "also reasons that never happened"}},
 	 weft_run_show_drops},
 	{"show metadata",
 	 "",

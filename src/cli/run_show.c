@@ -232,6 +232,7 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 		{"to VM bytes", "counters.to_vm_bytes", 0},
 		{"dropped from VM", "counters.dropped_from_vm", 0},
 		{"dropped to VM", "counters.dropped_to_vm", 0},
+		{"consumed", "counters.consumed", 0},
 		{"lost from VM", "interface_counters.rx_lost", 0},
 	};
 	static const struct column guest[] = {
@@ -270,8 +271,9 @@ int weft_run_show_port(const struct invocation *in, struct err *err)
 int weft_run_show_sessions(const struct invocation *in, struct err *err)
 {
 	static const struct column columns[] = {
-		{"FROM", "in_port", 11},	 {"TO", "out_port", 11},
-		{"PROTO", "protocol", 0},	 {"SOURCE", "src", 0},
+		{"FROM", "in_port", 11},	 {"NAME", "in_port_name", 24},
+		{"TO", "out_port", 11},		 {"NAME", "out_port_name", 24},
+		{"PROTO", "protocol_name", 0},	 {"SOURCE", "src", 0},
 		{"PORT", "src_port", 0},	 {"DESTINATION", "dst", 0},
 		{"PORT", "dst_port", 0},	 {"STATE", "state", 0},
 		{"STALE", "stale", 0},		 {"PACKETS", "forward.packets", 0},
@@ -301,8 +303,7 @@ static void reasons(struct text *t, const json_t *list, bool all)
 		json_int_t n = json_integer_value(json_object_get(d, "packets"));
 		const char *reason = json_string_value(json_object_get(d, "reason"));
 
-		// Consumed by a service is no loss.
-		if (all || (n > 0 && strcmp(reason, "service-done") != 0))
+		if (all || n > 0)
 			weft_text_add(t, "%12lld  %-22s %s\n", (long long)n, reason,
 				      json_string_value(json_object_get(d, "sentence")));
 	}
@@ -312,6 +313,7 @@ int weft_run_show_drops(const struct invocation *in, struct err *err)
 {
 	static const struct column latest[] = {{"AGO ms", "ago_ms", 0},
 					       {"PORT", "port", 11},
+					       {"NAME", "port_name", 24},
 					       {"REASON", "reason", 0},
 					       {"PACKET", "packet", 0}};
 	struct text t = {0};
@@ -382,6 +384,24 @@ static json_t *trace_body(const struct invocation *in)
 	return json_pack("{s:s,s:s}", "port", in->args[0], "packet", in->args[1]);
 }
 
+// " to NAME (ID), ..."
+static void out_ports(struct text *t, const json_t *trace)
+{
+	const json_t *names = json_object_get(trace, "out_port_names"), *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(trace, "out_ports"), i, v) {
+		const char *name = json_string_value(json_array_get(names, i));
+		const char *id = json_string_value(v);
+
+		weft_text_add(t, "%s", i == 0 ? " to " : ", ");
+		if (name != NULL && name[0] != '\0')
+			weft_text_add(t, "%s (%s)", name, id);
+		else
+			weft_text_add(t, "%s", id);
+	}
+}
+
 int weft_run_trace(const struct invocation *in, struct err *err)
 {
 	static const struct column columns[] = {
@@ -410,10 +430,7 @@ int weft_run_trace(const struct invocation *in, struct err *err)
 	if (sentence != NULL)
 		weft_text_add(&t, ": %s (%s)", json_string_value(json_object_get(j, "reason")),
 			      sentence);
-	if (json_array_size(json_object_get(j, "out_ports")) > 0) {
-		weft_text_add(&t, " to ");
-		weft_value_text(&t, json_object_get(j, "out_ports"));
-	}
+	out_ports(&t, j);
 	weft_text_add(&t, "\n");
 	print_text(&t);
 	json_decref(j);

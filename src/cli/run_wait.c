@@ -58,16 +58,35 @@ int weft_run_wait_ready(const struct invocation *in, struct err *err)
 	return 0;
 }
 
+// The local time so long ago: "14:03:59.120".
+static void time_text(json_int_t ago_ms, char out[32])
+{
+	struct timespec now;
+	struct tm tm;
+	char day[16];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - ago_ms;
+	time_t s = ms / 1000;
+	localtime_r(&s, &tm);
+	strftime(day, sizeof(day), "%H:%M:%S", &tm);
+	snprintf(out, 32, "%s.%03d", day, (int)(ms % 1000));
+}
+
 static void print_sample(const struct invocation *in, const json_t *s)
 {
 	const char *port = json_string_value(json_object_get(s, "port"));
+	const char *name = json_string_value(json_object_get(s, "port_name"));
+	char when[32];
 
 	if (in->json) {
 		json_dumpf(s, stdout, JSON_COMPACT);
 		putchar('\n');
 		return;
 	}
-	printf("%-11.11s  %-22s %s\n", port == NULL ? "-" : port,
+	time_text(json_integer_value(json_object_get(s, "ago_ms")), when);
+	printf("%s  %-11.11s  %-16s  %-22s %s\n", when, port == NULL ? "-" : port,
+	       name == NULL || name[0] == '\0' ? "-" : name,
 	       json_string_value(json_object_get(s, "reason")),
 	       json_string_value(json_object_get(s, "packet")));
 }

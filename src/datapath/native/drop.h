@@ -85,6 +85,8 @@
 	DROP(SERVICE_ADDRESS, "service-address",                                                    \
 	     "To this node's own services, which take only DHCP and metadata. "                     \
 	     "If it was for the subnet's gateway: no router is there.")                             \
+	DROP(UNTAGGED, "untagged",                                                                  \
+	     "A frame without a VLAN tag from a physical network on which no flat network is.")     \
 	DROP(METADATA_OFF, "metadata-off", "For the metadata service, which is not configured.")    \
 	DROP(INTERNAL, "internal", "The datapath's own state was inconsistent; please report it.")
 

@@ -183,11 +183,14 @@ static json_t *drops(struct native *dp, size_t limit)
 	json_t *list = json_array();
 
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++)
-		json_array_append_new(list, json_pack("{s:s,s:I,s:s}", "reason", weft_drop_word(r),
-						      "packets", (json_int_t)drop_count(dp, r),
-						      "sentence", weft_drop_sentence(r)));
-	return json_pack("{s:o,s:o,s:o}", "drops", list, "losses", weft_native_losses_json(dp),
-			 "samples", samples(dp, limit));
+		if (r != DROP_SERVICE_DONE)
+			json_array_append_new(list, json_pack("{s:s,s:I,s:s}", "reason",
+							      weft_drop_word(r), "packets",
+							      (json_int_t)drop_count(dp, r),
+							      "sentence", weft_drop_sentence(r)));
+	return json_pack("{s:o,s:I,s:o,s:o}", "drops", list, "consumed",
+			 (json_int_t)drop_count(dp, DROP_SERVICE_DONE), "losses",
+			 weft_native_losses_json(dp), "samples", samples(dp, limit));
 }
 
 // ---- Workers ---------------------------------------------------------------------------------------
@@ -422,8 +425,13 @@ void weft_native_metrics(struct native *dp, struct text *out)
 {
 	metric(out, "weft_drops_total", "counter", "Packets dropped, by reason.");
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++)
-		weft_text_add(out, "weft_drops_total{reason=\"%s\"} %llu\n", weft_drop_word(r),
-			      (unsigned long long)drop_count(dp, r));
+		if (r != DROP_SERVICE_DONE)
+			weft_text_add(out, "weft_drops_total{reason=\"%s\"} %llu\n",
+				      weft_drop_word(r), (unsigned long long)drop_count(dp, r));
+	metric(out, "weft_consumed_total", "counter",
+	       "Packets that a local service took and no answer was due to.");
+	weft_text_add(out, "weft_consumed_total %llu\n",
+		      (unsigned long long)drop_count(dp, DROP_SERVICE_DONE));
 	metric(out, "weft_sessions", "gauge", "Connections in the session table.");
 	weft_text_add(out, "weft_sessions %u\n", weft_session_count(dp->sessions));
 	metric(out, "weft_session_capacity", "gauge", "Connections that the table holds.");

@@ -10,6 +10,9 @@ int weft_native_show(struct native *dp, enum datapath_show what, const char *id,
 		     json_t **out, struct err *err);
 void weft_native_metrics(struct native *dp, struct text *out);
 
+// A protocol's word, or its number.
+json_t *weft_native_protocol_json(uint8_t proto);
+
 // One port's whole JSON, its drops by reason included (show_port.c).
 json_t *weft_native_port_json(struct native *dp, const struct port *p,
 			      const struct plan_port *plan);

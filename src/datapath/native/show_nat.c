@@ -21,12 +21,16 @@ static const char *protocol_word(uint8_t proto)
 		return "udp";
 	case IPPROTO_SCTP:
 		return "sctp";
+	case IPPROTO_ICMPV6:
+		return "icmpv6";
+	case IPPROTO_GRE:
+		return "gre";
 	default:
 		return NULL;
 	}
 }
 
-static json_t *protocol_json(uint8_t proto)
+json_t *weft_native_protocol_json(uint8_t proto)
 {
 	const char *word = protocol_word(proto);
 
@@ -54,8 +58,9 @@ static json_t *forwarding_json(const struct plan_forwarding *p)
 	snprintf(outside, sizeof(outside), p->port_min == p->port_max ? "%u" : "%u-%u", p->port_min,
 		 p->port_max);
 	snprintf(text, sizeof(text), "%s:%u", weft_ip_text(&p->fixed, ip), p->fixed_port);
-	return json_pack("{s:s,s:o,s:s,s:s,s:o}", "id", p->id, "protocol", protocol_json(p->proto),
-			 "ports", outside, "to", text, "port", id_json(p->port_id));
+	return json_pack("{s:s,s:o,s:s,s:s,s:o}", "id", p->id, "protocol",
+			 weft_native_protocol_json(p->proto), "ports", outside, "to", text, "port",
+			 id_json(p->port_id));
 }
 
 static void add_floating(const struct plan_floating *p,
@@ -207,7 +212,7 @@ static bool add_session(const struct session_copy *c, void *arg)
 		l->list,
 		json_pack("{s:s?,s:s?,s:o,s:s,s:b,s:o,s:o,s:I,s:I,s:I,s:I}", "in_port",
 			  in == NULL ? NULL : in->id, "out_port", out == NULL ? NULL : out->id,
-			  "protocol", protocol_json(c->key.proto), "state",
+			  "protocol", weft_native_protocol_json(c->key.proto), "state",
 			  weft_native_session_state(&c->original), "stale",
 			  c->original.gen !=
 				  native_gen(l->dp, c->original.key.in_port, c->original.out_port),

@@ -10,6 +10,7 @@ static void counters(struct native *dp, const struct port *p, json_t *o)
 {
 	struct port_stats sum = {0};
 	json_t *drops = json_object();
+	uint64_t consumed = 0;
 
 	for (uint16_t i = 0; i < dp->n_workers; i++) {
 		const struct port_stats *s = &dp->workers[i]->port_stats[p->index];
@@ -26,16 +27,19 @@ static void counters(struct native *dp, const struct port *p, json_t *o)
 
 		for (uint16_t i = 0; i < dp->n_workers; i++)
 			n += dp->workers[i]->port_drops[p->index][r];
-		if (n > 0)
+		if (r == DROP_SERVICE_DONE)
+			consumed = n;
+		else if (n > 0)
 			json_object_set_new(drops, weft_drop_word(r), json_integer((json_int_t)n));
 	}
-	json_object_set_new(
-		o, "counters",
-		json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "from_vm_packets",
-			  (json_int_t)sum.rx_packets, "from_vm_bytes", (json_int_t)sum.rx_bytes,
-			  "to_vm_packets", (json_int_t)sum.tx_packets, "to_vm_bytes",
-			  (json_int_t)sum.tx_bytes, "dropped_from_vm", (json_int_t)sum.drops,
-			  "dropped_to_vm", (json_int_t)sum.tx_drops));
+	json_object_set_new(o, "counters",
+			    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "from_vm_packets",
+				      (json_int_t)sum.rx_packets, "from_vm_bytes",
+				      (json_int_t)sum.rx_bytes, "to_vm_packets",
+				      (json_int_t)sum.tx_packets, "to_vm_bytes",
+				      (json_int_t)sum.tx_bytes, "dropped_from_vm",
+				      (json_int_t)sum.drops, "dropped_to_vm",
+				      (json_int_t)sum.tx_drops, "consumed", (json_int_t)consumed));
 	json_object_set_new(o, "drops", drops);
 }
 
@@ -132,6 +136,7 @@ static bool add_session(const struct session_copy *c, void *arg)
 		      s->gen != native_gen(l->dp, s->key.in_port, s->out_port), "idle_ms",
 		      (json_int_t)c->idle_ms, "expires_ms", (json_int_t)c->expires_ms, "forward",
 		      direction_json(&c->original), "reply", direction_json(&c->reply));
+	json_object_set_new(o, "protocol_name", weft_native_protocol_json(k->proto));
 	if (icmp) {
 		json_object_set_new(o, "icmp_id", json_integer(rte_be_to_cpu_16(k->sport)));
 		json_object_set_new(o, "icmp_type", json_integer(rte_be_to_cpu_16(k->dport) >> 8));

@@ -42,7 +42,7 @@ static json_t *drops_json(const struct native *dp, uint16_t port)
 
 		for (uint16_t i = 0; i < dp->n_workers; i++)
 			n += dp->workers[i]->port_drops[port][r];
-		if (n > 0)
+		if (n > 0 && r != DROP_SERVICE_DONE)
 			json_object_set_new(drops, weft_drop_word(r), json_integer((json_int_t)n));
 	}
 	return drops;

@@ -177,6 +177,14 @@ static void unknown_tags_are_counted_and_go_nowhere(void **state)
 	assert_int_equal(t->unknown[0], 3);
 	assert_int_equal(tb->w->drops[DROP_VLAN_UNKNOWN], 3);
 	assert_int_equal(rte_mempool_in_use_count(tb->dp.pool), 0);
+	// Without a tag it is another thing.
+	testbed_del(tb, PLAN_PORT, "p-flat", NULL);
+	testbed_del(tb, PLAN_NETWORK, "flat", NULL);
+	testbed_commit(tb);
+	wire_put(tb, &f, TAG_NONE);
+	weft_trunk_poll(tb->w, t);
+	assert_int_equal(t->unknown[0], 4);
+	assert_int_equal(tb->w->drops[DROP_UNTAGGED], 1);
 	// A second tag inside of a known one is as forbidden as a VM's.
 	f.b[12] = 0x81;
 	f.b[13] = 0;

@@ -49,7 +49,8 @@ static void refuse(struct worker *w, struct trunk *t, uint16_t vlan, struct rte_
 	t->unknown[w->id] += n;
 	atomic_store_explicit(&t->last_unknown, vlan, memory_order_relaxed);
 	for (uint16_t i = 0; i < n; i++)
-		weft_drop(w, pkts[i], NATIVE_NO_PORT, DROP_VLAN_UNKNOWN);
+		weft_drop(w, pkts[i], NATIVE_NO_PORT,
+			  vlan == TRUNK_UNTAGGED ? DROP_UNTAGGED : DROP_VLAN_UNKNOWN);
 }
 
 static inline void deliver(struct worker *w, struct trunk *t, uint16_t vlan, struct rte_mbuf **pkts,
