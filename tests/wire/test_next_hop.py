@@ -259,3 +259,14 @@ def test_addresses_are_announced_again_when_the_uplink_is_back(north):
         assert got(said(n.own)) is not None
         assert got(said(fip)) is not None
     assert n.gateway.ping(fip)
+
+
+def test_all_subnets_of_the_external_network_are_on_its_link(north):
+    """Neutron's routers send directly to hosts in subnets that they have no address in; the next hop of their default route is gone here."""
+    n = north()
+    n.api.create("subnet", network_id=n.ext["id"], ip_version=4, cidr="192.0.2.0/24")
+    host = n.out.host("192.0.2.7/24")
+    host.netns.ip("route", "add", "203.0.113.0/24", "dev", "eth0")
+    n.vanish()
+    assert n.vm.ping(host)
+    assert n.vm.tcp(host, 8080)

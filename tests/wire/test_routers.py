@@ -21,6 +21,11 @@ class Routed:
         verb = "add_router_interface" if on else "remove_router_interface"
         return self.lab.api.request("PUT", f"/v2.0/routers/{self.router['id']}/{verb}", {"subnet_id": subnet["id"]})
 
+    def gateway_mac(self, net):
+        ports = self.lab.api.list("port", device_id=self.router["id"], network_id=net["id"])
+        ip = net["v4"]["gateway_ip"]
+        return next(p["mac_address"] for p in ports if ip in (f["ip_address"] for f in p["fixed_ips"]))
+
     def host(self, net, groups=None):
         vm = self.lab.vm(net, groups)
         vm.netns.ip("route", "add", "default", "via", net["v4"]["gateway_ip"])
@@ -147,6 +152,38 @@ def test_removing_an_interface_stops_live_flows_and_adding_it_resumes(routed):
         assert not arrives(client, server, settle=r.lab.settle)
         r.join(r.nets[1]["v4"])
         assert arrives(client, server)
+
+
+def test_hosts_follow_a_gateway_that_comes_back_with_another_mac(routed):
+    """They know the old MAC, and would find out by themselves only when it has not answered for half a minute."""
+    from scapy.layers.l2 import ARP
+
+    r = routed()
+    net = r.nets[0]
+    gateway = net["v4"]["gateway_ip"]
+    assert r.a.ping(r.b.ip)
+    old = r.gateway_mac(net)
+    with r.a.sniff() as got:
+        r.join(net["v4"], on=False)
+        r.join(net["v4"])
+        new = r.gateway_mac(net)
+        assert new != old
+        assert got(lambda p: ARP in p and p[ARP].psrc == gateway and p[ARP].hwsrc == new) is not None
+        r.lab.wait(lambda: new in r.a.netns.ip("neigh", "show", gateway), what="the new MAC known")
+    assert r.a.ping(r.b.ip)
+
+
+def test_a_pair_for_the_gateways_address_takes_it_from_nobody(routed):
+    """Any VM may have it as a pair and not use it."""
+    r = routed()
+    net = r.nets[0]
+    pairs = [{"ip_address": net[v]["gateway_ip"]} for v in ("v4", "v6")]
+    other = r.lab.vm(net, allowed_address_pairs=pairs)
+    for vm in (r.a, other):
+        vm.netns.ip("neigh", "flush", "all")
+        for v in ("v4", "v6"):
+            assert vm.ping(net[v]["gateway_ip"])
+    assert r.a.ping(r.b.ip) and r.a.ping(r.b.ip6)
 
 
 def test_a_router_that_is_down_carries_nothing(lab, routed):

@@ -252,6 +252,23 @@ def test_device_may_go_and_come_back(lab, world):
     assert w.host.ping(w.a)
 
 
+def test_device_without_carrier_says_so_and_flows_go_on_after(lab, world):
+    w = world(101)
+    flow = Flow(w.a, w.host, 8080)
+    w.out.switch.ip("link", "set", "node", "down")
+    lab.wait(lambda: not w.out.show()["carrier"], what="the carrier gone")
+    lab.wait(lambda: "no-carrier" in lab.weft("trace", w.a.id, "tcp > 203.0.113.200:80 syn"), what="a trace that says so")
+    before = lab.api.drops().get("no-carrier", 0)
+    with w.a.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.sendto(b"x", (w.host.ip, 9))
+    lab.wait(lambda: lab.api.drops()["no-carrier"] > before, what="the packet dropped as no-carrier")
+    assert w.a.ping(w.b)
+    w.out.switch.ip("link", "set", "node", "up")
+    lab.wait(lambda: w.out.show()["carrier"], what="the carrier back")
+    flows(alive=[flow])
+    assert w.a.ping(w.host)
+
+
 def test_device_may_be_missing_at_the_start(own_lab):
     lab, out = own_lab, own_lab.outside()
     w = World(lab, None)
