@@ -376,6 +376,7 @@ static int start_api(struct daemon *d, struct err *err)
 		.ops = d->ops,
 		.datapath = d->datapath,
 		.metadata = d->metadata,
+		.store = d->store,
 		.late = weft_beat_late,
 		.started = time(NULL),
 		.start_ms = weft_now_ms() - d->began_ms,

@@ -2,6 +2,7 @@
 #include "agent/operate.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,6 +306,19 @@ static int get_metadata(const struct question *q, json_t **out, struct err *err)
 	return 0;
 }
 
+static int post_store_backup(const struct question *q, json_t **out, struct err *err)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	if (q->op->store == NULL)
+		return weft_fail(err, -ENOENT, "there is no store to copy");
+	ret = weft_store_backup(q->op->store, path, err);
+	if (ret == 0)
+		*out = json_pack("{s:s}", "file", path);
+	return ret;
+}
+
 static int get_left_out(const struct question *q, json_t **out, struct err *err)
 {
 	size_t n;
@@ -394,6 +408,7 @@ static const struct route {
 	{"GET", "ready", ALONE, get_ready},
 	{"GET", "metadata", ALONE, get_metadata},
 	{"GET", "left-out", ALONE, get_left_out},
+	{"POST", "store-backup", ALONE, post_store_backup},
 	{"GET", "log", ALONE, get_log},
 	{"POST", "log", ALONE, post_log},
 	{"GET", "explain", MUST_NAME, get_explain},

@@ -25,6 +25,7 @@
 //                            how long its loop stood still, the longest of the last minute and since the start,
 //                            {tick_us, tick_ever_us, held_us, held_ever_us, loop_us, loop_ever_us}
 //   GET  metadata            does the metadata service run, and what it did: metadata.h, weft_metadata_show
+//   POST store-backup        {"file": path}; a copy of the state file, made now, in state_dir
 //   GET  left-out            {"left_out": [{type, id, reason}]}; what is stored and has no effect
 //   GET  log                 {"level": "info"}
 //   POST log                 {"level": "debug"} -> the same; until the next reload or start
@@ -47,6 +48,7 @@
 #include "base/text.h"
 #include "datapath/datapath.h"
 #include "model/model.h"
+#include "north/store/store.h"
 #include "plan/planner.h"
 
 struct operate {
@@ -57,6 +59,7 @@ struct operate {
 	const struct datapath_ops *ops;
 	struct datapath *datapath;
 	const struct metadata *metadata; // may be NULL
+	struct store *store;		 // may be NULL: there is nothing to copy
 	time_t started;
 	uint64_t start_ms;			       // how long the start took
 	struct beat_late (*late)(struct datapath *dp); // may be NULL

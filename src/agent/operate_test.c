@@ -80,8 +80,8 @@ static struct bench *bench_new(void)
 	const struct links_config links = {b->loop, b->c->model, b->c->planner, &fake_ops, &b->dp};
 
 	assert_int_equal(weft_links_new(&links, &b->links, &b->err), 0);
-	b->op = (struct operate) {HOST,	  b->c->model, b->c->planner, b->links, &fake_ops,
-				  &b->dp, NULL,	       1000000000,    12,	fake_late};
+	b->op = (struct operate) {HOST, b->c->model, b->c->planner, b->links, &fake_ops, &b->dp,
+				  NULL, NULL,	     1000000000,    12,	      fake_late};
 	b->net = add(b->c, RES_NETWORK, "{'name': 'blue'}");
 	add(b->c, RES_SUBNET, "{'network_id': '%s', 'ip_version': 4, 'cidr': '10.0.0.0/24'}",
 	    b->net);

@@ -22,6 +22,7 @@ int weft_run_set_log(const struct invocation *in, struct err *err);
 int weft_run_trace(const struct invocation *in, struct err *err);
 int weft_run_explain(const struct invocation *in, struct err *err);
 int weft_run_watch_drops(const struct invocation *in, struct err *err);
+int weft_run_store_backup(const struct invocation *in, struct err *err);
 int weft_run_wait_ready(const struct invocation *in, struct err *err);
 int weft_run_completion(const struct invocation *in, struct err *err);
 int weft_run_man(const struct invocation *in, struct err *err);

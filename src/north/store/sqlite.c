@@ -26,23 +26,13 @@
 #include "base/auto.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "north/store/witness.h"
+#include "north/store/sqlite_priv.h"
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x57656674 // "Weft": tells our files from other SQLite files
 
 // A predecessor that was just killed may need a moment to give up its lock.
 #define BUSY_TIMEOUT_MS 1000
-
-struct store {
-	sqlite3 *db;
-	sqlite3_stmt *put;
-	sqlite3_stmt *del;
-	char *path;
-	struct witness *witness;
-	uint64_t last; // number of the last transaction
-	bool in_doubt; // the log may have a transaction that was refused
-};
 
 DEFINE_AUTO(store, struct store *, weft_store_close)
 DEFINE_AUTO(stmt, sqlite3_stmt *, sqlite3_finalize)

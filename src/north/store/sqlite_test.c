@@ -299,6 +299,29 @@ static void damaged_file_is_refused(void **state)
 	expect_refusal(-EUCLEAN, "damaged");
 }
 
+static void a_copy_is_whole_and_can_be_put_in_place(void **state)
+{
+	(void)state;
+	struct model *m = new_model(), *again = new_model();
+	struct store *s = open_store();
+	char copy[4096], command[9000];
+	struct err err;
+	for (int i = 0; i < 50; i++)
+		create(m, s, RES_NETWORK, json_object(), NULL);
+	for (int i = 0; i < 2; i++) // the second in place of the first
+		if (weft_store_backup(s, copy, &err) != 0)
+			fail_msg("%s", err.msg);
+	create(m, s, RES_NETWORK, json_object(), NULL); // it goes on
+	assert_int_equal(weft_model_count(m, RES_NETWORK), 51);
+	weft_store_close(s);
+	snprintf(command, sizeof(command), "rm -f %s-wal && mv %s %s", path, copy, path);
+	assert_int_equal(system(command), 0);
+	load(again);
+	assert_int_equal(weft_model_count(again, RES_NETWORK), 50);
+	weft_model_free(again);
+	weft_model_free(m);
+}
+
 static void a_damaged_row_is_left_out_and_stays_stored(void **state)
 {
 	(void)state;
@@ -399,6 +422,7 @@ int main(void)
 		WITH_FILE(second_process_is_told_that_the_file_is_taken),
 		WITH_FILE(newer_and_foreign_files_are_refused),
 		WITH_FILE(damaged_file_is_refused),
+		WITH_FILE(a_copy_is_whole_and_can_be_put_in_place),
 		WITH_FILE(a_damaged_row_is_left_out_and_stays_stored),
 		WITH_FILE(missing_directory_is_named),
 		WITH_FILE(ten_thousand_ports_load),

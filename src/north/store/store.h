@@ -16,6 +16,10 @@ struct store;
 int weft_store_open(const char *path, struct store **out, struct err *err);
 void weft_store_close(struct store *s);
 
+// A copy of everything stored, made while it is in use and whole: a state file by itself, in place of any that is there. *path
+// (PATH_MAX bytes) is where it is: the state file's name with "-backup" behind.
+int weft_store_backup(struct store *s, char *path, struct err *err);
+
 // Every stored object into the model; *n = how many. What is damaged, or refers to what is not there, is left out
 // (weft_model_left_out), and stays stored. It fails only if the file cannot be read.
 int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err);
