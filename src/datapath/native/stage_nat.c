@@ -59,6 +59,8 @@ static void new_destination(struct judge *j, rte_be32_t ip, rte_be16_t port, str
 	     j->now.proto == PROTO_ICMP ? 0 : port, by);
 	j->now.dst4 = ip;
 	j->now.dport = port;
+	if (j->renamed_by == 0)
+		j->renamed_by = (uint8_t)(j->hops + 1);
 }
 
 static void new_source(struct judge *j, rte_be32_t ip, rte_be16_t port, struct by by)

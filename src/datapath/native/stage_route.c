@@ -43,10 +43,22 @@ struct ip_addr weft_route_own_address(const struct router_interface *i, uint8_t 
 	return (struct ip_addr) {0};
 }
 
+// Who speaks to the sender: the router at hand, by its address on the network that the packet came from. Behind one that
+// translates destinations nobody is seen but the address that was asked for.
+static struct ip_addr speaker(const struct judge *j, const struct hop *h)
+{
+	struct ip_addr asked = {.family = 4};
+
+	if (j->renamed_by == 0 || j->hops < j->renamed_by)
+		return weft_route_own_address(h->in, j->pkt->key.family);
+	memcpy(asked.b, &j->pkt->key.dst4, 4);
+	return asked;
+}
+
 enum stage_result weft_route_refuse(struct judge *j, const struct hop *h, struct refusal r)
 {
 	bool v4 = j->pkt->key.family == 4;
-	struct ip_addr from = weft_route_own_address(h->in, j->pkt->key.family);
+	struct ip_addr from = speaker(j, h);
 
 	if (!j->pkt->icmp_error && j->pkt->fragment != FRAGMENT_LATER && from.family != 0 &&
 	    !(j->eth[0] & 1))
@@ -55,28 +67,61 @@ enum stage_result weft_route_refuse(struct judge *j, const struct hop *h, struct
 	return judge_drop(j, r.why);
 }
 
-static bool is_own(const struct router *r, const struct ip_addr *ip)
+static bool has_address(const struct router_interface *i, const struct ip_addr *ip)
 {
-	for (size_t i = 0; i < r->n_interfaces; i++)
-		for (size_t k = 0; k < r->interfaces[i].n_addrs; k++)
-			if (weft_ip_equal(&r->interfaces[i].addrs[k].ip, ip))
-				return true;
+	for (size_t k = 0; k < i->n_addrs; k++)
+		if (weft_ip_equal(&i->addrs[k].ip, ip))
+			return true;
 	return false;
 }
 
-// Addresses that never cross a router (RFC 6890).
-static bool is_routable(const struct ip_addr *ip)
+static bool is_link_local(const struct ip_addr *ip)
+{
+	return ip->family == 6 ? ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80
+			       : ip->b[0] == 169 && ip->b[1] == 254;
+}
+
+// Does a packet from outside go on only to what the router translates?
+static bool is_closed(const struct hop *h, uint8_t family)
+{
+	return h->in->external && family == 4 && h->router->snat != 0;
+}
+
+// May whoever is at this interface speak to the router at that address of its own? All addresses of a router are its own (RFC 1122,
+// 3.3.4.2, weak), but a link's addresses end at the link, and what a translating router has inside is not to be seen outside.
+static bool is_own(const struct hop *h, const struct ip_addr *ip)
+{
+	const struct router *r = h->router;
+
+	if (has_address(h->in, ip))
+		return true;
+	if (is_link_local(ip) || is_closed(h, ip->family))
+		return false;
+	for (size_t i = 0; i < r->n_interfaces; i++)
+		if (has_address(&r->interfaces[i], ip))
+			return true;
+	return false;
+}
+
+// Can it be answered? Nobody is at these addresses (RFC 1122, 3.2.1.3), or everybody.
+static bool is_somebody(const struct ip_addr *ip)
 {
 	const uint8_t *b = ip->b;
 
 	if (ip->family == 4)
-		return b[0] != 0 && b[0] != 127 && b[0] < 224 && !(b[0] == 169 && b[1] == 254);
-	if (b[0] == 0xff || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80))
+		return b[0] != 0 && b[0] != 127 && b[0] < 224;
+	if (b[0] == 0xff)
 		return false;
 	for (size_t i = 0; i < 15; i++)
 		if (b[i] != 0)
 			return true;
 	return b[15] > 1; // neither :: nor ::1
+}
+
+// Others never cross a router (RFC 6890).
+static bool is_routable(const struct ip_addr *ip)
+{
+	return is_somebody(ip) && !is_link_local(ip);
 }
 
 // It tells a host of a better router of its own network; from further away it can only be a lie (RFC 1122, 3.2.2.2).
@@ -235,14 +280,14 @@ static enum stage_result one_hop(struct judge *j, const struct hop *h)
 	if (h->in->external && weft_nat_arrive(j, h) == STAGE_DONE)
 		return STAGE_DONE;
 	addresses(&j->now, &src, &dst);
-	if (is_own(h->router, &dst) && !j->rejudge)
+	if (is_somebody(&src) && is_own(h, &dst) && !j->rejudge)
 		return weft_route_own(j, h,
 				      h->in->external ? DROP_NAT_NO_STATE : DROP_ROUTER_ADDRESS);
 	if (!is_routable(&src) || !is_routable(&dst) || is_redirect(j->pkt) || ends_at_link(j))
 		return judge_drop(j, DROP_NOT_ROUTABLE);
 	j->base_service = false;
 	// What a translating router has inside is not reached from outside by its own address.
-	if (h->in->external && h->router->snat != 0 && dst.family == 4 && j->now.dst4 == before)
+	if (is_closed(h, dst.family) && j->now.dst4 == before)
 		return judge_drop(j, DROP_NAT_NO_STATE);
 	if (!j->rejudge && j->pkt->ttl <= j->hops + 1)
 		return weft_route_refuse(j, h, (struct refusal) {DROP_TTL, 11, 0, 3, 0, 0});
