@@ -147,8 +147,10 @@ static int start_workers(struct native *dp, struct err *err)
 		if (ret != 0)
 			break;
 		dp->n_workers++;
-		ret = weft_worker_start(dp->workers[i], err);
 	}
+	// All of them are there before one runs: who is alone in the session table takes no care of others.
+	for (uint16_t i = 0; ret == 0 && i < dp->n_workers; i++)
+		ret = weft_worker_start(dp->workers[i], err);
 	return ret;
 }
 
