@@ -166,6 +166,42 @@ static void reset_without_a_connection_is_dropped(void **state)
 	testbed_free(tb);
 }
 
+static void server_opens_nothing_in_a_connection_that_it_was_opened_to(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+
+	(void)state;
+	open_tcp(tb);
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, SYN))));
+	assert_int_equal(testbed_drop(tb), DROP_TCP_STATE);
+	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	// Nor when it has ended it.
+	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, RST))));
+	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1000, SYN))));
+	assert_int_equal(testbed_drop(tb), DROP_EGRESS_RULES);
+	testbed_free(tb);
+}
+
+static void syn_that_opens_a_closed_connection_again_is_judged_again(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+	uint64_t judged;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		open_tcp(tb);
+		judged = tb->w->stats.judged;
+		assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, RST | ACK))));
+		assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, SYN))));
+		assert_int_equal(tb->w->stats.judged, judged + 1);
+		assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+		assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, SYN | ACK))));
+		assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, RST))));
+	}
+	testbed_free(tb);
+}
+
 static void unfiltered_ports_are_not_asked_for_state(void **state)
 {
 	struct testbed *tb = two_ports("");
@@ -302,6 +338,8 @@ int main(void)
 		cmocka_unit_test(member_that_leaves_a_remote_group_is_cut_and_others_are_not),
 		cmocka_unit_test(stateless_group_needs_a_rule_for_each_direction),
 		cmocka_unit_test(reset_without_a_connection_is_dropped),
+		cmocka_unit_test(server_opens_nothing_in_a_connection_that_it_was_opened_to),
+		cmocka_unit_test(syn_that_opens_a_closed_connection_again_is_judged_again),
 		cmocka_unit_test(unfiltered_ports_are_not_asked_for_state),
 		cmocka_unit_test(ipv6_and_ipv4_rules_are_separate),
 		cmocka_unit_test(echo_reply_passes_only_after_its_request),

@@ -159,10 +159,8 @@ bool weft_session_remove(struct session_worker *w, struct session *s);
 
 // What a packet of an existing session does to its state. TCP: flags as in the header. Returns DROP_NONE, or
 // DROP_TCP_FLAGS / DROP_TCP_STATE for a packet that cannot belong (e.g. SYN+FIN). Called for every packet that is not a plain
-// ACK of an established connection; cheap enough for all. A SYN that reopens a closing connection resets it to NEW (and *reopened
-// = true: the caller judges the flow again). If s is the reply direction, that SYN opens a new connection the other way: *reopened
-// is true, nothing is changed, and the caller removes the session and judges the packet as one of no session. Doing that in both
-// cases is right, too; it only gives up a NAT binding.
+// ACK of an established connection; cheap enough for all. A SYN of either end to a closing connection is a new connection's: *reopened
+// is true, nothing is changed, and the caller removes the session and judges the packet as one of no session.
 enum drop weft_session_update(struct session_table *t, struct session *s, uint8_t tcp_flags,
 			      bool *reopened);
 

@@ -206,8 +206,12 @@ static void do_packet(struct model *m, struct entry *e)
 		fixture_packet(m->t, random_below(2) ? s : weft_session_peer(s), 0x04);
 		e->state = SESSION_CLOSING;
 	} else {
-		fixture_packet(m->t, s, 0x02);
-		e->state = SESSION_NEW;
+		bool reopened;
+		weft_session_update(m->t, s, 0x02, &reopened);
+		assert_true(reopened);
+		weft_session_remove(m->w, s);
+		set_gone(m, e);
+		return;
 	}
 	(random_below(2) ? s : weft_session_peer(s))->seen_ms = m->now_ms;
 	e->seen_ms = m->now_ms;

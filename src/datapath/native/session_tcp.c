@@ -1,14 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // What packets do to the state of their connection.
 //
-// Without ports' sequence numbers, from the flags that each direction has shown (RFC 9293):
+// From the flags that each direction has shown (RFC 9293), without sequence numbers:
 //
 //   NEW          a SYN, or in loose mode an ACK in the middle of a connection (picked up). It becomes established when both
 //                directions have shown SYN and ACK, in whatever order (so also by a simultaneous open); a connection
 //                picked up, when the other side acknowledges.
-//   ESTABLISHED  a FIN in both directions closes it, and so does a RST. A SYN changes nothing: the endpoints
-//                settle it by a challenge ACK (RFC 5961).
-//   CLOSING      goes after a short timeout. A SYN opens it again as a new connection, to be judged anew.
+//   ESTABLISHED  a FIN in both directions closes it, and so does a RST. A SYN of the end that opened it changes nothing: the
+//                endpoints settle it by a challenge ACK (RFC 5961).
+//   CLOSING      goes after a short timeout. A SYN of either end is a new connection, to be judged as one.
+//
+// A SYN of the other end is refused (tcp-state) but where both ends open at the same time: it would open a connection that no rule
+// was asked for.
+//
+// Beside Linux's conntrack (the table in nf_conntrack_proto_tcp.c; "invalid" is what Neutron's firewall drops):
+//
+//   packet                                   Linux              here
+//   SYN, opening end, established            passes             passes
+//   SYN, other end, opening                  simultaneous open  the same
+//   SYN, other end, SYN-ACK sent             invalid            refused
+//   SYN, other end, established              invalid            refused
+//   SYN, opening end, FIN from one side      passes             passes
+//   SYN, either end, after FINs or RST       reopens            judged as a new connection
+//   SYN-ACK, opening end, never asked        invalid            refused
+//   SYN-ACK, opening end, established        invalid            passes: it may send what it likes, its flow is permitted
+//   ACK, opening end, SYN unanswered         invalid            refused, unless loose
+//   FIN, other end, SYN unanswered           invalid            passes: it is the answer, and opens nothing
+//   RST, anywhere                            closes             closes, until both ends go on
+//   outside the window                       invalid            passes
+//
+// Why no windows: the four numbers of each direction that windows need (end, largest end, window, scale) have no room in its
+// cache line, and every packet would have to write them, behind a header that the fast path need not read. What windows would keep
+// out is a packet with the right addresses and ports of who does not see the connection. A port's addresses cannot be forged
+// (anti-spoof), so that is a host outside; and the receiver, which knows its window better, refuses it (RFC 5961). What remains is
+// that the state can be moved from there: what that is worth follows.
 //
 // A RST may be forged by someone who does not see the connection, and without sequence numbers it is believed. So it
 // only lowers the state: packets of the connection still pass, and when afterwards *both* directions acknowledge
@@ -112,10 +137,20 @@ static void reset(const struct tcp *c, uint8_t state)
 	weft_session_state_change(c->t, c->original, state, SESSION_CLOSING);
 }
 
+// May the other end send a SYN of its own? Only if both ends open at the same time: it has seen nothing of the handshake, and neither it
+// nor, before its first SYN, the original end has acknowledged anything. Any other one would open a connection that no rule was asked for.
+static bool opens_as_well(const struct tcp *c)
+{
+	return !is_picked_up(c->s) && !(seen(c->s) & ACK) &&
+	       ((seen(c->s) & SYN) || !(seen(c->peer) & ACK));
+}
+
 static enum drop opening(const struct tcp *c)
 {
 	bool is_reply = c->s != c->original;
 
+	if (is_reply && (c->flags & HANDSHAKE) == SYN && !opens_as_well(c))
+		return DROP_TCP_STATE;
 	if (c->flags & RST) {
 		reset(c, SESSION_NEW);
 		return DROP_NONE;
@@ -142,6 +177,8 @@ static enum drop established(const struct tcp *c)
 {
 	if (c->flags & RST) {
 		reset(c, SESSION_ESTABLISHED);
+	} else if ((c->flags & HANDSHAKE) == SYN && c->s != c->original) {
+		return DROP_TCP_STATE;
 	} else if (!(c->flags & SYN)) {
 		note(c->s, c->flags & KEPT);
 		close_if_both_finished(c);
@@ -153,13 +190,6 @@ static enum drop closing(const struct tcp *c, bool *reopened)
 {
 	if ((c->flags & HANDSHAKE) == SYN) {
 		*reopened = true;
-		if (c->s != c->original)
-			return DROP_NONE; // a connection the other way: not ours to make
-		__atomic_store_n(&c->peer->tcp_flags, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&c->s->tcp_flags, SYN, __ATOMIC_RELAXED);
-		set_normal(c->s);
-		set_normal(c->peer);
-		weft_session_state_change(c->t, c->original, SESSION_CLOSING, SESSION_NEW);
 		return DROP_NONE;
 	}
 	if (c->flags & RST) {

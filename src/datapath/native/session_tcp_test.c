@@ -213,37 +213,22 @@ static void a_rst_never_makes_a_half_open_connection_established(void **state)
 	stop(f);
 }
 
-static void a_syn_reopens_a_closing_connection_to_be_judged_anew(void **state)
+static void a_syn_to_a_closing_connection_is_a_new_one_and_changes_nothing(void **state)
 {
 	(void)state;
-	bool reopened;
-	struct fixture f = start_established();
-	fixture_packet(f.t, f.o, FIN | ACK);
-	fixture_packet(f.t, f.r, FIN | ACK);
-	assert_int_equal(weft_session_update(f.t, f.o, SYN, &reopened), DROP_NONE);
-	assert_true(reopened);
-	assert_int_equal(f.o->state, SESSION_NEW);
-	assert_int_equal(f.o->tcp_flags, SYN);
-	assert_int_equal(f.r->tcp_flags, 0);
-	assert_int_equal(weft_session_port_unanswered(f.t, 1), 1);
-	assert_int_equal(weft_session_update(f.t, f.o, SYN, &reopened), DROP_NONE);
-	assert_false(reopened);
-	fixture_packet(f.t, f.r, SYN | ACK);
-	fixture_packet(f.t, f.o, ACK);
-	assert_int_equal(f.o->state, SESSION_ESTABLISHED);
-	stop(f);
-}
-
-static void a_syn_the_other_way_asks_for_a_new_connection_and_changes_nothing(void **state)
-{
-	(void)state;
-	bool reopened;
-	struct fixture f = start_established();
-	fixture_packet(f.t, f.o, RST);
-	assert_int_equal(weft_session_update(f.t, f.r, SYN, &reopened), DROP_NONE);
-	assert_true(reopened);
-	assert_int_equal(f.o->state, SESSION_CLOSING);
-	stop(f);
+	for (int i = 0; i < 4; i++) { // of either end, after FINs or a RST
+		bool reopened = false;
+		struct fixture f = start_established();
+		fixture_packet(f.t, f.o, i / 2 == 0 ? FIN | ACK : RST);
+		fixture_packet(f.t, f.r, FIN | ACK);
+		struct session before = *f.o, before_r = *f.r;
+		assert_int_equal(weft_session_update(f.t, i % 2 == 0 ? f.o : f.r, SYN, &reopened),
+				 DROP_NONE);
+		assert_true(reopened);
+		assert_memory_equal(f.o, &before, sizeof(before));
+		assert_memory_equal(f.r, &before_r, sizeof(before_r));
+		stop(f);
+	}
 }
 
 static void a_syn_changes_nothing_in_an_established_connection(void **state)
@@ -255,6 +240,41 @@ static void a_syn_changes_nothing_in_an_established_connection(void **state)
 	assert_false(reopened);
 	assert_int_equal(weft_session_update(f.t, f.r, SYN | ACK, &reopened), DROP_NONE);
 	assert_false(reopened);
+	assert_int_equal(f.o->state, SESSION_ESTABLISHED);
+	stop(f);
+}
+
+// It would open a connection that no rule was asked for.
+static void a_syn_of_the_other_end_is_refused_but_in_a_simultaneous_open(void **state)
+{
+	(void)state;
+	bool reopened;
+	struct fixture f = start_established();
+	assert_int_equal(weft_session_update(f.t, f.r, SYN, &reopened), DROP_TCP_STATE);
+	assert_false(reopened);
+	assert_int_equal(weft_session_update(f.t, f.r, SYN | ECE | 0x80, &reopened),
+			 DROP_TCP_STATE);
+	assert_int_equal(f.o->state, SESSION_ESTABLISHED);
+	assert_int_equal(fixture_packet(f.t, f.r, ACK), DROP_NONE);
+	stop(f);
+	f = start(IPPROTO_TCP, SYN, true); // it has answered
+	assert_int_equal(fixture_packet(f.t, f.r, SYN | ACK), DROP_NONE);
+	assert_int_equal(fixture_packet(f.t, f.r, SYN), DROP_TCP_STATE);
+	stop(f);
+	f = start(IPPROTO_TCP, SYN, true); // its answer has gone another way
+	assert_int_equal(fixture_packet(f.t, f.o, ACK), DROP_NONE);
+	assert_int_equal(fixture_packet(f.t, f.r, SYN), DROP_TCP_STATE);
+	stop(f);
+	f = start(IPPROTO_TCP, ACK, true); // picked up
+	assert_int_equal(fixture_packet(f.t, f.r, SYN), DROP_TCP_STATE);
+	assert_int_equal(fixture_packet(f.t, f.r, ACK), DROP_NONE);
+	assert_int_equal(fixture_packet(f.t, f.r, SYN), DROP_TCP_STATE);
+	stop(f);
+	f = start(IPPROTO_TCP, SYN, true); // both at once, and not every SYN arrives
+	assert_int_equal(fixture_packet(f.t, f.r, SYN), DROP_NONE);
+	assert_int_equal(fixture_packet(f.t, f.o, SYN | ACK), DROP_NONE);
+	assert_int_equal(fixture_packet(f.t, f.r, SYN), DROP_NONE);
+	assert_int_equal(fixture_packet(f.t, f.r, SYN | ACK), DROP_NONE);
 	assert_int_equal(f.o->state, SESSION_ESTABLISHED);
 	stop(f);
 }
@@ -373,9 +393,9 @@ int main(void)
 		cmocka_unit_test(a_rst_after_each_acknowledgement_keeps_it_closed),
 		cmocka_unit_test(only_what_follows_the_latest_rst_revives),
 		cmocka_unit_test(a_rst_never_makes_a_half_open_connection_established),
-		cmocka_unit_test(a_syn_reopens_a_closing_connection_to_be_judged_anew),
-		cmocka_unit_test(a_syn_the_other_way_asks_for_a_new_connection_and_changes_nothing),
+		cmocka_unit_test(a_syn_to_a_closing_connection_is_a_new_one_and_changes_nothing),
 		cmocka_unit_test(a_syn_changes_nothing_in_an_established_connection),
+		cmocka_unit_test(a_syn_of_the_other_end_is_refused_but_in_a_simultaneous_open),
 		cmocka_unit_test(
 			a_connection_picked_up_in_the_middle_is_established_by_the_other_side),
 		cmocka_unit_test(a_picked_up_connection_that_nobody_knows_closes),
