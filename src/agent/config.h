@@ -38,8 +38,8 @@ struct config {
 	uint32_t type, firewall, vif, vhostuser_mode;
 	char *vhostuser_group;
 	char *cores;
-	uint32_t workers, poll, idle_us, priority, tap_ring, sessions, port_share, hugepages,
-		tcp_loose;
+	uint32_t workers, poll, idle_us, priority, tap_ring, sessions, port_share, project_share;
+	uint32_t hugepages, tcp_loose;
 	struct datapath_timeouts timeouts;
 	// [metadata]
 	char *metadata_url, *metadata_secret_file;

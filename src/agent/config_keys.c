@@ -102,6 +102,8 @@ const struct config_key weft_config_keys[] = {
 	 "Size of the session table, in connections."},
 	{"datapath", "port_share", FORM_NUMBER, AT(port_share), "25", NULL, 1, 100,
 	 "How much of the session table one port may use, percent."},
+	{"datapath", "project_share", FORM_NUMBER, AT(project_share), "50", NULL, 1, 100,
+	 "How much of the session table the ports of one project may use together, percent."},
 	{"datapath", "hugepages", FORM_CHOICE, AT(hugepages), "auto", "auto|require|off", 0, 0,
 	 "auto: use huge pages if there are some. require: do not start without."},
 	{"datapath", "tcp_loose", FORM_CHOICE, AT(tcp_loose), "yes", "no|yes", 0, 0,

@@ -46,6 +46,7 @@ static void no_file_means_the_defaults(void **state)
 	assert_int_equal(d.sessions, 1048576);
 	assert_int_equal(d.port_share_percent, 25);
 	assert_int_equal(d.tap_ring_kb, 128);
+	assert_int_equal(d.project_share_percent, 50);
 	assert_true(d.tcp_loose);
 	assert_int_equal(d.timeouts.tcp_established, 432000);
 	assert_int_equal(d.timeouts.other, 600);

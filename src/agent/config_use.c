@@ -44,6 +44,7 @@ struct datapath_config weft_config_datapath(const struct config *c)
 		.tap_ring_kb = c->tap_ring,
 		.sessions = c->sessions,
 		.port_share_percent = c->port_share,
+		.project_share_percent = c->project_share,
 		.hugepages = c->hugepages,
 		.tcp_loose = c->tcp_loose,
 		.timeouts = c->timeouts,

@@ -74,7 +74,8 @@ struct datapath_config {
 	uint32_t priority; // of workers before everything else on their cores (SCHED_FIFO); 0: as everybody's
 	uint32_t tap_ring_kb; // memory where packets of a port's interface wait for a worker (128)
 	uint32_t sessions;
-	uint32_t port_share_percent; // of the session table, for one port (25)
+	uint32_t port_share_percent;	// of the session table, for one port (25)
+	uint32_t project_share_percent; // the same for all ports of a project together (50)
 	enum datapath_hugepages hugepages;
 	bool tcp_loose; // pick up connections in the middle (true)
 	struct datapath_timeouts timeouts;
@@ -129,7 +130,9 @@ struct datapath_ops {
 	// A failure is also kept as the port's reason in SHOW_PORTS until the next attempt.
 	int (*attach)(struct datapath *dp, const char *port_id, const char *ifname,
 		      struct err *err);
-	// The VIF went; its sessions end. Unknown ports are ignored.
+	// The VIF went. What is for it is dropped, and its sessions stay until their time is over:
+	// the VIF may come back (a VM that reboots, QEMU that restarts), and then its flows go on,
+	// judged again. Unknown ports are ignored.
 	void (*detach)(struct datapath *dp, const char *port_id);
 
 	// From now on VMs' TCP to 169.254.169.254 port 80 goes to the metadata proxy, whatever the network, and comes back; a sender's

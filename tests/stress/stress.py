@@ -19,7 +19,7 @@ from cloud import D, E, VMS, Site, Vms  # noqa: E402
 
 ALLOWED, FORBIDDEN, CHANGING = range(3)
 # Reasons that have nothing to do with what the policy permits.
-PRESSURE = {"sessions-full", "port-sessions", "fragment-full", "fragment-timeout", "session-clash", "nat-exhausted"}
+PRESSURE = {"sessions-full", "port-sessions", "project-sessions", "fragment-full", "fragment-timeout", "session-clash", "nat-exhausted"}
 # Reasons for what is forbidden, or was for a moment.
 POLICY = {"port-down", "spoofed-mac", "spoofed-ip", "spoofed-arp", "egress-rules", "ingress-rules", "unknown-destination", "arp-unknown",
           "no-route", "no-neighbour", "nat-no-state", "tcp-state", "fragment-overlap", "router-address", "not-local"}

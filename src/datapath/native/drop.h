@@ -44,9 +44,11 @@
 	     "A TCP packet that belongs to no connection and cannot open one.")                     \
 	DROP(ICMP_UNRELATED, "icmp-unrelated", "An ICMP error about no known flow.")                \
 	DROP(SESSIONS_FULL, "sessions-full",                                                        \
-	     "The session table is full of established flows; a new one found no place.")           \
+	     "The session table is full, and nothing was found that may make room for a new flow.") \
 	DROP(PORT_SESSIONS, "port-sessions",                                                        \
 	     "The port has used up its share of the session table.")                                \
+	DROP(PROJECT_SESSIONS, "project-sessions",                                                  \
+	     "The port's project has used up its share of the session table.")                      \
 	DROP(SESSION_CLASH, "session-clash",                                                        \
 	     "The translated address and port of a new flow are in use by another.")                \
 	DROP(FRAG_OVERLAP, "fragment-overlap",                                                      \

@@ -105,9 +105,9 @@ struct judge {
 	// itself is chosen when the session is made (nat.h). Otherwise now is final.
 	bool pick_port;
 	struct ip_addr
-		nat_router;	// pick_port: the address that tells the sender when no port is free
-	struct next_hop ask;	// VERDICT_RESOLVE
-	uint8_t hops;		// routers passed
+		nat_router;  // pick_port: the address that tells the sender when no port is free
+	struct next_hop ask; // VERDICT_RESOLVE
+	uint8_t hops;	     // routers passed
 	uint8_t renamed_by; // the router that gave it another destination, counted from 1; 0 = none did
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
 	struct ip_addr asked;	// FLOOD_ASKED

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NAT and changes of the policy: what is cut, and what goes on.
 #include "datapath/native/nat_fixture.h"
+#include "datapath/native/tables.h"
 
 static void established_to_web(struct testbed *tb, struct l4 l4)
 {
@@ -399,8 +400,8 @@ static void answers_follow_the_mac_that_asks(void **state)
 	testbed_free(tb);
 }
 
-// An uplink stands for the whole world.
-static void uplink_has_no_share_of_the_table(void **state)
+// An uplink stands for the whole world: who is let in counts for who lets it in.
+static void host_outside_always_gets_in_and_fills_its_hosts_share(void **state)
 {
 	struct testbed *tb = testbed_new(64);
 	int n = 0;
@@ -426,6 +427,9 @@ static void uplink_has_no_share_of_the_table(void **state)
 		drain(tb, "up");
 	}
 	assert_int_equal(n, 60);
+	assert_int_equal(weft_session_port_count(tb->dp.sessions,
+						 weft_tables_port(tb->dp.tables, "a")->index),
+			 32);
 	testbed_free(tb);
 }
 
@@ -449,7 +453,7 @@ int main(void)
 		cmocka_unit_test(next_hop_with_a_new_mac_keeps_the_flow_and_its_port),
 		cmocka_unit_test(flow_outlives_the_loss_of_its_next_hop),
 		cmocka_unit_test(answers_follow_the_mac_that_asks),
-		cmocka_unit_test(uplink_has_no_share_of_the_table),
+		cmocka_unit_test(host_outside_always_gets_in_and_fills_its_hosts_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

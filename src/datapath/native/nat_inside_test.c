@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// What a translating router has inside is not to be seen from outside, its own addresses there included.
+// SPDX-License-Identifier: Apache-2.0 What a translating router has inside is not to be seen from
+// outside, its own addresses there included.
 #include "datapath/native/nat_fixture.h"
 
 #define INSIDE	  "10.0.1.254"

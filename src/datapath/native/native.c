@@ -121,6 +121,7 @@ static int make_sessions(struct native *dp, struct err *err)
 	struct session_config c = {
 		.connections = dp->config.sessions,
 		.port_share_percent = dp->config.port_share_percent,
+		.project_share_percent = dp->config.project_share_percent,
 		.max_ports = NATIVE_MAX_PORTS,
 		.huge = dp->huge,
 		.tcp_loose = dp->config.tcp_loose,
@@ -148,7 +149,8 @@ static int start_workers(struct native *dp, struct err *err)
 			break;
 		dp->n_workers++;
 	}
-	// All of them are there before one runs: who is alone in the session table takes no care of others.
+	// All of them are there before one runs: who is alone in the session table takes no care of
+	// others.
 	for (uint16_t i = 0; ret == 0 && i < dp->n_workers; i++)
 		ret = weft_worker_start(dp->workers[i], err);
 	return ret;

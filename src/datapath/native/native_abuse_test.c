@@ -143,8 +143,11 @@ static void fill_share(struct testbed *tb)
 		assert_true(pass(tb, "server", "client", s2c(UDP(2, i, 8))));
 		assert_true(pass(tb, "client", "server", c2s(UDP(i, 2, 8)))); // or it makes room
 	}
-	assert_false(pass(tb, "client", "server", c2s(UDP(513, 2, 8))));
-	assert_int_equal(testbed_drop(tb), DROP_PORT_SESSIONS);
+	// Another one takes the place of one of these.
+	assert_true(pass(tb, "client", "server", c2s(UDP(513, 2, 8))));
+	assert_true(pass(tb, "server", "client", s2c(UDP(2, 513, 8))));
+	assert_true(pass(tb, "client", "server", c2s(UDP(513, 2, 8))));
+	assert_int_equal(weft_session_count(tb->dp.sessions), 512);
 }
 
 static void deleted_port_takes_its_sessions_along(void **state)
@@ -182,6 +185,42 @@ static void new_port_does_not_inherit_a_full_share(void **state)
 	testbed_commit(tb);
 	assert_true(pass(tb, "next", "server",
 			 testbed_frame("next", "server", "10.0.0.3", "10.0.0.2", UDP(1, 2, 8))));
+	testbed_free(tb);
+}
+
+static void ports_of_a_project_take_its_share_from_each_other(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	const struct port *last;
+
+	(void)state;
+	tb->project = "greedy";
+	testbed_port(tb, "g1", "n1", "10.0.0.3", "out");
+	testbed_port(tb, "g2", "n1", "10.0.0.4", "out");
+	tb->project = "other";
+	testbed_port(tb, "o", "n1", "10.0.0.5", "out");
+	testbed_commit(tb);
+	last = weft_tables_port(tb->dp.tables, "g2");
+	for (uint16_t i = 1; i <= 500; i++) {
+		assert_true(
+			pass(tb, "g1", "server",
+			     testbed_frame("g1", "server", "10.0.0.3", "10.0.0.2", UDP(i, 2, 8))));
+		assert_true(
+			pass(tb, "g2", "server",
+			     testbed_frame("g2", "server", "10.0.0.4", "10.0.0.2", UDP(i, 2, 8))));
+		assert_true(
+			pass(tb, "o", "server",
+			     testbed_frame("o", "server", "10.0.0.5", "10.0.0.2", UDP(i, 2, 8))));
+		assert_in_range(weft_session_project_count(tb->dp.sessions, last->index), 1,
+				768); // of 1,024
+	}
+	// A port of the project that comes later counts for it, too; and for what else its index
+	// was, no more.
+	testbed_del(tb, PLAN_PORT, "g1", NULL);
+	testbed_commit(tb);
+	hand_turns(tb);
+	assert_int_equal(weft_session_project_count(tb->dp.sessions, last->index),
+			 weft_session_port_count(tb->dp.sessions, last->index));
 	testbed_free(tb);
 }
 
@@ -245,6 +284,7 @@ int main(void)
 		cmocka_unit_test(segments_longer_than_the_mtu_are_dropped_like_packets),
 		cmocka_unit_test(deleted_port_takes_its_sessions_along),
 		cmocka_unit_test(new_port_does_not_inherit_a_full_share),
+		cmocka_unit_test(ports_of_a_project_take_its_share_from_each_other),
 		cmocka_unit_test(broadcast_reaches_all_with_few_buffers_left),
 		cmocka_unit_test(nobody_sends_as_a_group),
 	};

@@ -202,6 +202,26 @@ static void syn_that_opens_a_closed_connection_again_is_judged_again(void **stat
 	testbed_free(tb);
 }
 
+static void flows_go_on_when_the_interface_comes_back(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 tcp 22-22\n");
+	struct port *server = weft_tables_port(tb->dp.tables, "server");
+	struct port_io *io;
+
+	(void)state;
+	open_tcp(tb);
+	io = atomic_exchange(&server->io, NULL);
+	weft_tables_bump(&tb->dp, server->index);
+	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_int_equal(tb->w->drops[DROP_PORT_DETACHED], 1);
+	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	atomic_store(&server->io, io);
+	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
+	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
+	assert_int_equal(tb->w->stats.sessions_added, 1);
+	testbed_free(tb);
+}
+
 static void unfiltered_ports_are_not_asked_for_state(void **state)
 {
 	struct testbed *tb = two_ports("");
@@ -340,6 +360,7 @@ int main(void)
 		cmocka_unit_test(reset_without_a_connection_is_dropped),
 		cmocka_unit_test(server_opens_nothing_in_a_connection_that_it_was_opened_to),
 		cmocka_unit_test(syn_that_opens_a_closed_connection_again_is_judged_again),
+		cmocka_unit_test(flows_go_on_when_the_interface_comes_back),
 		cmocka_unit_test(unfiltered_ports_are_not_asked_for_state),
 		cmocka_unit_test(ipv6_and_ipv4_rules_are_separate),
 		cmocka_unit_test(echo_reply_passes_only_after_its_request),

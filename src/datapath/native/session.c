@@ -81,6 +81,14 @@ static void set_timeouts(struct session_table *t, const struct datapath_timeouts
 				seconds[c][s] * UINT64_C(1000), (uint64_t)TIMEOUT_MAX_MS);
 }
 
+// All of it: the table is the limit, of both families together.
+static uint32_t share_of(uint32_t pairs, uint32_t percent)
+{
+	if (percent == 0 || percent >= 100)
+		return UINT32_MAX;
+	return (uint32_t)RTE_MAX((uint64_t)pairs * percent / 100, UINT64_C(1));
+}
+
 int weft_sessions_new(const struct session_config *config, struct session_table **out,
 		      struct err *err)
 {
@@ -89,24 +97,24 @@ int weft_sessions_new(const struct session_config *config, struct session_table 
 				 config->connections, CONNECTIONS_MAX);
 
 	uint32_t pairs = rte_align32pow2(RTE_MAX(config->connections, (uint32_t)CONNECTIONS_MIN));
-	uint32_t percent = RTE_MIN(config->port_share_percent, 100u);
 	struct session_table *t = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*t));
 	if (t == NULL)
 		return weft_fail(err, -ENOMEM, "sessions: no memory");
 	memset(t, 0, sizeof(*t));
 	t->max_ports = config->max_ports;
-	t->port_share = (uint32_t)RTE_MAX((uint64_t)pairs * percent / 100, UINT64_C(1));
-	if (percent == 0 || percent == 100)
-		t->port_share = UINT32_MAX; // the table is the limit, of both families together
+	t->port_share = share_of(pairs, config->port_share_percent);
+	t->project_share = share_of(pairs, config->project_share_percent);
 	t->tcp_loose = config->tcp_loose;
 	t->qsbr = config->qsbr;
 	set_timeouts(t, &config->timeouts);
 
 	t->ports = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->ports));
 	t->gone = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->gone));
-	t->exempt = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->exempt));
-	if (t->ports == NULL || t->gone == NULL || t->exempt == NULL ||
-	    family_init(&t->family[0], pairs, 6, config->huge) < 0 ||
+	t->outside = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->outside));
+	t->project_of = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->project_of));
+	t->projects = calloc(t->max_ports + 1u, sizeof(*t->projects));
+	if (t->ports == NULL || t->gone == NULL || t->outside == NULL || t->project_of == NULL ||
+	    t->projects == NULL || family_init(&t->family[0], pairs, 6, config->huge) < 0 ||
 	    family_init(&t->family[1], pairs, 7, config->huge) < 0) {
 		weft_sessions_free(t);
 		return weft_fail(err, -ENOMEM, "sessions: no memory for %" PRIu32 " connections",
@@ -129,7 +137,9 @@ void weft_sessions_free(struct session_table *t)
 	}
 	free(t->ports);
 	free(t->gone);
-	free(t->exempt);
+	free(t->outside);
+	free(t->project_of);
+	free(t->projects);
 	free(t);
 }
 
@@ -249,7 +259,7 @@ bool weft_session_state_change(struct session_table *t, struct session *original
 	__atomic_store_n(&weft_session_peer(original)->state, to, __ATOMIC_RELAXED);
 	int unanswered = (to == SESSION_NEW) - (from == SESSION_NEW);
 	if (unanswered != 0)
-		port_charge(t, original->key.in_port, 0, unanswered);
+		port_charge(t, session_payer(original), 0, unanswered);
 	return true;
 }
 
@@ -280,10 +290,24 @@ void weft_session_port_gone(struct session_table *t, uint16_t port, bool gone)
 		__atomic_store_n(&t->gone[port], gone, __ATOMIC_RELAXED);
 }
 
-void weft_session_port_exempt(struct session_table *t, uint16_t port, bool exempt)
+void weft_session_port_outside(struct session_table *t, uint16_t port, bool outside)
 {
 	if (port < t->max_ports)
-		__atomic_store_n(&t->exempt[port], exempt, __ATOMIC_RELAXED);
+		__atomic_store_n(&t->outside[port], outside, __ATOMIC_RELAXED);
+}
+
+void weft_session_port_project(struct session_table *t, uint16_t port, uint16_t project)
+{
+	uint32_t has = weft_session_port_count(t, port);
+
+	if (port >= t->max_ports || project > t->max_ports)
+		return;
+	// Its last port's connections are forgotten by now, as a rule.
+	if (t->project_of[port] != 0)
+		__atomic_fetch_sub(&t->projects[t->project_of[port]], has, __ATOMIC_RELAXED);
+	if (project != 0)
+		__atomic_fetch_add(&t->projects[project], has, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->project_of[port], project, __ATOMIC_RELAXED);
 }
 
 uint32_t weft_session_count(const struct session_table *t)
@@ -310,6 +334,13 @@ uint32_t weft_session_port_count(const struct session_table *t, uint16_t port)
 	return port_all(__atomic_load_n(&t->ports[port], __ATOMIC_RELAXED));
 }
 
+uint32_t weft_session_project_count(const struct session_table *t, uint16_t port)
+{
+	uint16_t project = port < t->max_ports ? t->project_of[port] : 0;
+
+	return project == 0 ? 0 : __atomic_load_n(&t->projects[project], __ATOMIC_RELAXED);
+}
+
 uint32_t weft_session_port_unanswered(const struct session_table *t, uint16_t port)
 {
 	if (port >= t->max_ports)
@@ -326,8 +357,8 @@ size_t weft_session_memory_of(const struct session_table *t, uint8_t family)
 
 size_t weft_session_memory(const struct session_table *t)
 {
-	return sizeof(*t) + t->max_ports * sizeof(*t->ports) + weft_session_memory_of(t, 4) +
-	       weft_session_memory_of(t, 6);
+	return sizeof(*t) + t->max_ports * (sizeof(*t->ports) + sizeof(*t->projects)) +
+	       weft_session_memory_of(t, 4) + weft_session_memory_of(t, 6);
 }
 
 void weft_session_key(const struct session *s, struct flow_key *out)
@@ -350,6 +381,8 @@ static bool copy_pair(struct session *s, struct session_copy *c)
 	weft_session_key(s, &c->key);
 	c->original = *s;
 	c->reply = *weft_session_peer(s);
+	if (c->reply.packets == 0)
+		c->reply.bytes_low = 0;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	state = session_state_get(s);
 	c->original.state = state;

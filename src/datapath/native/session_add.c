@@ -25,7 +25,7 @@ static inline uint64_t *choose_place(struct session_bucket *first, struct sessio
 // Publish a line under its key. PLACE_TAKEN: the key is there already, *found.
 static enum placed place_word(struct session_worker *w, struct session_family *f,
 			      const struct flow_key *key, uint32_t hash, uint32_t line,
-			      uint32_t now_ms, struct session **found)
+			      uint16_t port, uint32_t now_ms, struct session **found)
 {
 	struct session_bucket *first = bucket_first(f, hash), *second = bucket_second(f, hash);
 	uint32_t *stripe = &w->t->stripe[(hash >> 6) % SESSION_STRIPES];
@@ -40,7 +40,7 @@ static enum placed place_word(struct session_worker *w, struct session_family *f
 
 		uint64_t *place = choose_place(first, second);
 		if (unlikely(place == NULL)) {
-			if (!weft_session_evict_bucket(w, f, hash, now_ms))
+			if (!weft_session_evict_bucket(w, f, hash, port, now_ms))
 				return PLACE_NONE;
 			continue;
 		}
@@ -76,13 +76,14 @@ static void fill_line(struct session *s, const struct session_direction *d,
 	s->seen_ms = now_ms;
 }
 
-static void fill_pair(struct session *s, const struct session_new *n, uint32_t now_ms)
+static void fill_pair(struct session *s, const struct session_new *n, uint16_t payer,
+		      uint32_t now_ms)
 {
 	struct session *reply;
-	uint16_t flags = 0;
+	uint16_t flags = payer != n->original.key.in_port ? SESSION_FROM_OUTSIDE : 0;
 
 	if (n->original.key.proto == IPPROTO_TCP && !(n->tcp_flags & TCP_SYN))
-		flags = SESSION_PICKED_UP;
+		flags |= SESSION_PICKED_UP;
 	fill_line(s, &n->original, n, flags, now_ms);
 	s->packets = 1;
 	s->bytes_low = n->bytes;
@@ -108,6 +109,7 @@ struct publication { // of one pair, on its way into the index
 	struct session_family *f;
 	uint32_t hash[2]; // original, reply
 	uint32_t pair;
+	uint16_t payer;
 };
 
 static enum placed publish(struct session_worker *w, const struct publication *p, uint32_t now_ms,
@@ -118,8 +120,8 @@ static enum placed publish(struct session_worker *w, const struct publication *p
 	enum placed placed;
 
 	for (int i = 0, d = first; i < 2; i++, d = !first) {
-		placed = place_word(w, p->f, key[d], p->hash[d], p->pair << 1 | (uint32_t)d, now_ms,
-				    found);
+		placed = place_word(w, p->f, key[d], p->hash[d], p->pair << 1 | (uint32_t)d,
+				    p->payer, now_ms, found);
 		if (placed != PLACED) {
 			if (i == 1)
 				weft_session_withdraw(p->f, p->hash[first],
@@ -171,19 +173,42 @@ static struct session *publish_or_find(struct session_worker *w, const struct pu
 	return NULL;
 }
 
-// Count the connection for its port. False: the port has its share, and nothing of it may make room.
-static bool charge(struct session_worker *w, struct session_family *f, uint16_t port,
-		   uint32_t now_ms)
+// What comes from outside counts for the port that it leads to: who is outside has none here.
+static uint16_t payer_of(const struct session_table *t, const struct session_new *n)
+{
+	uint16_t in = n->original.key.in_port, out = n->original.out_port;
+	bool outside = __atomic_load_n(&t->outside[in], __ATOMIC_RELAXED);
+
+	return unlikely(outside) && out < t->max_ports ? out : in;
+}
+
+static inline bool has_its_share(const struct session_table *t, uint16_t port)
+{
+	uint16_t project = __atomic_load_n(&t->project_of[port], __ATOMIC_RELAXED);
+
+	return weft_session_port_count(t, port) >= t->port_share ||
+	       (project != 0 &&
+		__atomic_load_n(&t->projects[project], __ATOMIC_RELAXED) >= t->project_share);
+}
+
+// Count the connection for its port and project. DROP_NONE, or whose share is used up while nothing
+// of it may make room.
+static enum drop charge(struct session_worker *w, struct session_family *f, uint16_t port,
+			uint32_t now_ms)
 {
 	struct session_table *t = w->t;
-
-	if (likely(port_all(port_charge(t, port, 1, 1)) < share_of(t, port)))
-		return true;
 	struct session_family *other = &t->family[f == &t->family[0]];
-	if (weft_session_evict(w, f, port, now_ms) || weft_session_evict(w, other, port, now_ms))
-		return true;
-	port_charge(t, port, -1, -1);
-	return false;
+	uint32_t of_port = port_all(port_charge(t, port, 1, 1));
+	uint32_t of_project = project_charge(t, port, 1);
+	enum session_limit limit = of_port >= t->port_share ? LIMIT_PORT : LIMIT_PROJECT;
+
+	if (likely(of_port < t->port_share && of_project < t->project_share))
+		return DROP_NONE;
+	if (weft_session_evict(w, f, port, limit, now_ms) ||
+	    weft_session_evict(w, other, port, limit, now_ms))
+		return DROP_NONE;
+	port_discharge(t, port, 1);
+	return limit == LIMIT_PORT ? DROP_PORT_SESSIONS : DROP_PROJECT_SESSIONS;
 }
 
 static bool is_pair(const struct session_table *t, const struct session_new *n)
@@ -199,7 +224,6 @@ struct session *weft_session_add(struct session_worker *w, const struct session_
 {
 	struct session_table *t = w->t;
 	struct publication p = {.n = n, .f = family_of(t, n->original.key.family)};
-	uint16_t port = n->original.key.in_port;
 
 	*why = DROP_NONE;
 	if (unlikely(!is_pair(t, n))) {
@@ -208,35 +232,36 @@ struct session *weft_session_add(struct session_worker *w, const struct session_
 	}
 	p.hash[0] = weft_flow_hash(&n->original.key);
 	p.hash[1] = weft_flow_hash(&n->reply.key);
+	p.payer = payer_of(t, n);
 	struct session *s;
 	// Whether the key exists is found when its word is placed; but nothing may make room for one that does.
-	if (unlikely(weft_session_port_count(t, port) >= share_of(t, port) ||
-		     weft_session_pairs_are_short(w, p.f))) {
+	if (unlikely(has_its_share(t, p.payer) || weft_session_pairs_are_short(w, p.f))) {
 		s = weft_session_get(t, &n->original.key, p.hash[0]);
 		if (s != NULL)
 			return s;
 	}
-	if (!charge(w, p.f, port, now_ms)) {
-		*why = DROP_PORT_SESSIONS;
+	*why = charge(w, p.f, p.payer, now_ms);
+	if (unlikely(*why != DROP_NONE))
 		return NULL;
-	}
-	p.pair = weft_session_pair_take(w, p.f, now_ms);
+	p.pair = weft_session_pair_take(w, p.f, p.payer, now_ms);
 	if (unlikely(p.pair == PAIR_NONE)) {
-		port_charge(t, port, -1, -1);
+		port_discharge(t, p.payer, 1);
 		*why = DROP_SESSIONS_FULL;
 		return NULL;
 	}
 
 	struct session *ours = family_pair(p.f, p.pair);
-	fill_pair(ours, n, now_ms);
+	fill_pair(ours, n, p.payer, now_ms);
 	s = publish_or_find(w, &p, now_ms, why);
 	if (unlikely(s != ours)) {
 		// One of its words may have been seen for a moment.
 		weft_session_pair_limbo(w, p.f, p.pair);
-		port_charge(t, port, -1, -1);
+		port_discharge(t, p.payer, 1);
 		return s;
 	}
 	__atomic_store_n(&w->count, w->count + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&ours->state, SESSION_NEW, __ATOMIC_RELEASE);
+	if (unlikely(w->guests.expected > 0))
+		weft_session_added(w, p.f, p.pair);
 	return ours;
 }

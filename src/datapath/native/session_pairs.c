@@ -72,7 +72,7 @@ static inline uint32_t low_mark(const struct session_family *f)
 
 // Nothing is left to refill the stack with. What is removed becomes free only after the others' quiescent points, so
 // that is begun before the stack is empty.
-static void make_room(struct session_worker *w, struct session_family *f, int family,
+static void make_room(struct session_worker *w, struct session_family *f, int family, uint16_t port,
 		      uint32_t now_ms)
 {
 	if (w->t->qsbr != NULL) {
@@ -83,7 +83,7 @@ static void make_room(struct session_worker *w, struct session_family *f, int fa
 	} else if (w->free[family].n > 0) {
 		return;
 	}
-	weft_session_evict(w, f, EVICT_ANY_PORT, now_ms);
+	weft_session_evict(w, f, port, LIMIT_TABLE, now_ms);
 }
 
 bool weft_session_pairs_are_short(const struct session_worker *w, const struct session_family *f)
@@ -93,14 +93,15 @@ bool weft_session_pairs_are_short(const struct session_worker *w, const struct s
 	       __atomic_load_n(&f->fresh, __ATOMIC_RELAXED) >= f->pairs;
 }
 
-uint32_t weft_session_pair_take(struct session_worker *w, struct session_family *f, uint32_t now_ms)
+uint32_t weft_session_pair_take(struct session_worker *w, struct session_family *f, uint16_t port,
+				uint32_t now_ms)
 {
 	int family = (int)(f - w->t->family);
 	typeof(w->free[0]) *stack = &w->free[family];
 
 	if (unlikely(stack->n < low_mark(f)) && !spill_pop(w, f, family) &&
 	    !take_fresh(w, f, family))
-		make_room(w, f, family, now_ms);
+		make_room(w, f, family, port, now_ms);
 	if (unlikely(stack->n == 0))
 		return PAIR_NONE;
 	if (likely(stack->n > PREFETCH_AHEAD)) {

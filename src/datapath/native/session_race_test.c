@@ -259,28 +259,27 @@ static uint32_t count_in_use(struct session_table *t, uint16_t port, uint32_t *u
 	return n;
 }
 
-// No pair is lost: when all is quiet, the whole capacity can be filled with established connections.
+// No pair is lost: when all is quiet, each is in use, or with the only worker that there is, who
+// keeps few.
 static void check_capacity(struct session_table *t, struct session_worker *w,
 			   struct rte_rcu_qsbr *q, uint32_t now_ms)
 {
-	uint32_t n = 0, capacity = weft_session_capacity(t), count;
+	uint32_t capacity = weft_session_capacity(t), count;
 
 	for (uint32_t i = 0; i < 2000; i++) { // all expire, and pass limbo
 		weft_session_expire(w, now_ms + 500000000 + i, 1000);
 		rte_rcu_qsbr_quiescent(q, 0);
 	}
 	assert_int_equal(weft_session_count(t), 0);
-	for (uint32_t i = 0; i < 10 * capacity && n < capacity; i++) {
+	for (uint32_t i = 0; i < 10 * capacity; i++) {
 		struct session_new add = fixture_new(4, IPPROTO_UDP, 1, 2, 100000 + i);
 		struct session *s = fixture_add(w, &add, now_ms + 500002000);
-		if (s == NULL)
-			continue;
-		fixture_answer(t, s);
-		n++;
+		if (s != NULL)
+			fixture_answer(t, s);
 	}
 	count = weft_session_count(t);
-	assert_int_equal(n, capacity);
-	assert_int_equal(count, capacity);
+	assert_in_range(count, capacity - capacity / 4, capacity);
+	assert_int_equal(count + w->free[0].n + w->limbo.end - w->limbo.begin, capacity);
 }
 
 // What the control thread sees meanwhile: whole connections of the universe.

@@ -34,7 +34,7 @@ static bool take_apart(struct session_worker *w, struct session_family *f, struc
 	}
 	weft_session_withdraw(f, hash[0], line);
 	weft_session_withdraw(f, hash[1], line + 1);
-	port_charge(w->t, original->key.in_port, -1, state == SESSION_NEW ? -1 : 0);
+	port_discharge(w->t, session_payer(original), state == SESSION_NEW);
 	__atomic_store_n(&w->count, w->count - 1, __ATOMIC_RELAXED);
 	weft_session_pair_limbo(w, f, line >> 1);
 	return true;

@@ -39,6 +39,7 @@
 #define WORKER_LIMBO_PAIRS 4096
 #define LIMBO_SEGMENTS	   8
 #define FAMILIES	   2
+#define GUESTS		   256u
 
 // A word: the hash's upper half (63..48), in use (47), zero (46..32), the line's number (31..0).
 #define WORD_USED (UINT64_C(1) << 47)
@@ -73,10 +74,13 @@ enum timeout_class { TIMEOUT_TCP, TIMEOUT_UDP, TIMEOUT_ICMP, TIMEOUT_OTHER, TIME
 
 struct session_table {
 	struct session_family family[FAMILIES]; // IPv4, IPv6
-	uint64_t *ports;			// unanswered << 32 | all, by the original's in_port
-	bool *gone, *exempt;			// by port
+	uint64_t *ports;      // unanswered << 32 | all, by who pays (session_payer)
+	bool *gone, *outside; // by port
+	uint16_t *project_of; // by port; 0 = of none
+	uint32_t *projects;   // connections, by project
 	uint32_t max_ports;
-	uint32_t port_share; // connections that one port may have
+	uint32_t port_share, project_share; // connections that one may have; UINT32_MAX: no limit
+	uint32_t paying;		    // ports that have any
 	bool tcp_loose;
 	uint32_t timeout_ms[TIMEOUT_CLASSES][SESSION_CLOSING + 1];
 	struct rte_rcu_qsbr *qsbr;
@@ -94,9 +98,18 @@ struct session_worker {
 	bool hand_started;	   // hand_ms is set
 	uint32_t debt[FAMILIES];   // pairs the clock hand should have looked at
 	uint32_t cursor[FAMILIES]; // the window that it searched last for a pair to evict
-	uint32_t vain;		   // windows searched in vain since something was found,
-	uint32_t vain_ms;	   // in this millisecond,
-	uint32_t vain_port;	   // for this port
+	struct vain {
+		uint32_t windows; // searched in vain since something was found,
+		uint32_t ms;	  // in this millisecond,
+		uint32_t whose;	  // for them
+	} cheap, dear; // what is of less worth than an established connection; one of those
+	// Unanswered connections that an established one made room for, the oldest first: pair << 1
+	// | family.
+	struct {
+		uint32_t first, n;
+		uint32_t pair[GUESTS];
+		uint32_t expected; // so many of the next connections that are added are some
+	} guests;
 	struct {
 		uint32_t n;
 		uint32_t pair[WORKER_FREE_PAIRS];
@@ -237,9 +250,24 @@ static inline bool has_one_writer(const struct session_table *t)
 	return __atomic_load_n(&t->n_workers, __ATOMIC_RELAXED) <= 1;
 }
 
-static inline uint32_t share_of(const struct session_table *t, uint16_t port)
+// The port that a connection counts for.
+static inline uint16_t session_payer(const struct session *original)
 {
-	return __atomic_load_n(&t->exempt[port], __ATOMIC_RELAXED) ? UINT32_MAX : t->port_share;
+	uint16_t flags = __atomic_load_n(&original->flags, __ATOMIC_RELAXED);
+
+	return flags & SESSION_FROM_OUTSIDE ? original->out_port : original->key.in_port;
+}
+
+// Change a count; returns what it was.
+static inline uint32_t count_add(const struct session_table *t, uint32_t *count, int by)
+{
+	uint32_t before;
+
+	if (!has_one_writer(t))
+		return __atomic_fetch_add(count, (uint32_t)by, __ATOMIC_RELAXED);
+	before = *count;
+	__atomic_store_n(count, before + (uint32_t)by, __ATOMIC_RELAXED);
+	return before;
 }
 
 // Change a port's counts; returns what they were.
@@ -247,11 +275,32 @@ static inline uint64_t port_charge(struct session_table *t, uint16_t port, int a
 {
 	uint64_t by = ((uint64_t)(int64_t)unanswered << 32) + (uint64_t)(int64_t)all, before;
 
-	if (!has_one_writer(t))
-		return __atomic_fetch_add(&t->ports[port], by, __ATOMIC_RELAXED);
-	before = t->ports[port];
-	__atomic_store_n(&t->ports[port], before + by, __ATOMIC_RELAXED);
+	if (!has_one_writer(t)) {
+		before = __atomic_fetch_add(&t->ports[port], by, __ATOMIC_RELAXED);
+	} else {
+		before = t->ports[port];
+		__atomic_store_n(&t->ports[port], before + by, __ATOMIC_RELAXED);
+	}
+	if (all > 0 && unlikely(port_all(before) == 0))
+		count_add(t, &t->paying, 1);
+	if (all < 0 && unlikely(port_all(before) == 1))
+		count_add(t, &t->paying, -1);
 	return before;
+}
+
+// The same for the project of the port; returns what it was.
+static inline uint32_t project_charge(struct session_table *t, uint16_t port, int by)
+{
+	uint16_t project = __atomic_load_n(&t->project_of[port], __ATOMIC_RELAXED);
+
+	return project == 0 ? 0 : count_add(t, &t->projects[project], by);
+}
+
+// A connection is gone, or was not made after all.
+static inline void port_discharge(struct session_table *t, uint16_t port, int unanswered)
+{
+	port_charge(t, port, -1, -unanswered);
+	project_charge(t, port, -1);
 }
 
 // *word from `from` to `to`; false: it is something else.
@@ -308,7 +357,7 @@ void weft_session_withdraw(const struct session_family *f, uint32_t hash, uint32
 // session_pairs.c
 // The next pair may cost another connection its place.
 bool weft_session_pairs_are_short(const struct session_worker *w, const struct session_family *f);
-uint32_t weft_session_pair_take(struct session_worker *w, struct session_family *f,
+uint32_t weft_session_pair_take(struct session_worker *w, struct session_family *f, uint16_t port,
 				uint32_t now_ms);
 void weft_session_pair_give(struct session_worker *w, struct session_family *f, uint32_t pair);
 void weft_session_pair_limbo(struct session_worker *w, struct session_family *f, uint32_t pair);
@@ -316,10 +365,17 @@ void weft_session_reclaim(struct session_worker *w);
 void weft_session_pairs_fini(struct session_worker *w);
 
 // session_evict.c
-#define EVICT_ANY_PORT UINT32_MAX
-// Free some connections of the lowest class among the next few of the table (of `port` only); false: there was none.
-bool weft_session_evict(struct session_worker *w, struct session_family *f, uint32_t port,
-			uint32_t now_ms);
-// Free the lowest one among those in the two buckets of a hash.
+enum session_limit { // what is used up
+	LIMIT_TABLE,
+	LIMIT_PROJECT, // of the port's project
+	LIMIT_PORT,
+};
+// Make room for a connection of the port, which is counted already: free some others among the next
+// few of the table. False: there was none that may go.
+bool weft_session_evict(struct session_worker *w, struct session_family *f, uint16_t port,
+			enum session_limit limit, uint32_t now_ms);
+// The same among those in the two buckets of a hash.
 bool weft_session_evict_bucket(struct session_worker *w, struct session_family *f, uint32_t hash,
-			       uint32_t now_ms);
+			       uint16_t port, uint32_t now_ms);
+// The connection was added. Did an established one make room for it?
+void weft_session_added(struct session_worker *w, const struct session_family *f, uint32_t pair);

@@ -10,10 +10,11 @@
 //                endpoints settle it by a challenge ACK (RFC 5961).
 //   CLOSING      goes after a short timeout. A SYN of either end is a new connection, to be judged as one.
 //
-// A SYN of the other end is refused (tcp-state) but where both ends open at the same time: it would open a connection that no rule
-// was asked for.
+// A SYN of the other end is refused (tcp-state) but where both ends open at the same time: it would
+// open a connection that no rule was asked for.
 //
-// Beside Linux's conntrack (the table in nf_conntrack_proto_tcp.c; "invalid" is what Neutron's firewall drops):
+// Beside Linux's conntrack (the table in nf_conntrack_proto_tcp.c; "invalid" is what Neutron's
+// firewall drops):
 //
 //   packet                                   Linux              here
 //   SYN, opening end, established            passes             passes
@@ -29,11 +30,13 @@
 //   RST, anywhere                            closes             closes, until both ends go on
 //   outside the window                       invalid            passes
 //
-// Why no windows: the four numbers of each direction that windows need (end, largest end, window, scale) have no room in its
-// cache line, and every packet would have to write them, behind a header that the fast path need not read. What windows would keep
-// out is a packet with the right addresses and ports of who does not see the connection. A port's addresses cannot be forged
-// (anti-spoof), so that is a host outside; and the receiver, which knows its window better, refuses it (RFC 5961). What remains is
-// that the state can be moved from there: what that is worth follows.
+// Why no windows: the four numbers of each direction that windows need (end, largest end, window,
+// scale) have no room in its cache line, and every packet would have to write them, behind a header
+// that the fast path need not read. What windows would keep out is a packet with the right
+// addresses and ports of who does not see the connection. A port's addresses cannot be forged
+// (anti-spoof), so that is a host outside; and the receiver, which knows its window better, refuses
+// it (RFC 5961). What remains is that the state can be moved from there: what that is worth
+// follows.
 //
 // A RST may be forged by someone who does not see the connection, and without sequence numbers it is believed. So it
 // only lowers the state: packets of the connection still pass, and when afterwards *both* directions acknowledge
@@ -137,8 +140,9 @@ static void reset(const struct tcp *c, uint8_t state)
 	weft_session_state_change(c->t, c->original, state, SESSION_CLOSING);
 }
 
-// May the other end send a SYN of its own? Only if both ends open at the same time: it has seen nothing of the handshake, and neither it
-// nor, before its first SYN, the original end has acknowledged anything. Any other one would open a connection that no rule was asked for.
+// May the other end send a SYN of its own? Only if both ends open at the same time: it has seen
+// nothing of the handshake, and neither it nor, before its first SYN, the original end has
+// acknowledged anything. Any other one would open a connection that no rule was asked for.
 static bool opens_as_well(const struct tcp *c)
 {
 	return !is_picked_up(c->s) && !(seen(c->s) & ACK) &&

@@ -33,7 +33,7 @@ static void every_window_of_a_port_has_its_turn(void **state)
 {
 	(void)state;
 	struct fixture f = start(PAIRS, 100);
-	uint32_t refused = 0;
+	uint32_t added = 0;
 	struct session *only = NULL;
 	for (uint32_t i = 0; i < PAIRS; i++) {
 		struct session *s = more_by(&f, IPPROTO_UDP);
@@ -46,10 +46,9 @@ static void every_window_of_a_port_has_its_turn(void **state)
 	weft_session_key(only, &key);
 	// So many windows in vain are searched in a millisecond.
 	for (uint32_t now = 0; fixture_get(f.t, &key) != NULL; now++) {
-		struct session_new n = fixture_new(4, IPPROTO_UDP, 2, 60, f.next);
-		if (fixture_add(f.w, &n, now) == NULL)
-			refused++;
-		assert_true(refused < PAIRS / 32);
+		struct session_new n = fixture_new(4, IPPROTO_UDP, 2, 60, f.next++);
+		fixture_answer(f.t, fixture_add(f.w, &n, now));
+		assert_true(++added < PAIRS / 32);
 	}
 	stop(&f);
 }
@@ -76,7 +75,7 @@ static void workers_make_room_in_different_places(void **state)
 			w[i] = weft_session_worker_new(f.t);
 		for (uint32_t i = 0; i < PAIRS; i++)
 			more_by(&f, IPPROTO_UDP);
-		assert_true(weft_session_evict(w[place], &f.t->family[0], EVICT_ANY_PORT, 0));
+		assert_true(weft_session_evict(w[place], &f.t->family[0], 1, LIMIT_TABLE, 0));
 		window[place] = window_of_the_first_gap(f.t);
 		for (int i = 0; i < place; i++)
 			assert_int_not_equal(window[i], window[place]);
@@ -115,7 +114,9 @@ static void established_flows_make_room_when_they_were_silent_for_long(void **st
 	struct session *s[16];
 	struct flow_key silent, exchange;
 	for (int i = 0; i < 16; i++) {
-		s[i] = more_by(&f, i == 9 ? IPPROTO_TCP : IPPROTO_UDP);
+		struct session_new n = fixture_new(4, i == 9 ? IPPROTO_TCP : IPPROTO_UDP,
+						   i == 3 ? 2 : 1, 60, f.next++);
+		s[i] = fixture_add(f.w, &n, 0);
 		if (i == 8)
 			fixture_exchange(f.t, s[i]);
 		else
@@ -128,9 +129,18 @@ static void established_flows_make_room_when_they_were_silent_for_long(void **st
 	struct session_new n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
 	fixture_answer(f.t, fixture_add(f.w, &n, quarter)); // the exchange went first
 	assert_null(fixture_get(f.t, &exchange));
+	// Before that, one of the port that has most.
 	n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
-	assert_null(fixture_add(f.w, &n, quarter));
+	fixture_answer(f.t, fixture_add(f.w, &n, quarter));
 	assert_non_null(fixture_get(f.t, &silent));
+	while (weft_session_count(f.t) < 16) {
+		n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
+		fixture_answer(f.t, fixture_add(f.w, &n, quarter));
+	}
+	for (int i = 0; i < 16; i++)
+		if (i != 3)
+			s[i]->seen_ms = quarter;
+	n = fixture_new(4, IPPROTO_UDP, 1, 60, f.next++);
 	assert_non_null(fixture_add(f.w, &n, quarter + 1));
 	assert_null(fixture_get(f.t, &silent));
 	stop(&f);

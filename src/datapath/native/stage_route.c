@@ -43,8 +43,8 @@ struct ip_addr weft_route_own_address(const struct router_interface *i, uint8_t 
 	return (struct ip_addr) {0};
 }
 
-// Who speaks to the sender: the router at hand, by its address on the network that the packet came from. Behind one that
-// translates destinations nobody is seen but the address that was asked for.
+// Who speaks to the sender: the router at hand, by its address on the network that the packet came
+// from. Behind one that translates destinations nobody is seen but the address that was asked for.
 static struct ip_addr speaker(const struct judge *j, const struct hop *h)
 {
 	struct ip_addr asked = {.family = 4};
@@ -87,8 +87,9 @@ static bool is_closed(const struct hop *h, uint8_t family)
 	return h->in->external && family == 4 && h->router->snat != 0;
 }
 
-// May whoever is at this interface speak to the router at that address of its own? All addresses of a router are its own (RFC 1122,
-// 3.3.4.2, weak), but a link's addresses end at the link, and what a translating router has inside is not to be seen outside.
+// May whoever is at this interface speak to the router at that address of its own? All addresses of
+// a router are its own (RFC 1122, 3.3.4.2, weak), but a link's addresses end at the link, and what
+// a translating router has inside is not to be seen outside.
 static bool is_own(const struct hop *h, const struct ip_addr *ip)
 {
 	const struct router *r = h->router;

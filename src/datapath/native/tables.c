@@ -65,6 +65,7 @@ struct tables *weft_tables_new(struct native *dp, void (*detach)(struct native *
 	dp->neighbours = weft_vmap_new(dp->vs, sizeof(struct neighbour_key), free);
 	dp->floods = weft_vmap_new(dp->vs, sizeof(uint32_t), free);
 	dp->sets = weft_sets_new(dp->vs);
+	weft_tables_projects_new(t);
 	weft_tables_routers_new(t);
 	weft_tables_ra_new(t);
 	weft_tables_nat_new(t);
@@ -103,6 +104,7 @@ void weft_tables_free(struct tables *t)
 	weft_tables_ra_free(t);
 	weft_tables_nat_free(t);
 	weft_tables_routers_free(t);
+	weft_tables_projects_free(t);
 	weft_vmap_free(dp->floods);
 	weft_vmap_free(dp->neighbours);
 	weft_vmap_free(dp->macs);

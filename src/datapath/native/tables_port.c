@@ -248,17 +248,19 @@ static uint16_t index_take(struct tables *t)
 	return index;
 }
 
-static struct port_ctl *port_new(struct tables *t, const char *id, enum port_role role)
+static struct port_ctl *port_new(struct tables *t, const struct plan_port *plan,
+				 enum port_role role)
 {
 	struct port_ctl *c = weft_tables_alloc(sizeof(*c));
 	struct port *p = weft_tables_alloc(sizeof(*p));
+	const char *id = plan->id;
 
 	p->index = index_take(t);
 	p->role = role;
 	p->metadata_source = weft_metadata_source(p->index, t->n_used[p->index]++);
 	weft_session_port_gone(t->dp->sessions, p->index, false);
-	// Many hosts are behind it; the shares of those on the node are what protects them.
-	weft_session_port_exempt(t->dp->sessions, p->index, role == PORT_UPLINK);
+	weft_session_port_outside(t->dp->sessions, p->index, role == PORT_UPLINK);
+	weft_tables_project_set(t, p->index, plan->project_id);
 	memcpy(p->id, id, strnlen(id, WEFT_ID_LEN));
 	p->worker = (uint16_t)(p->index % t->dp->n_workers);
 	p->policy = weft_vmap_slot_make(t->dp->ports, p->id);
@@ -349,7 +351,7 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum p
 	uint16_t index;
 
 	if (c == NULL)
-		c = port_new(t, plan->id, role);
+		c = port_new(t, plan, role);
 	index = c->port->index;
 	if (old != NULL && c->network_index != network)
 		flood_change(t, c->network_index, index, NULL);

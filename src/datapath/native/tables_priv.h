@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables' own structures, shared by tables.c (batches, rule sets, members) and tables_port.c (ports, MACs,
-// neighbours), tables_learn.c, tables_router.c, tables_nat.c and tables_uplink.c.
+// neighbours), tables_learn.c, tables_project.c, tables_router.c, tables_nat.c and tables_uplink.c.
 #pragma once
 
 #include "datapath/native/tables.h"
@@ -45,6 +45,10 @@ struct tables {
 		[NATIVE_MAX_PORTS]; // a ring: used before, their grace period over, the oldest first
 	size_t n_retired;	    // still waiting for it
 	uint8_t n_used[NATIVE_MAX_PORTS]; // by index: how many ports have had it, modulo 256
+	struct map *projects;		  // id -> struct project_ctl (tables_project.c)
+	struct project_ctl *project_of[NATIVE_MAX_PORTS]; // by port index
+	uint16_t last_project;
+	bool project_used[NATIVE_MAX_PORTS + 1]; // by number
 	// Of the batch that is prepared: the compiled rule sets, by place; NULL: none is.
 	struct rules **compiled;
 	size_t n_compiled;
@@ -69,6 +73,10 @@ size_t weft_tables_room(const struct tables *t); // so many more ports
 // There must be room for it if it is new.
 void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum port_role role);
 void weft_tables_port_del(struct tables *t, const char *id);
+void weft_tables_projects_new(struct tables *t);
+void weft_tables_projects_free(struct tables *t);
+// The port index belongs to that project from now on; "" = to none.
+void weft_tables_project_set(struct tables *t, uint16_t port, const char *id);
 void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
 			      uint16_t port, bool add);
 void weft_tables_forget_learned(struct tables *t, struct port_ctl *c);

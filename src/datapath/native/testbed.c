@@ -101,6 +101,7 @@ struct testbed *testbed_new(uint32_t sessions)
 		.idle_us = 100,
 		.sessions = sessions,
 		.port_share_percent = 50,
+		.project_share_percent = 75,
 		.hugepages = DATAPATH_HUGEPAGES_OFF,
 		.tcp_loose = true,
 		.timeouts = {60, 432000, 30, 30, 180, 30, 600},
@@ -118,6 +119,7 @@ struct testbed *testbed_new(uint32_t sessions)
 	sc = (struct session_config) {
 		.connections = sessions,
 		.port_share_percent = dp->config.port_share_percent,
+		.project_share_percent = dp->config.project_share_percent,
 		.max_ports = NATIVE_MAX_PORTS,
 		.tcp_loose = true,
 		.timeouts = dp->config.timeouts,
@@ -315,6 +317,8 @@ void testbed_port_with(struct testbed *tb, const char *id, const char *network, 
 
 	set_id(p->id, id);
 	set_id(p->network_id, network);
+	if (tb->project != NULL)
+		snprintf(p->project_id, sizeof(p->project_id), "%s", tb->project);
 	p->mac = testbed_mac(id);
 	p->admin_up = admin_up;
 	p->filtered = groups != NULL;

@@ -12,6 +12,7 @@ struct testbed {
 	struct native dp;
 	struct worker *w;
 	struct plan_batch batch; // what testbed_commit() applies
+	const char *project;	 // of ports that are put from now on; NULL = of none
 	uint32_t n_sent; // every second long frame is lent (lent.h), each other of those in pieces
 };
 

@@ -305,10 +305,11 @@ static void full_node_refuses_an_uplink_that_takes_one_more_port(void **state)
 	testbed_free(tb);
 }
 
-static void outside_has_more_than_one_ports_share_of_sessions(void **state)
+static void what_comes_from_outside_counts_for_the_port_it_leads_to(void **state)
 {
 	struct testbed *tb = on_a_provider_network("ingress 4 udp\n");
 	uint16_t uplink = weft_tables_port(tb->dp.tables, "n1")->index;
+	uint16_t server = weft_tables_port(tb->dp.tables, "server")->index;
 
 	(void)state;
 	for (uint16_t i = 1; i <= 700; i++) {
@@ -317,9 +318,17 @@ static void outside_has_more_than_one_ports_share_of_sessions(void **state)
 		assert_true(pass(tb, "server", "n1",
 				 testbed_frame("server", "outside", "10.0.0.2", "10.0.0.200",
 					       UDP(53, i, 8))));
+		assert_true(pass(tb, "n1", "server",
+				 from_outside("server", "10.0.0.2", UDP(i, 53, 8))));
+		assert_int_equal(weft_session_port_count(tb->dp.sessions, uplink), 0);
+		assert_in_range(weft_session_port_count(tb->dp.sessions, server), 1,
+				512); // of 1,024
 	}
-	assert_int_equal(weft_session_port_count(tb->dp.sessions, uplink),
-			 700); // of 1,024; a share is 512
+	// So there is room for others.
+	for (uint16_t i = 1; i <= 500; i++)
+		assert_true(pass(tb, "client", "n1", to_outside(UDP(i, 2, 8))));
+	assert_int_equal(weft_session_port_count(tb->dp.sessions, uplink), 0);
+	assert_in_range(weft_session_port_count(tb->dp.sessions, server), 500, 512);
 	testbed_free(tb);
 }
 
@@ -339,7 +348,7 @@ int main(void)
 		cmocka_unit_test(deleted_network_takes_its_uplink_along),
 		cmocka_unit_test(networks_without_a_configured_physical_network_have_none),
 		cmocka_unit_test(full_node_refuses_an_uplink_that_takes_one_more_port),
-		cmocka_unit_test(outside_has_more_than_one_ports_share_of_sessions),
+		cmocka_unit_test(what_comes_from_outside_counts_for_the_port_it_leads_to),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
