@@ -166,6 +166,9 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 		return false;
 	if (unlikely(needs_update(s, tcp_flags))) {
 		bool reopened = false;
+
+		if (unlikely(weft_session_is_claim(s)))
+			return false;
 		enum drop why = weft_session_update(w->sessions, s, tcp_flags, &reopened);
 
 		if (reopened || (why != DROP_NONE && !(s->flags & SESSION_UNTRACKED)))

@@ -10,6 +10,9 @@
 //        port is free if nobody has the reply's key. So one address carries as many flows as there are destinations, times
 //        64,512; most mappings are the same for all destinations, and are the same again after a restart.
 //
+//        After a restart flows are picked up in the middle. Who had another port than its own then takes its own one, if it is the first;
+//        slow_claim.c finds out, and gives it to whose it is.
+//
 // What it holds of RFC 4787 (UDP), 5382 (TCP) and 5508 (ICMP):
 //   yes     mapping: one address per router; ports from the range of the original (below 1024, or not); no ALGs; deterministic;
 //           hairpinning to floating IPs, with the external source; errors never end a mapping; fragmentation needed is told,

@@ -308,11 +308,14 @@ static void host_sends(struct model *m)
 	const struct outside *o;
 	size_t payload;
 	enum mode mode = pick_mode(m, &n, &payload);
-	struct frame sent = summed(h->name, h->gateway, h->ip, remotes[n.remote],
-				   l4_of(&n, true, own_port(&n), payload));
-	struct frame want, seen;
+	struct l4 l4 = l4_of(&n, true, own_port(&n), payload);
+	struct frame sent, want, seen;
+	bool is_new = !f->is_known || !is_alive(m, &n, f);
 
-	if (f->is_known && is_alive(m, &n, f)) {
+	// In the middle of a connection it would have to wait for one that claims its port (slow_claim.c).
+	l4.tcp_flags = is_new ? SYN : ACK;
+	sent = summed(h->name, h->gateway, h->ip, remotes[n.remote], l4);
+	if (!is_new) {
 		now = *f;
 	} else {
 		f->is_known = false;
@@ -335,7 +338,8 @@ static void host_sends(struct model *m)
 	}
 	*f = now;
 	o = &outsides[now.outside];
-	want = summed(o->mac, "x", o->ip, remotes[n.remote], l4_of(&n, true, now.port, payload));
+	l4.sport = now.port;
+	want = summed(o->mac, "x", o->ip, remotes[n.remote], l4);
 	send_as(m, mode, h->name, &sent);
 	must_get(m, mode, "x", want);
 	age(&want, 1);

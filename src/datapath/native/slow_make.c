@@ -145,6 +145,26 @@ static bool is_twin(const struct session *s, const struct judge *j, uint32_t gen
 	       weft_slow_same_translation(s, j);
 }
 
+// The own port of a connection that is picked up may be somebody's who only claims it. False: that
+// is still to be seen.
+static bool settle_claim(struct worker *w, struct judge *j, enum drop *why)
+{
+	struct session *by;
+
+	switch (weft_slow_claimed(w->sessions, j, &by)) {
+	case CLAIMED_NOT:
+		return true;
+	case CLAIMED_WRONGLY:
+		weft_session_remove(w->session_worker, by);
+		return true;
+	case CLAIMED_FOR_NOW:
+		break;
+	}
+	j->nat_router.family = 0; // nothing is wrong yet that the sender would have to know
+	*why = DROP_NAT_NO_STATE;
+	return false;
+}
+
 static bool add_translated(struct worker *w, struct judge *j, struct session_new *n, bool untracked,
 			   enum drop *why)
 {
@@ -161,6 +181,8 @@ static bool add_translated(struct worker *w, struct judge *j, struct session_new
 	// Same tuple, other MACs: the newer one holds.
 	if (s != NULL)
 		weft_session_remove(w->session_worker, s);
+	if (!settle_claim(w, j, why))
+		return false;
 	s = NULL;
 	// Another worker may take the port that was found free.
 	for (uint32_t try = 0; s == NULL && try < NAT_TRIES; try++) {
@@ -181,6 +203,8 @@ static bool add_translated(struct worker *w, struct judge *j, struct session_new
 	}
 	if (s == NULL || !(s->flags & SESSION_NAT))
 		return false;
+	if (unlikely(weft_session_is_claim(s)))
+		weft_slow_claim(s, j->eth, j->pkt);
 	weft_nat_leaves_as(s, &j->now);
 	count_made(w, n);
 	w->stats.translated++;

@@ -350,6 +350,13 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 			return CARRIED;
 		}
 	}
+	if (unlikely(weft_session_is_claim(s)) && p->fragment != FRAGMENT_LATER) {
+		why = weft_slow_check_claim(s, frame, p);
+		if (why != DROP_NONE) {
+			weft_drop(w, m, p->key.in_port, why);
+			return CARRIED;
+		}
+	}
 	if (p->fragment != FRAGMENT_LATER) {
 		why = weft_session_update(w->sessions, s, p->tcp_flags, &reopened);
 		if (reopened) {

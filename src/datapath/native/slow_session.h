@@ -3,6 +3,7 @@
 //
 //   slow_session.c   find, judge again, carry
 //   slow_make.c      make
+//   slow_claim.c     whose is a port that was picked up
 //
 // Threads    the worker
 #pragma once
@@ -69,6 +70,23 @@ enum carried {
 // A packet whose key has a session. CARRIED: the mbuf is taken.
 enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct packet *p,
 			     struct session *s);
+
+// The original's packet of a claim passes, or its first one: remember what an answer must
+// acknowledge.
+void weft_slow_claim(struct session *original, const uint8_t *frame, const struct packet *p);
+// The same for any packet of a claim, before its state is changed. DROP_TCP_STATE: it is an answer
+// to another connection.
+enum drop weft_slow_check_claim(struct session *s, const uint8_t *frame, const struct packet *p);
+
+enum claimed {
+	CLAIMED_NOT,	 // by nobody, or by who has proved it
+	CLAIMED_FOR_NOW, // it is not known yet whose it is
+	CLAIMED_WRONGLY, // by somebody whose it is not
+};
+// Has a claim taken the port that `j`, which is picked up in the middle as well, has as its first
+// choice? *by: that one.
+enum claimed weft_slow_claimed(const struct session_table *t, const struct judge *j,
+			       struct session **by);
 
 // Are the policy and the next hops still those that it was judged by?
 bool weft_slow_is_current(const struct judge *j);
