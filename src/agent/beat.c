@@ -86,7 +86,8 @@ static uint32_t longest_of_last(const struct longest *l)
 	return l->now_us > l->before_us ? l->now_us : l->before_us;
 }
 
-// Without the order, a thread that takes the lock again at once would keep a tick out for as long as it likes.
+// Without the order, a thread that takes the lock again at once would keep a tick out for as long
+// as it likes.
 static void lock(struct beat *b)
 {
 	pthread_mutex_lock(&b->lock);
@@ -136,7 +137,8 @@ static void *beat(void *arg)
 	return NULL;
 }
 
-// ---- What a tick tells -----------------------------------------------------------------------------
+// ---- What a tick tells
+// -----------------------------------------------------------------------------
 
 // Under the lock, in a tick.
 static void on_told(void *arg, const char *port_id, bool up, const char *reason)
@@ -221,9 +223,11 @@ static void on_probe(evutil_socket_t fd, short what, void *arg)
 	event_add(b->probe, &again);
 }
 
-// ---- The hooks -------------------------------------------------------------------------------------
+// ---- The hooks
+// -------------------------------------------------------------------------------------
 
-// Between prepare and apply the batch is stored, and ticks may come: they change nothing that a batch is checked against.
+// Between prepare and apply the batch is stored, and ticks may come: they change nothing that a
+// batch is checked against.
 static int prepare(struct datapath *d, const struct plan_batch *batch, size_t *refused,
 		   struct err *err)
 {

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients: the connections to one listening socket of the API, how long each may take, and which one gives way.
+// Clients: the connections to one listening socket of the API, how long each may take, and which
+// one gives way.
 //
-// Anybody who reaches the socket can open connections and send a byte now and then. So places are limited, in all and for
-// each peer, and time is: a request's head and body have a time in all, not from one byte to the next. A new connection always
-// gets in. When there is no place for it, another one ends: of the new one's own peer if that has all it may have, else
-// of the peer that has most. Among those, in this order, and of equals the one that has been at it longest:
+// Anybody who reaches the socket can open connections and send a byte now and then. So places are
+// limited, in all and for each peer, and time is: a request's head and body have a time in all, not
+// from one byte to the next. A new connection always gets in. When there is no place for it,
+// another one ends: of the new one's own peer if that has all it may have, else of the peer that
+// has most. Among those, in this order, and of equals the one that has been at it longest:
 //
 //   1. whoever has not yet said who he is: its first request is not whole
 //   2. known clients between two requests
 //   3. known clients that are still sending a request
 //   4. those that take their answer
 //
-// A connection that has to end is shut down; the server sees that and closes it, and until then it counts no more.
+// A connection that has to end is shut down; the server sees that and closes it, and until then it
+// counts no more.
 //
 // Threads    one (the control thread)
 // Ownership  a client belongs to its list: from add to remove
@@ -22,7 +25,8 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-// Who: an IPv4 address, the first 64 bits of an IPv6 address (a host has as many addresses as it likes), or a local user.
+// Who: an IPv4 address, the first 64 bits of an IPv6 address (a host has as many addresses as it
+// likes), or a local user.
 struct client_peer {
 	uint8_t family; // 4, 6, or 0: a user
 	uint8_t b[8];

@@ -33,8 +33,9 @@ static struct client *client_of(struct MHD_Connection *connection)
 	return info ? info->socket_context : NULL;
 }
 
-// libmicrohttpd is about to take the arguments apart, into lists in the connection's memory; when that is full, and a few
-// thousand short arguments suffice, the request is never answered. We do it ourselves (query.h), so it is not to see any.
+// libmicrohttpd is about to take the arguments apart, into lists in the connection's memory; when
+// that is full, and a few thousand short arguments suffice, the request is never answered. We do it
+// ourselves (query.h), so it is not to see any.
 static void hide_arguments(const char *uri)
 {
 	char *mark = strchr((char *)uri, '?');
@@ -164,7 +165,8 @@ static void end_answer(void *arg)
 	free(a);
 }
 
-// MHD_ContentReaderCallback: the next part of an answer that is made as it is sent. arg is its api_answer.
+// MHD_ContentReaderCallback: the next part of an answer that is made as it is sent. arg is its
+// api_answer.
 static ssize_t read_answer(void *arg, uint64_t at, char *out, size_t max)
 {
 	struct api_answer *a = arg;

@@ -66,8 +66,8 @@ static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name
 	return h->fault == NULL ? MHD_YES : MHD_NO;
 }
 
-// Texts from libmicrohttpd end at the first NUL, but the version stands right behind the target that it was cut from. (From
-// 0.9.77 on it looks for NULs itself.)
+// Texts from libmicrohttpd end at the first NUL, but the version stands right behind the target
+// that it was cut from. (From 0.9.77 on it looks for NULs itself.)
 static bool has_nul(const char *raw, const char *target, const char *version)
 {
 #if MHD_VERSION < 0x00097700

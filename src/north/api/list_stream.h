@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A long list is made as it is sent: which objects are in it, and their order, is decided at once; each is rendered when its turn comes, as
-// it is then. One that is gone by then, or that its reader may not see any more, is left out.
+// A long list is made as it is sent: which objects are in it, and their order, is decided at once;
+// each is rendered when its turn comes, as it is then. One that is gone by then, or that its reader
+// may not see any more, is left out.
 #pragma once
 
 #include <stddef.h>

@@ -110,7 +110,8 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
 		}
 		if (errno == ECONNABORTED || errno == EINTR)
 			continue;
-		// No descriptor is left: asking again at once would only keep everybody else from working.
+		// No descriptor is left: asking again at once would only keep everybody else from
+		// working.
 		if (errno != EAGAIN)
 			event_del(s->accept);
 		break;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Servers: one listening socket of the API each, and the connections that it accepted.
 //
-// libmicrohttpd owns a connection from when it is accepted: its epoll descriptor is one event of our loop, and its next
-// timeout one timer; no socket ever blocks, so that a slow client costs nobody else anything but a place. Accepting is
-// ours, so that who gets a place, and who gives way, is clients.h's.
+// libmicrohttpd owns a connection from when it is accepted: its epoll descriptor is one event of
+// our loop, and its next timeout one timer; no socket ever blocks, so that a slow client costs
+// nobody else anything but a place. Accepting is ours, so that who gets a place, and who gives way,
+// is clients.h's.
 //
 // Threads    one (the control thread)
 // Ownership  a server owns its socket; it borrows what its config points to
@@ -28,8 +29,8 @@ struct event_base;
 
 struct http_server;
 
-// libmicrohttpd's daemon takes certificates at its start only: with new ones there is a new daemon, and the old one keeps its
-// connections until they end.
+// libmicrohttpd's daemon takes certificates at its start only: with new ones there is a new daemon,
+// and the old one keeps its connections until they end.
 struct http_daemon {
 	struct http_server *server;
 	struct MHD_Daemon *mhd; // NULL: there is none
@@ -53,8 +54,9 @@ struct http_server {
 	char complaint[256]; // libmicrohttpd's last, for the error of a failed start
 };
 
-// Serve what comes to the listening socket fd, with at most `max` connections, of one peer at most `per_peer`. tls: may be
-// NULL. s is zeroed but for core, loop, name, hint and is_local. fd is s's from here on, also on failure.
+// Serve what comes to the listening socket fd, with at most `max` connections, of one peer at most
+// `per_peer`. tls: may be NULL. s is zeroed but for core, loop, name, hint and is_local. fd is s's
+// from here on, also on failure.
 int weft_server_start(struct http_server *s, int fd, unsigned max, unsigned per_peer,
 		      const struct tls_files *tls, struct err *err);
 // New connections get these certificates.
