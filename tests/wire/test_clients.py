@@ -142,6 +142,19 @@ def test_complete_session_with_the_openstack_client(lab):
         assert got(timeout=NO) is None
 
 
+def test_sdk_asks_for_hundreds_of_objects_by_id(lab):
+    """What it wants is in the URL, an argument each."""
+    made = [lab.api.create("security_group", name=f"g{i}")["id"] for i in range(3)]
+    connection = openstack.connect(auth_type="none", endpoint=URL, load_envvars=False, load_yaml_config=False)
+    with inside(lab.node.name):
+        for n in (700, 900, 1200):
+            ids = [f"00000000-0000-4000-8000-{i:012}" for i in range(n)] + made
+            assert sorted(g.id for g in connection.network.security_groups(id=ids)) == sorted(made)
+    connection.close()
+    for i in made:
+        lab.api.delete("security_group", i)
+
+
 def test_complete_session_with_openstacksdk(lab):
     connection = openstack.connect(auth_type="none", endpoint=URL, load_envvars=False, load_yaml_config=False)
     with inside(lab.node.name):
