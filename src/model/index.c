@@ -45,6 +45,7 @@ static const struct ref_source {
 	[REF_FLOATING_IP_FORWARDINGS] = {RES_PORT_FORWARDING, RES_FLOATING_IP, "floatingip_id",
 					 NULL, NULL},
 	[REF_PORT_FORWARDINGS] = {RES_PORT_FORWARDING, RES_PORT, "internal_port_id", NULL, NULL},
+	[REF_POOL_SUBNETS] = {RES_SUBNET, RES_SUBNET_POOL, "subnetpool_id", NULL, NULL},
 };
 
 struct object *weft_object_new(enum resource type, json_t *attr)
@@ -212,5 +213,6 @@ enum resource weft_index_ref_to(enum model_ref ref)
 
 bool weft_index_ref_is_firm(enum model_ref ref)
 {
-	return ref_sources[ref].counts == NULL;
+	// A subnet is as good without the pool that it was cut from.
+	return ref_sources[ref].counts == NULL && ref != REF_POOL_SUBNETS;
 }

@@ -36,6 +36,7 @@ enum resource {
 	RES_FLOATING_IP,     // holds its address with a port of its own: see REF_FLOATING_IP_PORTS
 	RES_PORT_FORWARDING, // of a floating IP: some of its ports, each leading to a port of a VM
 	RES_QUOTA,	     // what one project may have; see quota.h
+	RES_SUBNET_POOL,     // prefixes that subnets are cut from
 	RES_COUNT,
 };
 
@@ -60,6 +61,7 @@ enum model_ref {
 	REF_PORT_FLOATING_IPS,	     // port id -> floating IPs that lead to one of its addresses
 	REF_FLOATING_IP_FORWARDINGS, // floating IP id -> its port forwardings
 	REF_PORT_FORWARDINGS,	     // port id -> forwardings that lead to one of its addresses
+	REF_POOL_SUBNETS,	     // subnet pool id -> subnets that were cut from it
 	REF_COUNT,
 };
 

@@ -16,7 +16,8 @@ static const enum resource limited[] = {RES_NETWORK,
 					RES_ROUTER,
 					RES_FLOATING_IP,
 					RES_SECURITY_GROUP,
-					RES_SECURITY_GROUP_RULE};
+					RES_SECURITY_GROUP_RULE,
+					RES_SUBNET_POOL};
 
 enum { N_LIMITED = sizeof(limited) / sizeof(limited[0]) };
 
@@ -28,6 +29,7 @@ static const struct attr attrs[] = {
 	LIMIT("network"),
 	LIMIT("subnet"),
 	LIMIT("port"),
+	LIMIT("subnetpool"),
 	LIMIT("router"),
 	LIMIT("floatingip"),
 	LIMIT("security_group"),

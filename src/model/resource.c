@@ -17,6 +17,7 @@ static const struct resource_ops *const all[RES_COUNT] = {
 	[RES_FLOATING_IP] = &weft_floating_ip_ops,
 	[RES_PORT_FORWARDING] = &weft_port_forwarding_ops,
 	[RES_QUOTA] = &weft_quota_ops,
+	[RES_SUBNET_POOL] = &weft_subnet_pool_ops,
 };
 
 const struct caller weft_caller_model = {.project_id = "", .is_admin = true};

@@ -48,7 +48,8 @@ struct resource_ops {
 
 extern const struct resource_ops weft_network_ops, weft_subnet_ops, weft_port_ops,
 	weft_security_group_ops, weft_security_group_rule_ops, weft_address_group_ops,
-	weft_router_ops, weft_floating_ip_ops, weft_port_forwarding_ops, weft_quota_ops;
+	weft_router_ops, weft_floating_ip_ops, weft_port_forwarding_ops, weft_quota_ops,
+	weft_subnet_pool_ops;
 
 const struct resource_ops *weft_resource_ops(enum resource type);
 

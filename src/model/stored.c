@@ -34,6 +34,7 @@ static const struct {
 	{"binding:profile", FORM_OBJECT, {NULL}},
 	{"addresses", FORM_TEXTS, {NULL}},
 	{"dns_nameservers", FORM_TEXTS, {NULL}},
+	{"prefixes", FORM_TEXTS, {NULL}},
 	{"service_types", FORM_TEXTS, {NULL}},
 	{"security_group_id", FORM_TEXT, {NULL}},
 	{"remote_group_id", FORM_TEXT, {NULL}},

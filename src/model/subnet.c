@@ -14,6 +14,7 @@
 #include "model/resource.h"
 #include "model/router.h"
 #include "model/subnet_attr.h"
+#include "model/subnet_pool.h"
 #include "model/txn.h"
 
 enum { AUTOMATIC_PREFIX = 64 };
@@ -218,7 +219,9 @@ static int create(struct txn *t, const struct caller *who, const json_t *given, 
 		return weft_fail_as(err, -EPERM, "PolicyNotAuthorized",
 				    "rule:create_subnet is disallowed by policy");
 
-	int ret = check_cidr(obj, err);
+	int ret = weft_subnet_pool_allocate(m, who, given, obj, err);
+	if (ret == 0)
+		ret = check_cidr(obj, err);
 	if (ret == 0)
 		ret = check_ipv6_modes(obj, err);
 	if (ret == 0)

@@ -130,16 +130,6 @@ static int read_host_routes(const struct attr *a, const json_t *in, json_t **out
 	return weft_host_routes_read(a, in, out, err);
 }
 
-static int refuse_pool(const struct attr *a, const json_t *in, json_t **out, struct err *err)
-{
-	(void)a;
-	(void)out;
-	char buf[128];
-	return weft_fail_as(
-		err, -ENOENT, "SubnetPoolNotFound", "Subnet pool %s could not be found.",
-		json_is_string(in) ? json_string_value(in) : weft_json_quote(in, buf, sizeof(buf)));
-}
-
 // Which ports get their addresses here, by their device_owner: that is "kind:what", of whatever kind.
 static int read_service_types(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
@@ -190,7 +180,7 @@ const struct attr weft_subnet_attrs[] = {
 	ATTR("host_routes", read_host_routes, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),
 	ATTR("ipv6_ra_mode", weft_attr_choice, ATTR_POST | ATTR_NULL, .values = ipv6_modes),
 	ATTR("ipv6_address_mode", weft_attr_choice, ATTR_POST | ATTR_NULL, .values = ipv6_modes),
-	ATTR("subnetpool_id", refuse_pool, ATTR_POST | ATTR_NULL),
+	ATTR("subnetpool_id", weft_attr_uuid, ATTR_POST | ATTR_NULL),
 	ATTR("use_default_subnetpool", read_use_default_pool, ATTR_POST | ATTR_WRITE_ONLY),
 	ATTR("prefixlen", weft_attr_int, ATTR_POST | ATTR_NULL | ATTR_WRITE_ONLY, .min = 0, .max = 128),
 	ATTR("service_types", read_service_types, ATTR_RW | ATTR_NULL_CLEARS, .initial = "[]"),

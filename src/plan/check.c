@@ -118,6 +118,7 @@ int weft_plan_check(const struct model *m, const struct object *o, struct err *e
 		return check_forwarding(o, err);
 	case RES_SECURITY_GROUP: // its rules are checked by themselves
 	case RES_QUOTA:
+	case RES_SUBNET_POOL:
 	case RES_COUNT:
 		break;
 	}

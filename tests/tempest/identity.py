@@ -25,6 +25,8 @@ CONFIG = """
 log_file = {state}/keystone.log
 [database]
 connection = sqlite:///{state}/keystone.db
+# It lives as long as the tests: nothing need be on the disk.
+sqlite_synchronous = false
 [fernet_tokens]
 key_repository = {state}/fernet-keys
 [fernet_receipts]

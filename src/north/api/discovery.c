@@ -96,6 +96,8 @@ static const struct extension extensions[] = {
 	 "created_at"},
 	{"stateful-security-group", "Stateful security group",
 	 "Security groups without connection tracking", RES_SECURITY_GROUP, "stateful"},
+	{"subnet_allocation", "Subnet Allocation", "Subnets are cut from pools of prefixes",
+	 RES_SUBNET_POOL, "prefixes"},
 	{"subnet-service-types", "Subnet service types",
 	 "Subnets for ports of certain device owners", RES_SUBNET, "service_types"},
 	{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation",

@@ -30,7 +30,7 @@ static void extensions_are_listed_and_found_by_alias(void **state)
 static void unknown_paths_methods_and_bodies_have_their_own_status(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(ask(f, "GET", "/v2.0/subnetpools", NULL), 404);
+	assert_int_equal(ask(f, "GET", "/v2.0/trunks", NULL), 404);
 	assert_string_equal(error_type(f), "HTTPNotFound");
 	assert_int_equal(ask(f, "GET", "/v3/networks", NULL), 404);
 	assert_int_equal(ask(f, "DELETE", "/v2.0/networks", NULL), 405);
