@@ -270,7 +270,7 @@ static int parse_body(struct api_call *c, struct err *err)
 		return weft_fail(err, -EPROTOTYPE,
 				 "Without authentication, a POST is answered only with "
 				 "'Content-Type: application/json'.");
-	c->body = json_loadb(rq->body, rq->body_len, 0, &where);
+	c->body = json_loadb(rq->body, rq->body_len, JSON_DECODE_ANY, &where);
 	if (c->body == NULL)
 		return weft_fail_as(err, -EINVAL, "MalformedRequestBody",
 				    "Malformed request body: line %d, column %d: %s.", where.line,

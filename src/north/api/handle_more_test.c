@@ -150,6 +150,19 @@ static void agents_can_be_filtered_and_shown(void **state)
 	assert_int_equal(ask(f, "GET", "/v2.0/agents/a3", NULL), 404);
 }
 
+// Clients send one where none is needed, and not always an object: Tempest's tags come with "{}", a text.
+static void a_body_that_nobody_needs_may_be_any_json(void **state)
+{
+	struct fixture *f = *state;
+	char id[37];
+	create(f, "networks", "network", "{}", id);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s/tags/blue", id, "'{}'"), 201);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s/tags/red", id, "7"), 201);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", id, "'{}'"), 400);
+	assert_int_equal(ask(f, "POST", "/v2.0/networks", "7"), 400);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s/tags", id, "null"), 400);
+}
+
 static void an_agent_is_what_it_is(void **state)
 {
 	struct fixture *f = *state;
@@ -329,6 +342,7 @@ int main(void)
 		WITH_MODEL(if_match_refuses_a_revision_that_is_past),
 		WITH_MODEL(address_group_takes_and_gives_back_addresses),
 		WITH_MODEL(agents_can_be_filtered_and_shown),
+		WITH_MODEL(a_body_that_nobody_needs_may_be_any_json),
 		WITH_MODEL(an_agent_is_what_it_is),
 		WITH_MODEL(nothing_is_scheduled_to_an_agent_and_clients_hear_it),
 		WITH_MODEL(quotas_limit_what_a_project_has),
