@@ -378,17 +378,22 @@ int weft_attr_read_create(const struct resource_ops *ops, const struct caller *w
 	return 0;
 }
 
+int weft_attr_check_update(const struct resource_ops *ops, const json_t *body, struct err *err)
+{
+	int ret = check_unknown(ops, body, err);
+	for (const struct attr *a = ops->attrs; a->name != NULL && ret == 0; a++)
+		if (json_object_get(body, a->name) != NULL && (a->flags & ATTR_PUT) == 0)
+			ret = weft_fail_as(err, -EINVAL, "HTTPBadRequest",
+					   "Cannot update read-only attribute %s", a->name);
+	return ret;
+}
+
 int weft_attr_read_update(const struct resource_ops *ops, const struct caller *who,
 			  const json_t *body, json_t **given, struct err *err)
 {
-	int ret = check_unknown(ops, body, err);
+	int ret = weft_attr_check_update(ops, body, err);
 	if (ret < 0)
 		return ret;
-
-	for (const struct attr *a = ops->attrs; a->name != NULL; a++)
-		if (json_object_get(body, a->name) != NULL && (a->flags & ATTR_PUT) == 0)
-			return weft_fail_as(err, -EINVAL, "HTTPBadRequest",
-					    "Cannot update read-only attribute %s", a->name);
 
 	weft_auto(json) read = json_object();
 	for (const struct attr *a = ops->attrs; a->name != NULL; a++) {

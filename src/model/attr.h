@@ -98,4 +98,7 @@ int weft_attr_read_create(const struct resource_ops *ops, const struct caller *w
 int weft_attr_read_update(const struct resource_ops *ops, const struct caller *who,
 			  const json_t *body, json_t **given, struct err *err);
 
+// Do the names in the body of a PUT exist, and may they change at all?
+int weft_attr_check_update(const struct resource_ops *ops, const json_t *body, struct err *err);
+
 const struct attr *weft_attr_find(const struct attr *attrs, const char *name);

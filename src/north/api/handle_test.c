@@ -158,6 +158,9 @@ static void member_sees_own_objects_without_what_is_for_administrators(void **st
 	assert_int_equal(count(f, "/v2.0/networks", "networks"), 1);
 	assert_int_equal(ask_about(f, "GET", "/v2.0/networks/%s", theirs, NULL), 404);
 	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", theirs, "{'network': {}}"), 404);
+	assert_int_equal(ask_about(f, "PUT", "/v2.0/networks/%s", theirs,
+				   "{'network': {'status': 'DOWN'}}"),
+			 400); // of nobody's network
 	assert_int_equal(ask_about(f, "DELETE", "/v2.0/networks/%s", theirs, NULL), 404);
 	assert_int_equal(ask_about(f, "GET", "/v2.0/networks/%s/tags", theirs, NULL), 404);
 	assert_int_equal(ask_about(f, "GET", "/v2.0/networks?marker=%s", theirs, NULL), 404);

@@ -205,9 +205,12 @@ int weft_handle_update(struct api_call *c, struct err *err)
 	const struct object *o;
 	const json_t *item;
 
-	int ret = weft_call_get(c, c->type, c->id, &o, err);
+	// As Neutron: what nobody could change is refused before it is looked for.
+	int ret = need_inner(c, weft_resource_name(c->type), &item, err);
 	if (ret == 0)
-		ret = need_inner(c, weft_resource_name(c->type), &item, err);
+		ret = weft_attr_check_update(weft_resource_ops(c->type), item, err);
+	if (ret == 0)
+		ret = weft_call_get(c, c->type, c->id, &o, err);
 	if (ret == 0)
 		ret = check_revision(c, c->id, err);
 	if (ret < 0)
