@@ -199,7 +199,7 @@ static bool neighbour_equal(const struct plan_neighbour *a, const struct plan_ne
 {
 	return strcmp(a->network_id, b->network_id) == 0 && weft_ip_equal(&a->ip, &b->ip) &&
 	       weft_mac_equal(&a->mac, &b->mac) && strcmp(a->port_id, b->port_id) == 0 &&
-	       a->local == b->local && a->from_pair == b->from_pair;
+	       a->local == b->local && a->from_pair == b->from_pair && a->any_mac == b->any_mac;
 }
 
 static bool interface_equal(const struct plan_interface *a, const struct plan_interface *b)

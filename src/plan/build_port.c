@@ -22,6 +22,11 @@ static bool is_trusted(const struct object *o)
 	return strncmp(attr_text(o->attr, "device_owner"), "network:", 8) == 0;
 }
 
+static bool is_filtered(const struct object *o)
+{
+	return !is_trusted(o) && !json_is_false(json_object_get(o->attr, "port_security_enabled"));
+}
+
 bool weft_plan_port_is_bound(const struct object *port)
 {
 	const char *vif = attr_text(port->attr, "binding:vif_type");
@@ -212,8 +217,7 @@ int weft_plan_build_port(const struct object *o, struct plan_port **out, struct 
 	attr_copy(p->instance_id, sizeof(p->instance_id), attr_text(o->attr, "device_id"));
 	p->admin_up = !json_is_false(json_object_get(o->attr, "admin_state_up"));
 	p->trusted = is_trusted(o);
-	p->filtered = !p->trusted &&
-		      !json_is_false(json_object_get(o->attr, "port_security_enabled"));
+	p->filtered = is_filtered(o);
 	p->vif = strcmp(attr_text(o->attr, "binding:vif_type"), "vhostuser") == 0
 			 ? PLAN_VIF_VHOSTUSER
 			 : PLAN_VIF_TAP;
@@ -256,6 +260,7 @@ int weft_plan_build_neighbours(const struct object *port, const char *host,
 	struct ip_addr own_link_local;
 	bool local = weft_plan_port_is_local(port, host);
 	bool is_router = weft_plan_is_router_port(port), has_v6 = false;
+	bool any_mac = !is_router && !is_filtered(port);
 	size_t count = 0;
 	int ret;
 
@@ -284,6 +289,7 @@ int weft_plan_build_neighbours(const struct object *port, const char *host,
 		v->ip = pair->prefix.ip;
 		v->mac = pair->mac;
 		v->local = local;
+		v->any_mac = any_mac;
 		v->from_pair = i >= p->n_fixed && !(weft_mac_equal(&pair->mac, &p->mac) &&
 						    weft_ip_equal(&v->ip, &own_link_local));
 		count++;

@@ -157,6 +157,7 @@ struct plan_neighbour {
 	bool local;		       // that port is on this node
 	bool from_pair; // an allowed address pair: several ports may share it (VRRP), so the
 			// datapath asks the owners instead of answering for them
+	bool any_mac; // its port has no port security: the VM may use another MAC than `mac`, and is asked
 };
 
 // A router's interface: the gateway of a network's subnets.

@@ -54,7 +54,7 @@ struct icmp_error {
 // Who gets a flooded packet.
 enum flood_to {
 	FLOOD_ALL,	  // every port of the network but the sender
-	FLOOD_UNFILTERED, // only ports without port security: they may have any address
+	FLOOD_UNFILTERED, // only ports without port security: they may have any address and MAC
 	FLOOD_ASKED,	  // those, and the ports with a pair for a prefix that `asked` is in
 	FLOOD_OWNERS,	  // the ports in `owners`: they share an address or a MAC
 };
@@ -107,6 +107,7 @@ struct judge {
 	struct ip_addr
 		nat_router;  // pick_port: the address that tells the sender when no port is free
 	struct next_hop ask; // VERDICT_RESOLVE
+	uint16_t next_port; // where the next hop was heard; NATIVE_NO_PORT = nowhere, or it is the plan's
 	uint8_t hops;	     // routers passed
 	uint8_t renamed_by; // the router that gave it another destination, counted from 1; 0 = none did
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing

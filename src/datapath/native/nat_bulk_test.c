@@ -15,7 +15,7 @@ static void hundreds_of_thousands_of_flows_share_an_address(void **state)
 	testbed_network(tb, "n1", 1500);
 	testbed_network(tb, "ext", 1500);
 	testbed_port(tb, "u", "n1", "10.0.0.1", NULL);
-	testbed_port(tb, "x", "ext", "203.0.113.9", NULL);
+	internet(tb, "x", "203.0.113.9");
 	testbed_router_snat(tb, "r", "n1|r1|10.0.255.254/16 !ext|rx|" GATEWAY "/24",
 			    "0.0.0.0/0|203.0.113.9", GATEWAY);
 	testbed_commit(tb);

@@ -38,6 +38,14 @@ static inline void router_r(struct testbed *tb, const char *snat)
 			    "0.0.0.0/0|203.0.113.9 ::/0|2001:db8::9", snat);
 }
 
+// A host on "ext" that sends for all others, and whose answers to ARP need not be waited for.
+static inline void internet(struct testbed *tb, const char *name, const char *ips)
+{
+	testbed_rule_set(tb, "internet", false,
+			 "egress 4 any\negress 6 any\ningress 4 any\ningress 6 any\n");
+	testbed_port_with(tb, name, "ext", ips, "internet", "-|0.0.0.0/0 -|::/0", true);
+}
+
 static inline struct testbed *one_router(void)
 {
 	struct testbed *tb = testbed_new(4096);
@@ -49,7 +57,7 @@ static inline struct testbed *one_router(void)
 			 "ingress 6 tcp 80-80\n");
 	testbed_port(tb, "a", "n1", "10.0.1.1 fd01::1", "web");
 	testbed_port(tb, "b", "n1", "10.0.1.2", "web");
-	testbed_port(tb, "x", "ext", "203.0.113.9 2001:db8::9", NULL);
+	internet(tb, "x", "203.0.113.9 2001:db8::9");
 	router_r(tb, GATEWAY);
 	testbed_commit(tb);
 	return tb;

@@ -444,7 +444,7 @@ static struct testbed *node(void)
 	testbed_rule_set(tb, "web", true, "egress 4 any\ningress 4 any\n");
 	testbed_port(tb, "a", "n1", "10.0.1.1", "web");
 	testbed_port(tb, "b", "n1", "10.0.1.2", "web");
-	testbed_port(tb, "x", "ext", "203.0.113.9", NULL);
+	internet(tb, "x", "203.0.113.9");
 	testbed_router_snat(tb, "r", "n1|r1|10.0.1.254/24 !ext|rx|" GATEWAY "/24",
 			    "0.0.0.0/0|203.0.113.9", GATEWAY);
 	testbed_floating(tb, "ff", "r", "ext", "203.0.113.60", NULL, "");

@@ -377,7 +377,6 @@ static void tick(struct datapath *datapath)
 		dp->rings_seen_ms = native_now_ms(dp);
 		weft_tables_each_port(dp->tables, lengthen_ring, dp);
 	}
-	weft_tables_learn(dp->tables);
 	weft_trunks_tick(dp);
 	weft_advertiser_tick(weft_tables_advertiser(dp->tables), native_now_ms(dp));
 	weft_resolver_tick(dp->resolver, native_now_ms(dp));

@@ -58,11 +58,9 @@ struct flood_list {
 };
 
 // Which local ports may have a MAC (several when an allowed pair is shared); NATIVE_NO_PORT = a
-// port on another node.
+// port on another node. Which of several has it the resolver knows.
 struct mac_owners {
 	uint16_t n;
-	uint16_t speaker; // the one of several that last sent from it (the uplink, for one on another node); NATIVE_NO_PORT =
-		// not known yet
 	uint16_t ports[];
 };
 
@@ -80,10 +78,11 @@ struct neighbour {
 	struct mac_addr mac;
 	uint16_t port; // NATIVE_NO_PORT = on another node
 	bool from_pair;
+	bool any_mac; // no port security: it may use another MAC
 	char port_id[WEFT_ID_LEN + 1];
 };
 
-// Who has an address. Answered only when it is certain: one owner by fixed IP and none by pair.
+// Who may have an address (claim.h).
 struct neighbours {
 	size_t n;
 	struct neighbour at[];
@@ -191,7 +190,7 @@ struct floating_key { // by own address: the external network's index; by fixed 
 // ---- Ports and workers ---------------------------------------------------------------------------
 
 struct trunk;	  // the device of a physical network (uplink.h)
-struct resolver;  // next hops on provider networks (resolver.h)
+struct resolver;  // who has what, where only the wire knows (resolver.h)
 struct announcer; // what routers say there (announce.h)
 
 struct port { // one per index in use
@@ -258,14 +257,6 @@ struct drop_sample {
 	uint8_t bytes[DROP_SAMPLE_LEN];
 };
 
-#define LEARN_RING 256 // power of two
-
-struct learned { // a port was seen to use a MAC that is not planned, or that it shares
-	uint16_t port;
-	struct mac_addr mac;
-	struct ip_addr ip; // no family: a MAC; else it said that it has this address, which it shares
-};
-
 struct worker_stats {
 	uint64_t polls, empty_polls;
 	uint64_t packets;     // handled in non-empty polls
@@ -313,8 +304,6 @@ struct worker {
 	uint32_t (*port_drops)[DROP_COUNT]; // by port index, of packets that the port sent
 	_Atomic uint32_t n_samples;	    // ever written
 	struct drop_sample samples[DROP_SAMPLES];
-	_Atomic uint32_t learn_head, learn_tail; // control takes at head, the worker puts at tail
-	struct learned learn[LEARN_RING];
 	pthread_t thread;
 	bool started;
 	struct priority priority;
@@ -442,15 +431,6 @@ static inline enum drop native_send_drop(const struct port *p)
 static inline bool native_is_uplink(const struct port_policy *p)
 {
 	return p->role == PORT_UPLINK;
-}
-
-// Is it this port? The uplink is all those who are on other nodes, by their MACs.
-static inline bool native_is_neighbour(const struct neighbour *n, const struct port_policy *p,
-				       const struct mac_addr *mac)
-{
-	if (native_is_uplink(p))
-		return n->port == NATIVE_NO_PORT && weft_mac_equal(&n->mac, mac);
-	return n->port == p->index;
 }
 
 static inline const struct port_policy *native_policy(const struct native *dp, uint16_t index,

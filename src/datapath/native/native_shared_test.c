@@ -29,9 +29,7 @@ static void shared_mac_leads_to_the_owner_that_last_spoke_from_it(void **state)
 	testbed_commit(tb);
 	testbed_send(tb, "client", &announce); // not its MAC
 	assert_int_equal(testbed_drop(tb), DROP_SPOOF_MAC);
-	weft_tables_learn(tb->dp.tables);
 	testbed_send(tb, "m1", &announce);
-	weft_tables_learn(tb->dp.tables);
 	while (testbed_receive(tb, "client", &got) || testbed_receive(tb, "server", &got) ||
 	       testbed_receive(tb, "m2", &got))
 		;
@@ -39,8 +37,8 @@ static void shared_mac_leads_to_the_owner_that_last_spoke_from_it(void **state)
 	assert_true(pass(tb, "m1", "client", FROM_VIRTUAL(TCP(22, 1000, SYN | ACK))));
 	assert_true(pass(tb, "client", "m1", TO_VIRTUAL(TCP(1000, 22, ACK))));
 	// The other takes over: what was on the way to the first one follows it.
+	testbed_pass_time(tb, 1100);
 	testbed_send(tb, "m2", &announce);
-	weft_tables_learn(tb->dp.tables);
 	while (testbed_receive(tb, "client", &got) || testbed_receive(tb, "server", &got) ||
 	       testbed_receive(tb, "m1", &got))
 		;
@@ -93,6 +91,13 @@ static bool routed(struct testbed *tb, const char *to, struct l4 l4)
 	return testbed_receive(tb, to, &got) && got.b[23] == 6;
 }
 
+static bool is_asked(struct testbed *tb, const char *port)
+{
+	struct frame got;
+
+	return testbed_receive(tb, port, &got) && got.b[13] == 0x06 && got.b[21] == 1;
+}
+
 static void router_sends_to_the_owner_that_last_announced_a_shared_address(void **state)
 {
 	struct testbed *tb = two_ports("");
@@ -107,14 +112,20 @@ static void router_sends_to_the_owner_that_last_announced_a_shared_address(void 
 	testbed_port_with(tb, "m2", "n1", "10.0.0.12", "web", "-|10.0.0.100", true);
 	testbed_router(tb, "r", true, "n1|r1|10.0.0.254/24 n2|r2|10.0.9.254/24", "");
 	testbed_commit(tb);
-	assert_true(routed(tb, "m1", TCP(9, 80, SYN)));
+	got = testbed_frame("far", "r2", "10.0.9.1", "10.0.0.100", TCP(9, 80, SYN));
+	testbed_send(tb, "far", &got);
+	assert_true(is_asked(tb, "m1") && is_asked(tb, "m2"));
+	got = testbed_arp("m1", "10.0.0.100", "10.0.0.254");
+	got.b[21] = 2;
+	testbed_send(tb, "m1", &got);
+	assert_true(testbed_receive(tb, "m1", &got)); // what has waited
 	for (size_t i = 0; i < 3; i++) {
 		struct frame announce = testbed_arp(ports[i], "10.0.0.100", "10.0.0.100");
 		const char *other = i % 2 == 0 ? "m1" : "m2";
 
+		testbed_pass_time(tb, 1100);
 		testbed_send(tb, ports[i], &announce);
-		weft_tables_learn(tb->dp.tables);
-		while (testbed_receive(tb, other, &got))
+		while (testbed_receive(tb, other, &got) || testbed_receive(tb, ports[i], &got))
 			;
 		// What was the other's is his now, who will refuse it.
 		assert_true(routed(tb, ports[i], TCP(9, 80, ACK)));
@@ -124,7 +135,6 @@ static void router_sends_to_the_owner_that_last_announced_a_shared_address(void 
 	// A client may not say that it is his.
 	got = testbed_arp("client", "10.0.0.100", "10.0.0.100");
 	testbed_send(tb, "client", &got);
-	weft_tables_learn(tb->dp.tables);
 	assert_true(routed(tb, "m2", TCP(99, 80, SYN)));
 	testbed_free(tb);
 }

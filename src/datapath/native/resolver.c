@@ -20,14 +20,16 @@ struct resolver *weft_resolver_new(struct native *dp)
 	r->hops = aligned_alloc(RTE_CACHE_LINE_SIZE, hops);
 	r->chains = calloc(NEXT_HOP_CHAINS, sizeof(r->chains[0]));
 	r->workers = aligned_alloc(RTE_CACHE_LINE_SIZE, workers);
-	if (r->hops == NULL || r->chains == NULL || r->workers == NULL)
+	r->macs_of = calloc(NATIVE_MAX_PORTS, sizeof(r->macs_of[0]));
+	if (r->hops == NULL || r->chains == NULL || r->workers == NULL || r->macs_of == NULL)
 		abort();
 	memset(r->hops, 0, hops);
 	memset(r->workers, 0, workers);
 	for (size_t i = 0; i < NATIVE_MAX_WORKERS; i++) {
 		// Large and hardly used: its pages are there once they are touched.
 		r->workers[i].ports = calloc(NATIVE_MAX_PORTS, sizeof(struct ask_bucket));
-		if (r->workers[i].ports == NULL ||
+		r->workers[i].moves = calloc(NATIVE_MAX_PORTS, sizeof(struct ask_bucket));
+		if (r->workers[i].ports == NULL || r->workers[i].moves == NULL ||
 		    !weft_shares_init(&r->workers[i].shares, HELD_MOST, HELD_PER_PORT))
 			abort();
 	}
@@ -45,8 +47,10 @@ void weft_resolver_free(struct resolver *r)
 			rte_pktmbuf_free(rw->waiting[k].m);
 		weft_shares_fini(&rw->shares);
 		free(rw->ports);
+		free(rw->moves);
 	}
 	free(r->workers);
+	free(r->macs_of);
 	free(r->chains);
 	free(r->hops);
 	free(r);
@@ -69,21 +73,75 @@ struct hop *weft_hop_find(const struct resolver *r, const struct neighbour_key *
 	return NULL;
 }
 
-enum next_hop_state weft_resolver_get(const struct resolver *r, uint32_t network_index,
-				      const struct ip_addr *ip, struct mac_addr *mac)
+struct hop *weft_hop_claim(struct resolver *r, uint32_t chain)
 {
-	struct neighbour_key key = hop_key(network_index, ip);
+	for (uint32_t i = 0; i < NEXT_HOPS / 4; i++) {
+		struct hop *h = &r->hops[(chain + i) % NEXT_HOPS];
+		uint64_t word = atomic_load_explicit(&h->word, memory_order_relaxed);
+
+		if (word == HOP_FREE &&
+		    atomic_compare_exchange_strong_explicit(
+			    &h->word, &word, HOP_MADE, memory_order_acquire, memory_order_relaxed))
+			return h;
+	}
+	return NULL;
+}
+
+struct hop *weft_hop_push(struct resolver *r, struct hop *h, uint32_t chain)
+{
+	_Atomic uint32_t *head = &r->chains[chain];
+	uint32_t first = atomic_load_explicit(head, memory_order_acquire);
+	struct hop *other;
+
+	do {
+		other = weft_hop_find(r, &h->key);
+		if (other != NULL) {
+			atomic_store_explicit(&h->word, HOP_FREE, memory_order_release);
+			return other;
+		}
+		atomic_store_explicit(&h->next, first, memory_order_relaxed);
+	} while (!atomic_compare_exchange_weak_explicit(head, &first, (uint32_t)(h - r->hops) + 1,
+							memory_order_acq_rel,
+							memory_order_acquire));
+	atomic_fetch_add_explicit(&r->in_use, 1, memory_order_relaxed);
+	return h;
+}
+
+static struct next_hop_at at_of(const struct hop *h, uint64_t word)
+{
+	return (struct next_hop_at) {
+		.mac = hop_mac(word),
+		.port = hop_port(h),
+	};
+}
+
+static void count_use(const struct resolver *r, struct hop *h)
+{
 	uint32_t now = atomic_load_explicit(&r->now_ms, memory_order_relaxed);
+
+	if (atomic_load_explicit(&h->used_ms, memory_order_relaxed) != now)
+		atomic_store_explicit(&h->used_ms, now, memory_order_relaxed);
+}
+
+enum next_hop_state weft_resolver_get(const struct resolver *r, uint64_t epoch,
+				      const struct address_claim *claim, uint32_t network,
+				      const struct ip_addr *ip, struct next_hop_at *at)
+{
+	struct neighbour_key key = hop_key(network, ip);
 	struct hop *h = weft_hop_find(r, &key);
 	uint64_t word = h == NULL ? 0 : atomic_load_explicit(&h->word, memory_order_acquire);
+	struct next_hop_at found;
 
 	switch (hop_state(word)) {
 	case HOP_KNOWN:
-		if (atomic_load_explicit(&h->used_ms, memory_order_relaxed) != now)
-			atomic_store_explicit(&h->used_ms, now, memory_order_relaxed);
-		*mac = hop_mac(word);
+		found = at_of(h, word);
+		if (!weft_hop_is_allowed(r->dp, epoch, claim, network, ip, found.port, &found.mac))
+			break;
+		count_use(r, h);
+		*at = found;
 		return NEXT_HOP_KNOWN;
 	case HOP_FAILED:
+		count_use(r, h);
 		return NEXT_HOP_FAILED;
 	case HOP_FREE:
 	case HOP_MADE:
@@ -99,47 +157,49 @@ bool weft_resolver_has(const struct resolver *r, const struct neighbour_key *key
 	return weft_hop_find(r, key) != NULL;
 }
 
+uint16_t weft_resolver_port_of(const struct resolver *r, uint64_t epoch, uint32_t network,
+			       const struct mac_addr *mac)
+{
+	struct neighbour_key key = hop_mac_key(network, mac);
+	struct hop *h = weft_hop_find(r, &key);
+	uint64_t word = h == NULL ? 0 : atomic_load_explicit(&h->word, memory_order_acquire);
+	const struct port_policy *p;
+
+	if (hop_state(word) != HOP_KNOWN)
+		return NATIVE_NO_PORT;
+	p = native_policy(r->dp, hop_word_port(word), epoch);
+	if (p == NULL || p->network_index != network ||
+	    !weft_claim_mac_allowed(r->dp, epoch, p, mac))
+		return NATIVE_NO_PORT;
+	count_use(r, h);
+	return p->index;
+}
+
 uint32_t weft_resolver_version(const struct resolver *r)
 {
 	return atomic_load_explicit(&r->version, memory_order_acquire);
 }
 
-// First the version, then the generations: who composes a session reads them the other way round, and does not keep it if
-// the version is not the one that it judged by.
-void weft_hop_changed(struct resolver *r, uint32_t network)
+bool weft_hop_is_allowed(const struct native *dp, uint64_t epoch, const struct address_claim *claim,
+			 uint32_t network, const struct ip_addr *ip, uint16_t port,
+			 const struct mac_addr *mac)
 {
-	struct native *dp = r->dp;
-	const struct flood_list *list =
-		weft_vmap_get(dp->floods, &network, weft_vstore_epoch(dp->vs));
+	const struct port_policy *p = native_policy(dp, port, epoch);
 
+	return claim->kind != CLAIM_CERTAIN && p != NULL && p->network_index == network &&
+	       weft_claim_allows(claim, p, ip, mac);
+}
+
+// First the version, then the generation: who composes a session reads them the other way round, and does not keep it if
+// the version is not the one that it judged by.
+void weft_hop_changed(struct resolver *r, uint16_t port)
+{
 	atomic_fetch_add_explicit(&r->version, 1, memory_order_acq_rel);
-	for (size_t i = 0; list != NULL && i < list->n_asked; i++)
-		weft_tables_bump(dp, list->ports[i]);
+	if (port != NATIVE_NO_PORT)
+		weft_tables_bump(r->dp, port);
 }
 
 // ---- What is heard ---------------------------------------------------------------------------------
-
-// Does the plan give the address to somebody? *rightful: he may have that MAC.
-static bool is_planned(const struct native *dp, uint64_t epoch, uint32_t network,
-		       const struct told *t, bool *rightful)
-{
-	struct neighbour_key key = hop_key(network, &t->ip);
-	const struct neighbours *n = weft_vmap_get(dp->neighbours, &key, epoch);
-	struct floating_key own = {.scope = network};
-	const struct floating *f = NULL;
-
-	*rightful = false;
-	for (size_t i = 0; n != NULL && i < n->n; i++)
-		*rightful = *rightful || n->at[i].from_pair || !t->has_mac ||
-			    weft_mac_equal(&n->at[i].mac, &t->mac);
-	if (t->ip.family == 4) {
-		memcpy(&own.ip, t->ip.b, 4);
-		f = weft_vmap_get(dp->floatings, &own, epoch);
-	}
-	if (f != NULL)
-		*rightful = *rightful || !t->has_mac || weft_mac_equal(&f->mac, &t->mac);
-	return f != NULL || (n != NULL && n->n > 0);
-}
 
 static void report_conflict(struct worker *w, const struct port_policy *in, const struct told *t)
 {
@@ -155,31 +215,50 @@ static void report_conflict(struct worker *w, const struct port_policy *in, cons
 	atomic_store_explicit(&rw->claim_tail, tail + 1, memory_order_release);
 }
 
-// A known next hop has another MAC. RFC 4861, 7.2.5: what does not override makes us ask; and so does what comes too soon after the last move.
-static bool may_move(struct hop *h, const struct told *t, uint32_t now)
+// A known next hop has another MAC, or is at another port. RFC 4861, 7.2.5: what does not override makes us ask; and so does what comes too
+// soon after the last move, or is one of too many.
+static bool may_move(struct worker *w, uint16_t port, struct hop *h, const struct told *t)
 {
 	if (t->overrides &&
-	    is_since(now, atomic_load_explicit(&h->since_ms, memory_order_relaxed), SETTLE_MS))
+	    is_since(w->now_ms, atomic_load_explicit(&h->since_ms, memory_order_relaxed),
+		     SETTLE_MS) &&
+	    weft_hop_may_move(w, port))
 		return true;
-	atomic_store_explicit(&h->fresh_ms, now - REFRESH_MS, memory_order_relaxed);
+	atomic_store_explicit(&h->fresh_ms, w->now_ms - REFRESH_MS, memory_order_relaxed);
 	return false;
 }
 
-static void take(struct worker *w, uint16_t port, struct hop *h, const struct told *t)
+// Sessions lead to where it was: to `was`, or where the plan says as long as nobody answered.
+static void tell_moved(struct resolver *r, const struct address_claim *c, enum hop_state state,
+		       uint16_t was)
+{
+	if (state == HOP_KNOWN) {
+		atomic_fetch_add_explicit(&r->moves, 1, memory_order_relaxed);
+		weft_hop_changed(r, was);
+	} else if (state == HOP_FAILED && c->fixed != NULL) {
+		weft_hop_changed(r, c->fixed->port);
+	}
+}
+
+static void take(struct worker *w, uint16_t port, const struct address_claim *c, struct hop *h,
+		 const struct told *t)
 {
 	struct resolver *r = w->dp->resolver;
 	uint64_t word = atomic_load_explicit(&h->word, memory_order_acquire), next;
-	bool known, moved;
+	enum hop_state state;
+	uint16_t was;
+	bool moved;
 
 	do {
 		struct mac_addr mac = hop_mac(word);
 
-		known = hop_state(word) == HOP_KNOWN;
-		if (hop_state(word) == HOP_FREE || hop_state(word) == HOP_GONE ||
-		    (!known && !t->has_mac))
+		state = hop_state(word);
+		was = hop_port(h);
+		if (state == HOP_FREE || state == HOP_GONE || (state != HOP_KNOWN && !t->has_mac))
 			return;
-		moved = known && t->has_mac && !weft_mac_equal(&mac, &t->mac);
-		if (moved && !may_move(h, t, w->now_ms))
+		moved = state == HOP_KNOWN &&
+			(was != port || (t->has_mac && !weft_mac_equal(&mac, &t->mac)));
+		if (moved && !may_move(w, port, h, t))
 			return;
 		next = hop_word(HOP_KNOWN, 0, t->has_mac ? &t->mac : &mac);
 	} while (next != word &&
@@ -190,74 +269,69 @@ static void take(struct worker *w, uint16_t port, struct hop *h, const struct to
 	atomic_store_explicit(&h->heard_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&h->fresh_ms, moved ? w->now_ms - REFRESH_MS + RETRY_MS : w->now_ms,
 			      memory_order_relaxed);
-	if (known && !moved)
+	if (state == HOP_KNOWN && !moved)
 		return;
 	atomic_store_explicit(&h->since_ms, w->now_ms, memory_order_relaxed);
 	atomic_fetch_add_explicit(&r->changes, 1, memory_order_release);
-	if (moved) {
-		atomic_fetch_add_explicit(&r->moves, 1, memory_order_relaxed);
-		weft_hop_changed(r, h->key.network);
+	tell_moved(r, c, state, was);
+}
+
+static void hear(struct worker *w, const struct port_policy *in, uint64_t epoch,
+		 const uint8_t *frame, const struct told *t)
+{
+	struct native *dp = w->dp;
+	uint32_t network = in->network_index;
+	struct address_claim c = weft_claim_address(dp, epoch, network, &t->ip);
+	struct neighbour_key key = hop_key(network, &t->ip);
+	struct mac_addr mac = t->mac;
+	struct hop *h;
+
+	if (!t->has_mac)
+		memcpy(mac.b, frame + 6, 6);
+	else if (in->plan->filtered && memcmp(mac.b, frame + 6, 6) != 0)
+		return;
+	if (!weft_claim_allows(&c, in, &t->ip, &mac)) {
+		if (native_is_uplink(in) && c.kind == CLAIM_CERTAIN)
+			report_conflict(w, in, t);
+		return;
 	}
+	if (c.kind == CLAIM_CERTAIN || weft_claim_is_routers(dp, epoch, network, &mac))
+		return;
+	h = weft_hop_find(dp->resolver, &key);
+	if (h == NULL)
+		return;
+	take(w, in->index, &c, h, t);
+	weft_hop_seen(w, in, epoch, &mac);
 }
 
-// A filtered port may speak for its own addresses.
-static bool may_say(const struct port_policy *in, const uint8_t *eth, const struct told *t)
+// A filtered port's own MAC is where the plan says. Its announcements, and what it sends from another one, can be of one that it shares.
+static bool may_teach(const struct port_policy *in, const uint8_t *eth)
 {
-	if (!in->plan->filtered)
-		return true;
-	return weft_pair_allowed(in, eth + 6, t->ip.family, t->ip.b) &&
-	       (!t->has_mac || memcmp(t->mac.b, eth + 6, 6) == 0);
-}
-
-// Of those who share an address by allowed pairs, routers send to the one that said last that he has it (tables_learn.c).
-static void hear_holder(struct worker *w, const struct port_policy *in, const struct neighbours *n,
-			const struct told *t)
-{
-	for (size_t i = 1; n != NULL && i < n->n; i++)
-		if (native_is_neighbour(&n->at[i], in, &t->mac) && n->at[i].from_pair &&
-		    !native_is_neighbour(&n->at[0], in, &t->mac)) {
-			weft_worker_learned(w, &(struct learned) {.port = in->index,
-								  .mac = t->mac,
-								  .ip = t->ip});
-			return;
-		}
+	return !in->plan->filtered || (eth[0] & 1) != 0 || memcmp(eth + 6, in->plan->mac.b, 6) != 0;
 }
 
 bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struct packet *p)
 {
 	struct native *dp = w->dp;
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	const struct port_policy *in;
-	struct neighbour_key key;
-	struct mac_key to;
-	uint64_t epoch;
+	uint64_t epoch = weft_vstore_epoch(dp->vs);
+	const struct port_policy *in = native_policy(dp, p->key.in_port, epoch);
+	struct mac_addr mac;
 	struct told t;
-	struct hop *h;
-	bool rightful;
 
+	if (in == NULL || in->role == PORT_METADATA || !in->plan->admin_up)
+		return false;
+	if (may_teach(in, frame)) {
+		memcpy(mac.b, frame + 6, 6);
+		weft_hop_seen(w, in, epoch, &mac);
+	}
 	if (!weft_neighbour_told(frame, rte_pktmbuf_data_len(m), p, &t))
 		return false;
-	epoch = weft_vstore_epoch(dp->vs);
-	in = native_policy(dp, p->key.in_port, epoch);
-	if (in == NULL || in->role == PORT_METADATA || !in->plan->admin_up ||
-	    !may_say(in, frame, &t))
-		return false;
-	if (is_planned(dp, epoch, in->network_index, &t, &rightful)) {
-		key = hop_key(in->network_index, &t.ip);
-		hear_holder(w, in, weft_vmap_get(dp->neighbours, &key, epoch), &t);
-		if (!rightful && native_is_uplink(in))
-			report_conflict(w, in, &t);
-	} else {
-		key = hop_key(in->network_index, &t.ip);
-		h = weft_hop_find(dp->resolver, &key);
-		if (h != NULL)
-			take(w, in->index, h, &t);
-	}
+	hear(w, in, epoch, frame, &t);
 	if (!t.answers)
 		return false;
-	to = (struct mac_key) {.network = in->network_index};
-	memcpy(to.mac.b, frame, 6);
-	return weft_vmap_get(dp->gateways, &to, epoch) != NULL;
+	memcpy(mac.b, frame, 6);
+	return weft_claim_is_routers(dp, epoch, in->network_index, &mac);
 }
 
 // ---- Views -----------------------------------------------------------------------------------------
@@ -267,7 +341,8 @@ static bool view_of(const struct hop *h, struct next_hop_view *v)
 	uint64_t word = atomic_load_explicit(&h->word, memory_order_acquire);
 	enum hop_state state = hop_state(word);
 
-	if (state != HOP_ASKING && state != HOP_KNOWN && state != HOP_FAILED)
+	if ((state != HOP_ASKING && state != HOP_KNOWN && state != HOP_FAILED) ||
+	    h->key.family == HOP_MAC)
 		return false;
 	*v = (struct next_hop_view) {
 		.network_index = h->key.network,
@@ -276,7 +351,7 @@ static bool view_of(const struct hop *h, struct next_hop_view *v)
 		.state = state == HOP_KNOWN    ? "known"
 			 : state == HOP_FAILED ? "failed"
 					       : "asking",
-		.port = atomic_load_explicit(&h->port, memory_order_relaxed),
+		.port = hop_port(h),
 		.since_ms = atomic_load_explicit(&h->since_ms, memory_order_relaxed),
 		.heard_ms = atomic_load_explicit(&h->heard_ms, memory_order_relaxed),
 		.held = atomic_load_explicit(&h->held, memory_order_relaxed),
@@ -310,11 +385,16 @@ void weft_resolver_stats(const struct resolver *r, struct resolver_stats *out)
 		.failures = atomic_load(&r->failures),
 		.moves = atomic_load(&r->moves),
 		.conflicts = atomic_load(&r->conflicts),
+		.macs = atomic_load(&r->n_macs),
+		.mac_moves = atomic_load(&r->mac_moves),
+		.mac_evictions = atomic_load(&r->mac_evictions),
 	};
 	for (size_t i = 0; i < NEXT_HOPS; i++) {
 		const struct hop *h = &r->hops[i];
 		enum hop_state state = hop_state(atomic_load(&h->word));
 
+		if (state == HOP_KNOWN && h->key.family == HOP_MAC)
+			continue;
 		out->known += state == HOP_KNOWN;
 		out->asking += state == HOP_MADE || state == HOP_ASKING;
 		out->failed += state == HOP_FAILED;

@@ -26,13 +26,11 @@ static bool is_attached(const struct native *dp, uint16_t port)
 	return p != NULL && atomic_load_explicit(&p->io, memory_order_relaxed) != NULL;
 }
 
-// The ports that may have addresses of which the plan knows nothing: those without port security, the uplink among them, and those
-// with a pair for a prefix.
-static uint32_t ask_all(struct resolver *r, struct worker *w, const struct hop *h,
+// Nobody of the plan has the address: the ports that may, the uplink among them.
+static uint32_t ask_all(struct resolver *r, struct worker *w, const struct hop *h, uint64_t epoch,
 			const uint8_t *frame, size_t len)
 {
 	const struct native *dp = r->dp;
-	uint64_t epoch = weft_vstore_epoch(dp->vs);
 	const struct flood_list *list = weft_vmap_get(dp->floods, &h->key.network, epoch);
 	struct ip_addr ip = hop_ip(h);
 	uint32_t sent = 0;
@@ -48,19 +46,36 @@ static uint32_t ask_all(struct resolver *r, struct worker *w, const struct hop *
 	return sent;
 }
 
+static uint32_t ask_owners(struct resolver *r, struct worker *w, const struct neighbours *owners,
+			   uint32_t network, uint64_t epoch, const uint8_t *frame, size_t len)
+{
+	uint16_t ports[CLAIM_OWNERS];
+	uint16_t n = weft_claim_ports(r->dp, epoch, network, owners, ports);
+	uint32_t sent = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		if (is_attached(r->dp, ports[i]))
+			sent += ask_at(r, w, ports[i], frame, len);
+	return sent;
+}
+
 uint32_t weft_hop_ask(struct resolver *r, struct worker *w, const struct hop *h,
 		      const struct mac_addr *to)
 {
 	uint8_t frame[NEIGHBOUR_FRAME_MAX];
 	struct ip_addr ip = hop_ip(h);
 	size_t len = weft_neighbour_question(frame, &h->from, &h->from_mac, &ip, to);
-	uint16_t port = atomic_load_explicit(&h->port, memory_order_relaxed);
+	uint16_t port = hop_port(h);
+	uint64_t epoch = weft_vstore_epoch(r->dp->vs);
+	struct address_claim claim = weft_claim_address(r->dp, epoch, h->key.network, &ip);
 	uint32_t sent;
 
 	if (to != NULL && is_attached(r->dp, port))
 		sent = ask_at(r, w, port, frame, len);
+	else if (claim.owners != NULL)
+		sent = ask_owners(r, w, claim.owners, h->key.network, epoch, frame, len);
 	else
-		sent = ask_all(r, w, h, frame, len);
+		sent = ask_all(r, w, h, epoch, frame, len);
 	atomic_fetch_add_explicit(&r->questions, 1, memory_order_relaxed);
 	return sent;
 }

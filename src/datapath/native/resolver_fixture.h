@@ -127,8 +127,14 @@ static inline void hold(struct testbed *tb, const char *ip)
 static inline enum next_hop_state state_of(struct testbed *tb, const char *ip, struct mac_addr *mac)
 {
 	struct ip_addr to = ip_of(ip);
+	uint64_t epoch = weft_vstore_epoch(tb->dp.vs);
+	struct address_claim claim = weft_claim_address(&tb->dp, epoch, ext(tb), &to);
+	struct next_hop_at at = {.port = NATIVE_NO_PORT};
+	enum next_hop_state state =
+		weft_resolver_get(tb->dp.resolver, epoch, &claim, ext(tb), &to, &at);
 
-	return weft_resolver_get(tb->dp.resolver, ext(tb), &to, mac);
+	*mac = at.mac;
+	return state;
 }
 
 static inline struct resolver_stats stats(struct testbed *tb)

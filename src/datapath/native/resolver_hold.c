@@ -6,7 +6,7 @@
 #include "datapath/native/resolver_priv.h"
 #include "datapath/native/slow.h"
 
-static bool take_from(struct ask_bucket *b, uint32_t now, uint32_t most, uint32_t per_second)
+bool weft_hop_may(struct ask_bucket *b, uint32_t now, uint32_t most, uint32_t per_second)
 {
 	uint32_t regained = (uint32_t)((uint64_t)(now - b->at_ms) * per_second / 1000);
 
@@ -37,47 +37,11 @@ static bool may_ask(struct worker *w, const struct judge *j)
 	if (!is_destination(j))
 		return unanswered < UNANSWERED_ALL;
 	return unanswered < UNANSWERED_MOST &&
-	       take_from(&rw->ports[j->in->index], w->now_ms, PORT_ASKS, PORT_ASKS_PER_SECOND) &&
-	       take_from(&rw->all, w->now_ms, ALL_ASKS, ALL_ASKS_PER_SECOND);
+	       weft_hop_may(&rw->ports[j->in->index], w->now_ms, PORT_ASKS, PORT_ASKS_PER_SECOND) &&
+	       weft_hop_may(&rw->all, w->now_ms, ALL_ASKS, ALL_ASKS_PER_SECOND);
 }
 
 // ---- Making an entry -------------------------------------------------------------------------------
-
-static struct hop *claim(struct resolver *r, uint32_t near)
-{
-	for (uint32_t i = 0; i < NEXT_HOPS / 4; i++) {
-		struct hop *h = &r->hops[(near + i) % NEXT_HOPS];
-		uint64_t word = atomic_load_explicit(&h->word, memory_order_relaxed);
-
-		if (word == HOP_FREE &&
-		    atomic_compare_exchange_strong_explicit(
-			    &h->word, &word, HOP_MADE, memory_order_acquire, memory_order_relaxed))
-			return h;
-	}
-	return NULL;
-}
-
-// Push it, unless somebody else was faster: then his.
-static struct hop *push(struct resolver *r, struct hop *h, uint32_t chain)
-{
-	_Atomic uint32_t *head = &r->chains[chain];
-	uint32_t first = atomic_load_explicit(head, memory_order_acquire);
-	struct hop *other;
-
-	do {
-		other = weft_hop_find(r, &h->key);
-		if (other != NULL) {
-			atomic_store_explicit(&h->word, HOP_FREE, memory_order_release);
-			return other;
-		}
-		atomic_store_explicit(&h->next, first, memory_order_relaxed);
-	} while (!atomic_compare_exchange_weak_explicit(head, &first, (uint32_t)(h - r->hops) + 1,
-							memory_order_acq_rel,
-							memory_order_acquire));
-	atomic_fetch_add_explicit(&r->in_use, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&r->unanswered, 1, memory_order_relaxed);
-	return h;
-}
 
 static struct hop *make(struct worker *w, const struct judge *j, const struct neighbour_key *key)
 {
@@ -88,7 +52,7 @@ static struct hop *make(struct worker *w, const struct judge *j, const struct ne
 
 	if (!may_ask(w, j))
 		return NULL;
-	h = claim(r, chain);
+	h = weft_hop_claim(r, chain);
 	if (h == NULL)
 		return NULL;
 	h->key = *key;
@@ -99,9 +63,10 @@ static struct hop *make(struct worker *w, const struct judge *j, const struct ne
 	atomic_store_explicit(&h->fresh_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&h->since_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&h->port, NATIVE_NO_PORT, memory_order_relaxed);
-	linked = push(r, h, chain);
+	linked = weft_hop_push(r, h, chain);
 	if (linked != h)
 		return linked;
+	atomic_fetch_add_explicit(&r->unanswered, 1, memory_order_relaxed);
 	weft_hop_ask(r, w, h, NULL);
 	// Somebody may have told already.
 	atomic_compare_exchange_strong_explicit(&h->word, &word,
@@ -180,6 +145,26 @@ static bool wait_for(struct worker *w, struct hop *h, struct rte_mbuf *m, const 
 	return true;
 }
 
+// What is known may not be so any more, because the plan has changed: ask anew.
+static void doubt(struct worker *w, struct hop *h, const struct neighbour_key *key)
+{
+	struct resolver *r = w->dp->resolver;
+	uint64_t epoch = weft_vstore_epoch(w->dp->vs);
+	uint64_t word = atomic_load_explicit(&h->word, memory_order_acquire);
+	uint16_t port = hop_port(h);
+	struct mac_addr mac = hop_mac(word);
+	struct ip_addr ip = hop_ip(h);
+	struct address_claim claim = weft_claim_address(w->dp, epoch, key->network, &ip);
+
+	if (hop_state(word) != HOP_KNOWN ||
+	    weft_hop_is_allowed(w->dp, epoch, &claim, key->network, &ip, port, &mac) ||
+	    !atomic_compare_exchange_strong_explicit(
+		    &h->word, &word, hop_word(HOP_ASKING, 1, &(struct mac_addr) {0}),
+		    memory_order_acq_rel, memory_order_relaxed))
+		return;
+	weft_hop_ask(r, w, h, NULL);
+}
+
 void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
 	struct resolver *r = w->dp->resolver;
@@ -195,6 +180,8 @@ void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, const struct judge
 	h = weft_hop_find(r, &key);
 	if (h == NULL)
 		h = make(w, j, &key);
+	else
+		doubt(w, h, &key);
 	if (h == NULL || !wait_for(w, h, m, j))
 		weft_drop(w, m, j->in->index, DROP_NEXT_HOP_WAIT);
 }

@@ -301,7 +301,7 @@ static void *side_runs(void *arg)
 		snprintf(text, sizeof(text), "203.0.113.%u", 100 + host);
 		weft_ip_parse(text, &ip);
 		s->w->now_ms = atomic_load(&dp->resolver->now_ms);
-		if (weft_resolver_get(dp->resolver, ext(s->tb), &ip, &mac) == NEXT_HOP_KNOWN)
+		if (state_of(s->tb, text, &mac) == NEXT_HOP_KNOWN)
 			s->wrong += mac.b[4] != host;
 		else if (dice < 12)
 			side_holds(s, &ip, 0);

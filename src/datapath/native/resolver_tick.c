@@ -43,10 +43,12 @@ static void unlink_hop(struct resolver *r, const struct hop *h)
 }
 
 // What waits for it has been told before (HOP_FAILED), or nothing does.
-static bool withdraw(struct resolver *r, struct hop *h, uint64_t word)
+bool weft_hop_withdraw(struct resolver *r, struct hop *h, uint64_t word)
 {
 	if (!change(h, word, HOP_GONE, 0))
 		return false;
+	if (h->key.family == HOP_MAC)
+		weft_hop_mac_gone(r, hop_word_port(word));
 	unlink_hop(r, h);
 	h->token = rte_rcu_qsbr_start(r->dp->qsbr);
 	return true;
@@ -70,7 +72,7 @@ static void fail(struct resolver *r, struct hop *h, uint64_t word, uint32_t now)
 	atomic_fetch_add_explicit(&r->failures, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&r->changes, 1, memory_order_release);
 	if (hop_state(word) == HOP_KNOWN)
-		weft_hop_changed(r, h->key.network);
+		weft_hop_changed(r, hop_port(h));
 }
 
 // ---- Who asks --------------------------------------------------------------------------------------
@@ -133,13 +135,33 @@ static bool has_asker(struct resolver *r, struct hop *h)
 	return s.found;
 }
 
-// The plan has come to know the address.
-static bool is_planned_now(const struct resolver *r, const struct hop *h)
+static struct address_claim claim_of(const struct resolver *r, const struct hop *h)
 {
-	const struct neighbours *n =
-		weft_vmap_get(r->dp->neighbours, &h->key, weft_vstore_epoch(r->dp->vs));
+	struct ip_addr ip = hop_ip(h);
 
-	return n != NULL && n->n > 0;
+	return weft_claim_address(r->dp, weft_vstore_epoch(r->dp->vs), h->key.network, &ip);
+}
+
+// Does the plan still leave it to the wire who has the address, and may it be who is known to have it?
+static bool is_right(const struct resolver *r, const struct hop *h, uint64_t word)
+{
+	uint64_t epoch = weft_vstore_epoch(r->dp->vs);
+	struct address_claim claim = claim_of(r, h);
+	struct mac_addr mac = hop_mac(word);
+	struct ip_addr ip = hop_ip(h);
+
+	return weft_hop_is_allowed(r->dp, epoch, &claim, h->key.network, &ip, hop_port(h), &mac);
+}
+
+static bool is_mac_right(const struct resolver *r, const struct hop *h, uint64_t word)
+{
+	uint64_t epoch = weft_vstore_epoch(r->dp->vs);
+	const struct port_policy *p = native_policy(r->dp, hop_word_port(word), epoch);
+	struct mac_addr mac;
+
+	memcpy(mac.b, h->key.ip, sizeof(mac.b));
+	return p != NULL && p->network_index == h->key.network &&
+	       weft_claim_mac_allowed(r->dp, epoch, p, &mac);
 }
 
 // ---- Questions -------------------------------------------------------------------------------------
@@ -171,12 +193,14 @@ static void known(struct resolver *r, struct hop *h, uint64_t word, uint32_t now
 	uint8_t tries = hop_tries(word);
 	uint32_t fresh = atomic_load_explicit(&h->fresh_ms, memory_order_relaxed);
 
-	if (r->compare && (is_planned_now(r, h) || !has_asker(r, h))) {
-		if (withdraw(r, h, word)) // what leads there asks the plan, or anew
-			weft_hop_changed(r, h->key.network);
-	} else if (!is_since(now, h->asked_ms, RETRY_MS))
+	if (r->compare && (!is_right(r, h, word) || !has_asker(r, h))) {
+		if (weft_hop_withdraw(r, h, word))
+			weft_hop_changed(r, hop_port(h));
 		return;
-	else if (tries >= NEXT_HOP_TRIES)
+	}
+	if (!is_since(now, h->asked_ms, RETRY_MS))
+		return;
+	if (tries >= NEXT_HOP_TRIES)
 		fail(r, h, word, now);
 	else if (tries > 0)
 		ask(r, h, word, (uint8_t)(tries + 1), now, false);
@@ -184,56 +208,34 @@ static void known(struct resolver *r, struct hop *h, uint64_t word, uint32_t now
 		ask(r, h, word, 1, now, true);
 }
 
-static void failed(struct resolver *r, struct hop *h, uint64_t word, uint32_t now)
+// Nobody answers for an address that the plan gives to a port by fixed IP: packets go there, and as long as some do it is asked for now and
+// then. True: it stays.
+static bool goes_by_plan(struct resolver *r, struct hop *h, uint64_t word, uint32_t now)
+{
+	uint32_t used = atomic_load_explicit(&h->used_ms, memory_order_relaxed);
+	struct address_claim claim = claim_of(r, h);
+
+	if (claim.kind != CLAIM_ASKED || claim.fixed == NULL || is_since(now, used, UNUSED_MS))
+		return false;
+	if (is_since(now, h->asked_ms, REFRESH_MS) && has_asker(r, h))
+		ask(r, h, word, 0, now, false);
+	return true;
+}
+
+// Does it count as an unanswered question?
+static bool failed(struct resolver *r, struct hop *h, uint64_t word, uint32_t now)
 {
 	uint32_t since = atomic_load_explicit(&h->since_ms, memory_order_relaxed);
 	// When there are too many unanswered questions the answer "nobody" is not kept.
 	bool crowded = atomic_load_explicit(&r->unanswered, memory_order_relaxed) >=
 		       UNANSWERED_MOST;
 
+	if (goes_by_plan(r, h, word, now))
+		return false;
 	if (is_since(now, since, crowded ? RETRY_MS : FAILED_MS) &&
 	    atomic_load_explicit(&h->held, memory_order_acquire) == 0)
-		withdraw(r, h, word);
-}
-
-// ---- Room ------------------------------------------------------------------------------------------
-
-struct candidate {
-	uint32_t unused_ms, index;
-};
-
-static int least_used_first(const void *a, const void *b)
-{
-	uint32_t x = ((const struct candidate *)a)->unused_ms;
-	uint32_t y = ((const struct candidate *)b)->unused_ms;
-
-	return x > y ? -1 : x < y;
-}
-
-// Sessions may still lead to what goes: they are judged again, and those that need it ask.
-static void make_room(struct resolver *r, uint32_t now)
-{
-	struct candidate *all = malloc(NEXT_HOPS * sizeof(*all));
-	size_t n = 0;
-
-	if (all == NULL)
-		return;
-	for (uint32_t i = 0; i < NEXT_HOPS; i++) {
-		const struct hop *h = &r->hops[i];
-
-		if (hop_state(atomic_load(&h->word)) == HOP_KNOWN)
-			all[n++] = (struct candidate) {now - atomic_load(&h->used_ms), i};
-	}
-	qsort(all, n, sizeof(*all), least_used_first);
-	for (size_t i = 0; i < n && i < KNOWN_ROOM; i++) {
-		struct hop *h = &r->hops[all[i].index];
-		uint64_t word = atomic_load(&h->word);
-
-		if (hop_state(word) == HOP_KNOWN && atomic_load(&h->held) == 0 &&
-		    withdraw(r, h, word))
-			weft_hop_changed(r, h->key.network);
-	}
-	free(all);
+		weft_hop_withdraw(r, h, word);
+	return true;
 }
 
 // ---- Conflicts -------------------------------------------------------------------------------------
@@ -294,6 +296,11 @@ static void age(struct resolver *r, struct hop *h, uint32_t now, uint32_t *n_kno
 {
 	uint64_t word = atomic_load_explicit(&h->word, memory_order_acquire);
 
+	if (hop_state(word) == HOP_KNOWN && h->key.family == HOP_MAC) {
+		if (r->compare && !is_mac_right(r, h, word) && weft_hop_withdraw(r, h, word))
+			weft_hop_changed(r, hop_word_port(word));
+		return;
+	}
 	switch (hop_state(word)) {
 	case HOP_FREE:
 	case HOP_MADE:
@@ -307,8 +314,7 @@ static void age(struct resolver *r, struct hop *h, uint32_t now, uint32_t *n_kno
 		known(r, h, word, now);
 		break;
 	case HOP_FAILED:
-		++*n_unanswered;
-		failed(r, h, word, now);
+		*n_unanswered += failed(r, h, word, now);
 		break;
 	case HOP_GONE:
 		reuse(r, h);
@@ -332,5 +338,6 @@ void weft_resolver_tick(struct resolver *r, uint32_t now_ms)
 	// Workers count up meanwhile; what they add is counted exactly the next time.
 	atomic_store_explicit(&r->unanswered, n_unanswered, memory_order_relaxed);
 	if (n_known > KNOWN_MOST)
-		make_room(r, now_ms);
+		weft_hop_make_room(r, now_ms);
+	weft_hop_make_mac_room(r, now_ms);
 }

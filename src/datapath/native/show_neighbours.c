@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Next hops on provider networks, and who else says that he has our addresses, as an operator sees them.
+// Next hops that only the wire knows, and who else says that he has our addresses, as an operator sees them.
 #include <string.h>
 
 #include "datapath/native/announce.h"
@@ -93,7 +93,7 @@ void weft_native_neighbour_metrics(struct native *dp, struct text *out)
 
 	weft_resolver_stats(dp->resolver, &s);
 	weft_text_add(out,
-		      "# HELP weft_next_hops Next hops on provider networks, by state.\n"
+		      "# HELP weft_next_hops Next hops that are asked for, by state.\n"
 		      "# TYPE weft_next_hops gauge\n"
 		      "weft_next_hops{state=\"known\"} %u\nweft_next_hops{state=\"asking\"} %u\n"
 		      "weft_next_hops{state=\"failed\"} %u\n",
@@ -106,6 +106,15 @@ void weft_native_neighbour_metrics(struct native *dp, struct text *out)
 		s.questions);
 	counter(out, "weft_next_hop_failures_total", "Next hops that did not answer.", s.failures);
 	counter(out, "weft_next_hop_moves_total", "Known next hops whose MAC changed.", s.moves);
+	weft_text_add(out,
+		      "# HELP weft_learned_macs MACs behind ports without port security, and those "
+		      "that ports share.\n"
+		      "# TYPE weft_learned_macs gauge\nweft_learned_macs %u\n",
+		      s.macs);
+	counter(out, "weft_learned_mac_moves_total", "MACs that were seen at another port.",
+		s.mac_moves);
+	counter(out, "weft_learned_mac_evictions_total",
+		"MACs that were forgotten because there were too many.", s.mac_evictions);
 	counter(out, "weft_address_conflicts_total",
 		"Claims from outside for an address that the plan has.", s.conflicts);
 	counter(out, "weft_announcements_total",

@@ -28,6 +28,7 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 		.frame_len = frame_len,
 		.wire_len = frame_len,
 		.related_to = NATIVE_NO_PORT,
+		.next_port = NATIVE_NO_PORT,
 	};
 	memcpy(j->eth_out, eth, sizeof(j->eth_out));
 	j->now = p->key;
@@ -111,25 +112,6 @@ void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
 
 // ---- The way in ------------------------------------------------------------------------------------
 
-// A port without port security may have MACs that the plan does not know, and of the ports that share a MAC one uses it;
-// tell control. Whose MACs are outside nobody needs to know, but for those that a port of this node shares with one of another.
-static void learn(struct worker *w, const struct judge *j)
-{
-	struct mac_key key = {.network = j->in->network_index};
-	const struct mac_owners *owners;
-	bool outside = native_is_uplink(j->in);
-
-	memcpy(key.mac.b, j->eth + 6, 6);
-	if ((key.mac.b[0] & 1) != 0)
-		return;
-	owners = weft_vmap_get(w->dp->macs, &key, j->epoch);
-	if (owners == NULL ? j->in->plan->filtered || outside
-			   : !native_shares_mac(owners, outside ? NATIVE_NO_PORT : j->in->index) ||
-				     owners->speaker == j->in->index)
-		return;
-	weft_worker_learned(w, &(struct learned) {.port = j->in->index, .mac = key.mac});
-}
-
 // permit: the flow that permits this packet, and translates it; NULL = none.
 struct permit {
 	struct session *flow;
@@ -197,10 +179,6 @@ static bool judge_once(struct worker *w, struct rte_mbuf *m, const struct packet
 		weft_drop(w, m, p->key.in_port, DROP_PORT_DOWN);
 		return true;
 	}
-	// A filtered port's announcements, and what it sends from a MAC that is not its own, can be of a shared one.
-	if (!j.in->plan->filtered || (eth[0] & 1) != 0 ||
-	    memcmp(eth + RTE_ETHER_ADDR_LEN, j.in->plan->mac.b, RTE_ETHER_ADDR_LEN) != 0)
-		learn(w, &j);
 	switch (j.verdict) {
 	case VERDICT_FORWARD:
 		if (live != NULL)

@@ -103,12 +103,12 @@ bool weft_slow_same_translation(const struct session *original, const struct jud
 	return weft_flow_equal(&now, &was);
 }
 
-// The way out of the node may have got another MAC; that is no other way.
+// What is beyond the way out of the node, and a port without port security, may have got another MAC; that is no other way.
 static bool is_same_way(const struct session *original, const struct judge *j)
 {
 	return j->verdict == VERDICT_FORWARD && j->out->index == original->out_port &&
 	       j->hops == original->flags >> SESSION_HOPS_SHIFT &&
-	       (native_is_uplink(j->out) ||
+	       (!j->out->plan->filtered ||
 		memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0);
 }
 
@@ -289,7 +289,8 @@ struct session *weft_slow_find(const struct session_table *t, const struct packe
 	return weft_session_get(t, &p->key, weft_flow_hash(&p->key));
 }
 
-// Routers outside the node may send from another MAC than the one that is sent to, and take each other's place (VRRP).
+// Routers outside the node may send from another MAC than the one that is sent to, and take each other's place (VRRP); a VM without port
+// security may take another one.
 static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 {
 	const struct port_policy *in;
@@ -297,7 +298,7 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 	if (likely(memcmp(mac, s->eth_in + 6, 6) == 0))
 		return true;
 	in = native_policy(w->dp, s->key.in_port, weft_vstore_epoch(w->dp->vs));
-	if (in == NULL || !native_is_uplink(in))
+	if (in == NULL || in->plan->filtered || (mac[0] & 1) != 0)
 		return false;
 	if (!may_correct(s))
 		return true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Route: a packet for a router's MAC goes on to the next network, in the same judgement.
 //
-// Routers are known from the plan, and so is every address behind them; nothing is resolved by asking. Several
+// Routers are known from the plan, and so are the addresses behind them, but for those that the resolver knows. Several
 // routers in series are passed one after the other, each takes one from the TTL (RFC 1812, 8200). What a
 // router must tell the sender is noted for the slow path to send.
 #include "datapath/native/stage_route.h"
@@ -168,53 +168,54 @@ const struct router_route *weft_route_find(const struct router *r, const struct 
 	return NULL;
 }
 
-// Who has the address: by fixed IP if anybody, else by pair.
-static const struct neighbour *find_neighbour(const struct judge *j, uint32_t network,
-					      const struct ip_addr *ip)
+static enum stage_result resolve(struct judge *j, const struct hop *h,
+				 const struct router_interface *out, const struct ip_addr *target)
 {
-	struct neighbour_key key = {.network = network, .family = ip->family};
-	const struct neighbours *n;
-
-	memcpy(key.ip, ip->b, sizeof(key.ip));
-	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
-	for (size_t i = 0; n != NULL && i < n->n; i++)
-		if (!n->at[i].from_pair)
-			return &n->at[i];
-	return n == NULL || n->n == 0 ? NULL : &n->at[0];
+	weft_judge_note(j, "route", "resolve", NULL, "router %s asks for the MAC of the next hop",
+			h->router->id);
+	j->verdict = VERDICT_RESOLVE;
+	j->ask = (struct next_hop) {
+		.network_index = out->network_index,
+		.ip = *target,
+		.from = weft_route_own_address(out, target->family),
+		.from_mac = out->mac,
+	};
+	// Asked without a word of who asks: an ARP probe, or from the link-local address.
+	if (j->ask.from.family == 0)
+		j->ask.from = target->family == 4 ? (struct ip_addr) {.family = 4}
+						  : weft_ip_link_local_of(&out->mac);
+	return STAGE_DONE;
 }
 
-// Nobody of the plan has the address; is it outside? mac: what the packet leaves with.
-static enum stage_result next_outside(struct judge *j, const struct hop *h,
-				      const struct router_interface *out, const struct network *net,
-				      const struct ip_addr *target)
+// The MAC of the next hop, and the port if only the wire knows it.
+static enum stage_result next_hop(struct judge *j, const struct hop *h,
+				  const struct router_interface *out, const struct ip_addr *target)
 {
-	struct mac_addr mac;
+	uint32_t network = out->network_index;
+	struct address_claim c = weft_claim_address(j->dp, j->epoch, network, target);
+	enum next_hop_state state = NEXT_HOP_FAILED;
+	struct next_hop_at at;
 
-	if (net->uplink == NATIVE_NO_PORT || j->dp->resolver == NULL)
-		return weft_route_refuse(j, h, (struct refusal) {DROP_NO_NEIGHBOUR, 3, 1, 1, 3, 0});
-	switch (weft_resolver_get(j->dp->resolver, out->network_index, target, &mac)) {
-	case NEXT_HOP_KNOWN:
-		memcpy(j->eth_out, mac.b, 6);
+	j->next_port = NATIVE_NO_PORT;
+	if (c.kind != CLAIM_CERTAIN)
+		state = weft_resolver_get(j->dp->resolver, j->epoch, &c, network, target, &at);
+	if (state == NEXT_HOP_KNOWN) {
+		memcpy(j->eth_out, at.mac.b, 6);
+		j->next_port = at.port;
 		return STAGE_NEXT;
-	case NEXT_HOP_UNKNOWN:
-		weft_judge_note(j, "route", "resolve", NULL,
-				"router %s asks for the MAC of the next hop", h->router->id);
-		j->verdict = VERDICT_RESOLVE;
-		j->ask = (struct next_hop) {
-			.network_index = out->network_index,
-			.ip = *target,
-			.from = weft_route_own_address(out, target->family),
-			.from_mac = out->mac,
-		};
-		// Asked without a word of who asks: an ARP probe, or from the link-local address.
-		if (j->ask.from.family == 0)
-			j->ask.from = target->family == 4 ? (struct ip_addr) {.family = 4}
-							  : weft_ip_link_local_of(&out->mac);
-		return STAGE_DONE;
-	case NEXT_HOP_FAILED:
-		break;
 	}
-	return weft_route_refuse(j, h, (struct refusal) {DROP_NEXT_HOP, 3, 1, 1, 3, 0});
+	if (state == NEXT_HOP_UNKNOWN &&
+	    (c.kind == CLAIM_ASKED || weft_claim_is_possible(j->dp, j->epoch, network, target)))
+		return resolve(j, h, out, target);
+	// Nobody else is known to have it.
+	if (c.fixed != NULL) {
+		memcpy(j->eth_out, c.fixed->mac.b, 6);
+		return STAGE_NEXT;
+	}
+	return weft_route_refuse(j, h,
+				 (struct refusal) {state == NEXT_HOP_FAILED ? DROP_NEXT_HOP
+									    : DROP_NO_NEIGHBOUR,
+						   3, 1, 1, 3, 0});
 }
 
 // The address at which a packet for `dst` goes on. What is a floating IP of this node is next to every router there.
@@ -235,7 +236,6 @@ static enum stage_result leave(struct judge *j, const struct hop *h,
 	const struct network *net = weft_vslot_value(out->network, j->epoch);
 	struct ip_addr target = next_address(j, route, out, dst);
 	struct mac_addr mac = out->mac;
-	const struct neighbour *next;
 
 	if (net == NULL)
 		return judge_drop(j, DROP_INTERNAL);
@@ -247,10 +247,7 @@ static enum stage_result leave(struct judge *j, const struct hop *h,
 					 (struct refusal) {DROP_TOO_BIG, 3, 4, 2, 0, net->mtu});
 	if (out->external && weft_nat_leave(j, h, out, &mac) == STAGE_DONE)
 		return STAGE_DONE;
-	next = find_neighbour(j, out->network_index, &target);
-	if (next != NULL)
-		memcpy(j->eth_out, next->mac.b, 6);
-	else if (next_outside(j, h, out, net, &target) == STAGE_DONE)
+	if (next_hop(j, h, out, &target) == STAGE_DONE)
 		return STAGE_DONE;
 
 	j->hops++;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Service: what the datapath answers itself, and what of it must reach a port all the same.
 //
-// ARP and ND for a known address are answered from the plan and never flooded. An address that an allowed pair
-// gives may move between ports (VRRP), so its owners are asked; but an owner that cannot be asked, because it is this node itself or on
+// ARP and ND for a known address are answered from the plan and never flooded, unless only the wire knows who has it (claim.h). An address
+// that an allowed pair gives may move between ports (VRRP), and the MAC of a port without port security is its own affair, as is whether its
+// VM is a router: so those owners are asked. But an owner that cannot be asked, because it is this node itself or on
 // another one, is answered for all the same, whoever else has a pair for its address. A port without port security may have any
-// address, and one with a pair for a prefix any of that, so they hear the questions about unknown ones. DHCP of a subnet that has it is answered; otherwise it
+// address, and one with a pair for a prefix any of that, so they hear the questions about unknown ones. A question to one host's MAC is for
+// that host.
+// DHCP of a subnet that has it is answered; otherwise it
 // reaches only ports that may be a server. Router solicitations are answered for the network's routers, and reach ports that may be one.
 #include "datapath/native/judge.h"
 
@@ -145,10 +148,11 @@ static const struct neighbour *silent_owner(const struct judge *j, const struct 
 	return NULL;
 }
 
-static bool is_shared(const struct neighbours *n)
+// May it be at another MAC than the plan's?
+static bool is_in_doubt(const struct neighbours *n)
 {
 	for (size_t i = 0; i < n->n; i++)
-		if (n->at[i].from_pair)
+		if (n->at[i].from_pair || n->at[i].any_mac)
 			return true;
 	return false;
 }
@@ -162,7 +166,7 @@ static enum stage_result resolve_outside(struct judge *j, enum answer what,
 		j->asked = *target;
 		return flood(j, FLOOD_ASKED, DROP_SERVICE_DONE);
 	}
-	if (is_shared(n)) {
+	if (is_in_doubt(n)) {
 		const struct neighbour *owner = silent_owner(j, n);
 
 		return owner != NULL ? answer_and_ask(j, what, &owner->mac, n)
@@ -230,11 +234,23 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 		j->asked = *target;
 		return flood(j, FLOOD_ASKED, unknown);
 	}
-	if (is_shared(n))
-		return resolve_shared(j, what, target, n, unknown);
-	if (n->at[0].port == j->in->index) // its own: a probe, or an announcement
+	// Its own: a probe, or an announcement.
+	if (n->n == 1 && n->at[0].port == j->in->index)
 		return judge_drop(j, DROP_SERVICE_DONE);
+	if (is_in_doubt(n))
+		return resolve_shared(j, what, target, n, unknown);
 	return answer(j, what, &n->at[0].mac);
+}
+
+// A question to one host, and neither a router's nor the service's MAC: whether it still has the address, and what it is, only that host
+// knows (RFC 1122, 2.3.2.1; RFC 4861, 7.3).
+static bool is_for_host(const struct judge *j)
+{
+	struct mac_addr to;
+
+	memcpy(to.b, j->eth, sizeof(to.b));
+	return !weft_mac_is_multicast(&to) && !weft_mac_equal(&to, &weft_service_mac) &&
+	       !is_gateway(j, &to);
 }
 
 static enum stage_result arp(struct judge *j)
@@ -243,7 +259,7 @@ static enum stage_result arp(struct judge *j)
 
 	j->base_service = true;
 	// Announcements and replies go to whoever they are for.
-	if (p->arp_op != 1 || weft_ip_equal(&p->arp_spa, &p->arp_tpa))
+	if (p->arp_op != 1 || weft_ip_equal(&p->arp_spa, &p->arp_tpa) || is_for_host(j))
 		return STAGE_NEXT;
 	return resolve(j, ANSWER_ARP, &p->arp_tpa, DROP_ARP_UNKNOWN);
 }
@@ -268,6 +284,10 @@ static enum stage_result icmpv6(struct judge *j)
 		if (j->pkt->nd_target == NULL)
 			return judge_drop(j, DROP_BAD_HEADER);
 		memcpy(target.b, j->pkt->nd_target, 16);
+		if (is_for_host(j)) {
+			j->base_service = true;
+			return STAGE_NEXT;
+		}
 		return resolve(j, ANSWER_ND, &target, DROP_ND_UNKNOWN);
 	case 133: // router solicitation
 		return router_solicitation(j);

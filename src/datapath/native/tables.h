@@ -46,9 +46,6 @@ void weft_tables_each_floating(const struct tables *t,
 					     size_t n, void *arg),
 			       void *arg);
 const struct plan_rule_set *weft_tables_rule_set(const struct tables *t, const char *id);
-// Take what the workers saw ports without port security use as their MACs, so that new flows reach them there; never a MAC that the
-// plan gives to some port. Called about ten times a second.
-void weft_tables_learn(struct tables *t);
 // Who sends what routers say unasked (advertise.h).
 struct advertiser *weft_tables_advertiser(const struct tables *t);
 void weft_tables_bump(struct native *dp, uint16_t port);

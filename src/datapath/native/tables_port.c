@@ -81,7 +81,7 @@ static size_t count_of(const struct mac_owners *o, uint16_t port)
 	return n;
 }
 
-// Where the MAC leads changes for those who have it so far. A remote one is there once for each of its addresses; that one of several
+// Where the MAC leads changes for those who have it so far. One that nobody has is thought to be outside. A remote one is there once for each of its addresses; that one of several
 // comes or goes changes nothing.
 static void mark_owners(struct tables *t, uint32_t network, const struct mac_owners *old,
 			uint16_t port, bool add)
@@ -91,12 +91,12 @@ static void mark_owners(struct tables *t, uint32_t network, const struct mac_own
 	for (uint16_t i = 0; old != NULL && i < old->n; i++)
 		if (old->ports[i] != NATIVE_NO_PORT)
 			weft_tables_mark(t, old->ports[i]);
-	if (port != NATIVE_NO_PORT && count_of(old, NATIVE_NO_PORT) > 0)
+	if (port != NATIVE_NO_PORT && (old == NULL || count_of(old, NATIVE_NO_PORT) > 0))
 		weft_tables_mark_outside(t, network);
 }
 
-void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
-			      uint16_t port, bool add)
+static void owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
+			 uint16_t port, bool add)
 {
 	struct mac_key key = {.network = network, .mac = *mac};
 	const struct mac_owners *old = weft_vmap_staged(t->dp->macs, &key);
@@ -105,7 +105,6 @@ void weft_tables_owner_change(struct tables *t, uint32_t network, const struct m
 		weft_tables_alloc(sizeof(*owners) + (n + 1) * sizeof(owners->ports[0]));
 	bool removed = false;
 
-	owners->speaker = NATIVE_NO_PORT;
 	mark_owners(t, network, old, port, add);
 	for (size_t i = 0; i < n; i++) {
 		if (!add && !removed && old->ports[i] == port) {
@@ -113,8 +112,6 @@ void weft_tables_owner_change(struct tables *t, uint32_t network, const struct m
 			continue;
 		}
 		owners->ports[owners->n++] = old->ports[i];
-		if (old->ports[i] == old->speaker)
-			owners->speaker = old->speaker;
 	}
 	if (add)
 		owners->ports[owners->n++] = port;
@@ -137,30 +134,16 @@ static bool has_mac(const struct plan_port *p, const struct mac_addr *mac, size_
 	return false;
 }
 
-// The plan gives a MAC to a port: whoever was only seen to use it does not have it. What was sent to one that nobody had went outside.
-// (That one is learned marks nothing: any VM without port security could make all flows stale.)
-static void planned_owner(struct tables *t, uint32_t network, const struct mac_addr *mac,
-			  uint16_t port, bool add)
-{
-	struct mac_key key = {.network = network, .mac = *mac};
-
-	if (add && port != NATIVE_NO_PORT && weft_vmap_staged(t->dp->macs, &key) == NULL)
-		weft_tables_mark_outside(t, network);
-	if (add)
-		weft_tables_unlearn(t, network, mac);
-	weft_tables_owner_change(t, network, mac, port, add);
-}
-
 // The MACs of `p` that `other` (may be NULL) does not have, each once.
 static void owners_change(struct tables *t, uint32_t network, const struct plan_port *p,
 			  const struct plan_port *other, uint16_t port, bool add)
 {
 	if (other == NULL || !has_mac(other, &p->mac, other->n_pairs))
-		planned_owner(t, network, &p->mac, port, add);
+		owner_change(t, network, &p->mac, port, add);
 	for (size_t i = 0; i < p->n_pairs; i++)
 		if (!has_mac(p, &p->pairs[i].mac, i) &&
 		    (other == NULL || !has_mac(other, &p->pairs[i].mac, other->n_pairs)))
-			planned_owner(t, network, &p->pairs[i].mac, port, add);
+			owner_change(t, network, &p->pairs[i].mac, port, add);
 }
 
 // ---- Who uses a rule set ---------------------------------------------------------------------------
@@ -358,8 +341,6 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum p
 	if (old == NULL || c->network_index != network || unknown_of(old) != unknown_of(plan))
 		flood_change(t, network, index, plan);
 	macs_change(t, c, old, plan, network);
-	if (old != NULL && (plan->filtered || c->network_index != network))
-		weft_tables_forget_learned(t, c);
 	users_change(t, old, plan, index);
 	if (old == NULL || has_lost(old, plan))
 		weft_tables_mark(t, index);
@@ -379,7 +360,6 @@ void weft_tables_port_del(struct tables *t, const char *id)
 	if (c == NULL)
 		return;
 	flood_change(t, c->network_index, c->port->index, NULL);
-	weft_tables_forget_learned(t, c);
 	macs_change(t, c, c->plan, NULL, c->network_index);
 	users_change(t, c->plan, NULL, c->port->index);
 	weft_tables_mark(t, c->port->index);
@@ -446,7 +426,7 @@ static bool has_same(const struct neighbours *list, const struct neighbour *e)
 {
 	for (size_t i = 0; list != NULL && i < list->n; i++)
 		if (weft_mac_equal(&list->at[i].mac, &e->mac) && list->at[i].port == e->port &&
-		    list->at[i].from_pair == e->from_pair &&
+		    list->at[i].from_pair == e->from_pair && list->at[i].any_mac == e->any_mac &&
 		    strcmp(list->at[i].port_id, e->port_id) == 0)
 			return true;
 	return false;
@@ -468,13 +448,14 @@ void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n)
 	e->mac = n->mac;
 	e->port = p == NULL ? NATIVE_NO_PORT : p->index;
 	e->from_pair = n->from_pair;
+	e->any_mac = n->any_mac;
 	memcpy(e->port_id, n->port_id, sizeof(e->port_id));
 	if (!has_same(old, e))
 		mark_address(t, &key, old);
 	if (was_remote && p != NULL)
-		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, false);
+		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, false);
 	else if (!was_remote && p == NULL)
-		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, true);
+		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, true);
 	weft_vmap_put(t->dp->neighbours, &key, list);
 }
 
@@ -488,7 +469,7 @@ void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n)
 	list = without(weft_vmap_staged(t->dp->neighbours, &key), n, &was_remote);
 	if (was_remote) {
 		weft_tables_mark_outside(t, key.network);
-		planned_owner(t, key.network, &n->mac, NATIVE_NO_PORT, false);
+		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, false);
 	}
 	if (list->n > 0) {
 		weft_vmap_put(t->dp->neighbours, &key, list);

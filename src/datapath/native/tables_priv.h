@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables' own structures, shared by tables.c (batches, rule sets, members) and tables_port.c (ports, MACs,
-// neighbours), tables_learn.c, tables_project.c, tables_router.c, tables_nat.c and tables_uplink.c.
+// neighbours), tables_project.c, tables_router.c, tables_nat.c and tables_uplink.c.
 #pragma once
 
 #include "datapath/native/tables.h"
@@ -11,17 +11,12 @@ struct rule_set_ctl {
 	uint16_t *users; // port indexes
 };
 
-// MACs beside its own that a port without port security may be reached at.
-#define LEARNED_MAX 64
-
 struct port_ctl {
 	struct port *port;
 	struct trunk *trunk; // of an uplink, with its VLAN
 	uint16_t vlan;
 	struct plan_port *plan; // the present policy's (owned by it)
 	uint32_t network_index;
-	size_t n_learned;
-	struct mac_addr learned[LEARNED_MAX]; // oldest first
 };
 
 struct tables {
@@ -77,9 +72,6 @@ void weft_tables_projects_new(struct tables *t);
 void weft_tables_projects_free(struct tables *t);
 // The port index belongs to that project from now on; "" = to none.
 void weft_tables_project_set(struct tables *t, uint16_t port, const char *id);
-void weft_tables_owner_change(struct tables *t, uint32_t network, const struct mac_addr *mac,
-			      uint16_t port, bool add);
-void weft_tables_forget_learned(struct tables *t, struct port_ctl *c);
 // A network was put, or is about to be deleted: its uplink follows. put: the uplink's index, NATIVE_NO_PORT = it has none.
 uint16_t weft_tables_uplink_put(struct tables *t, const struct plan_network *plan);
 void weft_tables_uplink_del(struct tables *t, const char *network_id);
@@ -100,7 +92,6 @@ void weft_tables_floating_put(struct tables *t, const struct plan_floating *plan
 void weft_tables_floating_del(struct tables *t, const char *id);
 void weft_tables_forwarding_put(struct tables *t, const struct plan_forwarding *plan);
 void weft_tables_forwarding_del(struct tables *t, const char *floating_id, const char *id);
-void weft_tables_unlearn(struct tables *t, uint32_t network, const struct mac_addr *mac);
 void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n);
 void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n);
 void weft_tables_ra_new(struct tables *t);

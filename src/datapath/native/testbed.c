@@ -287,6 +287,7 @@ static void add_neighbour(struct testbed *tb, const struct plan_port *p,
 	set_id(n->port_id, p->id);
 	n->local = true;
 	n->from_pair = from_pair;
+	n->any_mac = !p->filtered;
 	weft_plan_batch_add(&tb->batch, PLAN_PUT, PLAN_NEIGHBOUR, n);
 }
 

@@ -137,16 +137,6 @@ void weft_send_now(struct native *dp, struct rte_mbuf *m, uint16_t out_port)
 		rte_pktmbuf_free(m);
 }
 
-void weft_worker_learned(struct worker *w, const struct learned *l)
-{
-	uint32_t tail = atomic_load_explicit(&w->learn_tail, memory_order_relaxed);
-
-	if (tail - atomic_load_explicit(&w->learn_head, memory_order_acquire) == LEARN_RING)
-		return;
-	w->learn[tail & (LEARN_RING - 1)] = *l;
-	atomic_store_explicit(&w->learn_tail, tail + 1, memory_order_release);
-}
-
 // ---- The turn --------------------------------------------------------------------------------------
 
 // What came from one port is carried, all the way.

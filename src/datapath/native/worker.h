@@ -17,9 +17,6 @@ int weft_worker_new(struct native *dp, uint16_t id, int core, struct worker **ou
 int weft_worker_start(struct worker *w, struct err *err); // its thread, on its core
 void weft_worker_stop(struct worker *w); // dp->stop must be set if it was started; joins and frees
 
-// What a worker has seen, for control (weft_tables_learn); lost when there is too much of it. The worker.
-void weft_worker_learned(struct worker *w, const struct learned *l);
-
 // What there is to poll changed: a port, how many shares it has, a trunk. Each share of a port is given to one worker: the next one's
 // to the next worker. A worker whose part stays the same keeps its list. Control thread.
 void weft_workers_set_ports(struct native *dp);
