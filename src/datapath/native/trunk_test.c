@@ -181,6 +181,7 @@ static void unknown_tags_are_counted_and_go_nowhere(void **state)
 	testbed_del(tb, PLAN_PORT, "p-flat", NULL);
 	testbed_del(tb, PLAN_NETWORK, "flat", NULL);
 	testbed_commit(tb);
+	testbed_trunk(tb, &wire.io);
 	wire_put(tb, &f, TAG_NONE);
 	weft_trunk_poll(tb->w, t);
 	assert_int_equal(t->unknown[0], 4);
