@@ -38,14 +38,11 @@ if [ ! -f "$dir/build.ninja" ]; then
 	echo "==> configuring $dir"
 	rm -rf "$dir"
 	mkdir -p "$dir"
-	if ! meson setup "$dir" "$@" >"$dir/setup.log" 2>&1; then
-		cat "$dir/setup.log" >&2
-		exit 1
-	fi
+	tools/quietly "$dir/setup.log" meson setup "$dir" "$@"
 elif [ "$options" != "$(cat "$dir/options" 2>/dev/null)" ]; then
 	echo "==> configuring $dir"
-	meson configure "$dir" "$@"
+	tools/quietly "$dir/setup.log" meson configure "$dir" "$@"
 fi
 echo "$options" >"$dir/options"
 echo "==> compiling in $dir"
-ninja -C "$dir"
+tools/quietly "$dir/build.log" ninja -C "$dir"

@@ -40,9 +40,13 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 
-echo "==> installing Debian packages:$missing"
+# shellcheck disable=SC2086
+echo "==> installing $(echo $missing | wc -w) Debian packages and what they need"
 export DEBIAN_FRONTEND=noninteractive
 apt="apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
-$apt update
+here=$(dirname "$0")
+log=$here/../build-deps.log
 # shellcheck disable=SC2086
-$apt install -y --no-install-recommends $missing
+"$here/quietly" "$log" $apt update
+# shellcheck disable=SC2086
+"$here/quietly" "$log" $apt install -y --no-install-recommends $missing
