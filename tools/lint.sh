@@ -43,6 +43,10 @@ check_layers() {
 	tools/check-layers
 }
 
+check_docs() {
+	tools/check-docs
+}
+
 # A header that needs another one included before it compiles only by luck.
 check_headers() {
 	files 'src/*.h' | xargs -r -P "$jobs" -I{} tools/compile-header.sh {}
@@ -79,7 +83,7 @@ check_tidy() {
 	[ ! -s "$findings" ]
 }
 
-[ $# -gt 0 ] || set -- format spdx layers headers scripts gcc clang tidy
+[ $# -gt 0 ] || set -- format spdx layers docs headers scripts gcc clang tidy
 for check in "$@"; do
 	echo "==> lint: $check"
 	"check_$check" || failed+=("$check")
