@@ -108,7 +108,7 @@ struct judge {
 		nat_router;  // pick_port: the address that tells the sender when no port is free
 	struct next_hop ask; // VERDICT_RESOLVE
 	uint16_t next_port; // where the next hop was heard; NATIVE_NO_PORT = nowhere, or it is the plan's
-	uint8_t hops;	     // routers passed
+	uint8_t hops;	    // routers passed
 	uint8_t renamed_by; // the router that gave it another destination, counted from 1; 0 = none did
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
 	struct ip_addr asked;	// FLOOD_ASKED

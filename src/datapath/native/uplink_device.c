@@ -3,6 +3,8 @@
 #include "datapath/native/uplink.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <rte_ether.h>
 #include <stdio.h>
@@ -425,16 +427,22 @@ void weft_trunks_sync(struct native *dp)
 	}
 }
 
+// The driver knows at once; IFF_RUNNING follows up to a second later.
 static bool is_running(const char *name)
 {
-	struct ifreq ifr = {0};
+	struct ethtool_value link = {.cmd = ETHTOOL_GLINK};
+	struct ifreq ifr = {.ifr_data = (void *)&link};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool on;
 
+	if (fd < 0)
+		return false;
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	on = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING) != 0;
-	if (fd >= 0)
-		close(fd);
+	if (ioctl(fd, SIOCETHTOOL, &ifr) == 0)
+		on = link.data != 0;
+	else
+		on = ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING) != 0;
+	close(fd);
 	return on;
 }
 
