@@ -85,7 +85,7 @@ def test_vm_that_takes_its_memory_back_hurts_nobody_else(own_lab):
                 b.front.send(frames.udp(b, a))  # somebody writes to it; somebody polls it anyway
                 lab.wait(lambda: lab.api.get("port", a.id)["status"] == "DOWN", what="its port is DOWN")
                 b.front.send(frames.udp(b, c, data=b"still here"))
-                while b"still here" not in (frame := c.front.receive(5)):
+                while b"still here" not in (frame := c.front.receive(YES)):
                     pass
                 a.front.close()
                 a.front = FrontEnd(path_of(lab, a.port))
@@ -141,7 +141,7 @@ class Stream(threading.Thread):
         while not self.ended.is_set():
             self.a.front.send(head + struct.pack(">I", self.sent))
             self.sent += 1
-            if self._take(2):
+            if self._take(YES):
                 self.longest = max(self.longest, time.monotonic() - last)
             last = time.monotonic()
             time.sleep(0.003)
