@@ -193,6 +193,9 @@ static void annotate(const struct operate *op, const struct sender *sender, json
 	json_array_foreach(weft_json_array(trace, "out_ports"), i, v)
 		json_array_append_new(names, weft_port_name(op->model, json_string_value(v)));
 	json_object_set_new(trace, "out_port_names", names);
+	json_array_foreach(weft_json_array(trace, "final"), i, v)
+		json_object_set_new(v, "port_name",
+				    weft_port_name(op->model, weft_json_text(v, "port")));
 	json_array_foreach(weft_json_array(trace, "stages"), i, v) {
 		const char *rule = weft_json_text(v, "rule");
 		struct text phrase = {0};

@@ -150,7 +150,9 @@ struct datapath_ops {
 
 	// Judge a frame as if the port had sent it; no side effects. *out (new reference):
 	// {"port":…, "packet": "<text>", "verdict": "forward"|"drop"|"answer"|"flood", "reason": name, "sentence":…,
-	//  "stages": [{"stage":…, "verdict":…, "detail":…, "rule": id or null}], "out_ports": [ids]}
+	//  "stages": [{"stage":…, "verdict":…, "detail":…, "rule": id or null}], "out_ports": [ids],
+	//  "final": [{"port", "interface", "physical_network" and "vlan" (or null) of an uplink, "src_mac", "dst_mac",
+	//  "ttl", "packet": text, "frame": hex, "fragments": bool}], as it leaves, by each of out_ports}
 	int (*trace)(struct datapath *dp, const char *port_id, const uint8_t *frame, size_t len,
 		     json_t **out, struct err *err);
 

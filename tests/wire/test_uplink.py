@@ -322,6 +322,10 @@ def test_trace_tells_what_happens_to_a_packet_from_outside(lab, world):
     assert (answer["verdict"], answer["reason"]) == ("drop", "unknown-destination")
     answer = lab.api.trace(w.a.id, "udp > 203.0.113.200:53 dmac=" + w.host.mac)
     assert (answer["verdict"], answer["out_port_names"]) == ("forward", [uplink])
+    final, = answer["final"]
+    assert (final["interface"], final["physical_network"], final["vlan"]) == ("eth1", "physnet1", 101)
+    assert (final["src_mac"], final["dst_mac"], final["ttl"]) == (w.a.mac, w.host.mac, 64)
+    assert "by eth1 (physnet1, VLAN 101): " in lab.weft("trace", w.a.id, "udp > 203.0.113.200:53 dmac=" + w.host.mac)
     assert "=> drop: ingress-rules" in lab.weft("trace", uplink, f"tcp 203.0.113.200:5555 > {w.a.ip}:81")
 
 

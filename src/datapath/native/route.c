@@ -69,16 +69,21 @@ static void fragment(struct worker *w, struct rte_mbuf *m, const struct judge *j
 		weft_drop(w, m, j->in->index, w->n_cut == CUT_MOST ? DROP_TOO_BIG : DROP_NO_BUFFER);
 }
 
-void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+void weft_route_rewrite(struct rte_mbuf *m, const struct judge *j)
 {
-	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[j->out->index], memory_order_relaxed);
-
 	memcpy(rte_pktmbuf_mtod(m, void *), j->eth_out, sizeof(j->eth_out));
 	weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), j->pkt->key.family, j->hops);
 	if (j->quote != NULL)
 		weft_nat_rewrite_error(m, j->pkt, &j->now, j->quote);
 	else if (judge_translates(j))
 		weft_nat_rewrite(m, j->pkt, &j->now);
+}
+
+void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+{
+	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[j->out->index], memory_order_relaxed);
+
+	weft_route_rewrite(m, j);
 	if (j->wire_len <= mtu + RTE_ETHER_HDR_LEN)
 		weft_send(w, m, j->out->index);
 	else if (j->pkt->key.family == 4 && !j->dont_fragment)

@@ -30,6 +30,10 @@ static inline void weft_ttl_decrease(uint8_t *frame, uint8_t family, uint8_t hop
 	ip[8] = (uint8_t)(ip[8] - hops);
 }
 
+// What routers have made of a judged packet, verdict FORWARD: MACs, TTL, addresses and ports as they are now. The headers are
+// writable and in the first segment.
+void weft_route_rewrite(struct rte_mbuf *m, const struct judge *j);
+
 // Send a judged packet on, verdict FORWARD: MACs, TTL, and addresses and ports as they are now. IPv4 is fragmented if it must be and
 // may be. Takes the mbuf.
 void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j);

@@ -20,13 +20,9 @@
 
 void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
 
-// Send a packet of a live session on its way: MACs, addresses, TTL, counters, out. Shared with the fast path. l4: offset of the
-// transport header, 0 = a later fragment.
-static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s,
-				      uint16_t l4)
+// What a packet of a live session leaves as: MACs, TTL, addresses and ports.
+static inline void weft_session_rewrite(struct rte_mbuf *m, const struct session *s, uint16_t l4)
 {
-	uint32_t low = __atomic_load_n(&s->bytes_low, __ATOMIC_RELAXED);
-	uint32_t bytes = low + rte_pktmbuf_pkt_len(m);
 	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
 
 	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
@@ -34,6 +30,17 @@ static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, stru
 		weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), s->key.family, hops);
 	if (unlikely(s->flags & SESSION_NAT))
 		weft_nat_carry(m, s, l4);
+}
+
+// Send a packet of a live session on its way: MACs, addresses, TTL, counters, out. Shared with the fast path. l4: offset of the
+// transport header, 0 = a later fragment.
+static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s,
+				      uint16_t l4)
+{
+	uint32_t low = __atomic_load_n(&s->bytes_low, __ATOMIC_RELAXED);
+	uint32_t bytes = low + rte_pktmbuf_pkt_len(m);
+
+	weft_session_rewrite(m, s, l4);
 	// If several workers carry the direction (session.h), one may undo another's count.
 	__atomic_store_n(&s->packets, __atomic_load_n(&s->packets, __ATOMIC_RELAXED) + 1,
 			 __ATOMIC_RELAXED);

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "datapath/native/nat.h"
+#include "datapath/native/route.h"
 #include "datapath/native/slow.h"
 #include "datapath/native/slow_session.h"
 #include "datapath/native/tables.h"
+#include "datapath/native/trace_final.h"
 
 static void note(json_t *stages, const char *stage, const char *verdict, const char *detail)
 {
@@ -246,9 +248,10 @@ static void note_translation_of_new(struct native *dp, struct judge *j, json_t *
 	note(stages, "nat", "next", detail);
 }
 
-// flow: that permits it, and translates it so; NULL = none.
+// flow: that permits it, and translates it so; NULL = none. quote: of an error about the flow.
 static void run_stages(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
-		       const struct session *flow, const struct flow_key *binding, struct judge *j)
+		       const struct session *flow, const struct flow_key *binding,
+		       const struct flow_key *quote, struct judge *j)
 {
 	json_t *stages = j->record;
 
@@ -260,14 +263,16 @@ static void run_stages(struct native *dp, const struct packet *p, const uint8_t 
 	if (flow != NULL) {
 		j->related_to = flow->out_port;
 		j->binding = flow->flags & SESSION_NAT ? binding : NULL;
+		j->quote = flow->flags & SESSION_NAT ? quote : NULL;
 	}
 	if (j->in != NULL)
 		weft_judge(j);
 }
 
-// live: the session that it belongs to.
+// live: the session that it belongs to. leaves: a copy of the frame; if it is forwarded, as it is then.
 static void judge(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
-		  struct session *live, json_t *stages, json_t *out_ports, struct judge *j)
+		  struct session *live, json_t *stages, json_t *out_ports, struct rte_mbuf *leaves,
+		  struct judge *j)
 {
 	struct session *related = live != NULL ? NULL
 					       : weft_session_related(dp->sessions, p, frame);
@@ -281,14 +286,18 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 	else if (live != NULL)
 		weft_nat_leaves_as(live, &binding);
 	j->record = stages;
-	run_stages(dp, p, frame, len, related != NULL ? related : live, &binding, j);
+	run_stages(dp, p, frame, len, related != NULL ? related : live, &binding,
+		   related != NULL ? &quote : NULL, j);
 	if (weft_slow_leads_elsewhere(j)) {
 		note(stages, "session", "next", "that flow does not lead there: as a new flow");
-		run_stages(dp, p, frame, len, NULL, NULL, j);
+		run_stages(dp, p, frame, len, NULL, NULL, NULL, j);
 	}
 	if (j->verdict == VERDICT_FORWARD)
 		note_translation_of_new(dp, j, stages);
+	if (j->verdict == VERDICT_FORWARD && (j->hops > 0 || judge_translates(j)))
+		weft_route_rewrite(leaves, j);
 	j->binding = NULL;
+	j->quote = NULL;
 	if (j->verdict == VERDICT_FORWARD)
 		forward(dp, j->out->index, stages, out_ports, j);
 	else if (j->verdict == VERDICT_FLOOD)
@@ -301,7 +310,7 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 
 // From the first look at it, as the slow path has it.
 static void process(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
-		    json_t *stages, json_t *out_ports, struct judge *j)
+		    json_t *stages, json_t *out_ports, struct rte_mbuf *leaves, struct judge *j)
 {
 	struct session *s = weft_slow_find(dp->sessions, p);
 	enum carried carried = NOT_CARRIED;
@@ -312,32 +321,38 @@ static void process(struct native *dp, const struct packet *p, const uint8_t *fr
 		carried = note_session(dp, p, frame, len, s, stages, out_ports, j);
 	if (carried != CARRIED)
 		judge(dp, p, frame, len, carried == CARRY_BY_STAGES ? s : NULL, stages, out_ports,
-		      j);
+		      leaves, j);
+	else if (j->verdict == VERDICT_FORWARD)
+		weft_session_rewrite(leaves, s, p->l4);
 }
 
 int weft_native_trace(struct native *dp, const char *port_id, const uint8_t *frame, size_t len,
 		      json_t **out, struct err *err)
 {
 	const struct port *port = weft_tables_port(dp->tables, port_id);
-	json_t *stages = json_array(), *out_ports = json_array();
 	struct judge j = {.verdict = VERDICT_DROP};
+	json_t *stages, *out_ports;
+	struct rte_mbuf leaves;
 	struct packet p;
 	char text[256];
 
-	if (port == NULL) {
-		json_decref(stages);
-		json_decref(out_ports);
+	if (port == NULL)
 		return weft_fail(err, -ENOENT, "port %s: not on this node", port_id);
-	}
+	if (len > UINT16_MAX || weft_trace_copy(&leaves, frame, len) != 0)
+		return weft_fail(err, -ENOMEM, "no memory for a frame of %zu bytes", len);
+	stages = json_array();
+	out_ports = json_array();
 	j.why = weft_packet_parse(frame, len, len, port->index, &p);
 	if (j.why != DROP_NONE)
 		note(stages, "parse", "drop", weft_drop_sentence(j.why));
 	else
-		process(dp, &p, frame, len, stages, out_ports, &j);
+		process(dp, &p, frame, len, stages, out_ports, &leaves, &j);
 
-	*out = json_pack("{s:s,s:s,s:s,s:o,s:o}", "port", port_id, "packet",
+	*out = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "port", port_id, "packet",
 			 weft_packet_text(frame, len, &p, text, sizeof(text)), "verdict",
-			 verdict_word(j.verdict), "stages", stages, "out_ports", out_ports);
+			 verdict_word(j.verdict), "stages", stages, "out_ports", out_ports, "final",
+			 weft_trace_final(dp, &leaves, out_ports));
+	weft_trace_copy_fini(&leaves);
 	if (j.verdict == VERDICT_DROP) {
 		json_object_set_new(*out, "reason", json_string(weft_drop_word(j.why)));
 		json_object_set_new(*out, "sentence", json_string(weft_drop_sentence(j.why)));

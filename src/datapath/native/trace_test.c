@@ -3,6 +3,25 @@
 #include "datapath/native/trace.h"
 #include "datapath/native/nat_fixture.h"
 
+// What it says of the frame that leaves is the frame that leaves. The trace came first.
+static void assert_final(struct testbed *tb, const json_t *trace)
+{
+	const json_t *final = json_object_get(trace, "final"), *one;
+	struct text hex = {0};
+	struct frame got;
+	size_t i;
+
+	json_array_foreach(final, i, one) {
+		const char *port = json_string_value(json_object_get(one, "port"));
+
+		assert_true(testbed_receive(tb, port, &got));
+		for (size_t k = 0; k < got.len; k++)
+			weft_text_add(&hex, "%02x", got.b[k]);
+		assert_string_equal(json_string_value(json_object_get(one, "frame")), hex.s);
+		weft_text_fini(&hex);
+	}
+}
+
 // DROP_NONE: it passes.
 static void both_say(struct testbed *tb, const char *port, struct frame f, enum drop what)
 {
@@ -14,8 +33,10 @@ static void both_say(struct testbed *tb, const char *port, struct frame f, enum 
 	reason = json_string_value(json_object_get(out, "reason"));
 	assert_string_equal(reason == NULL ? "passes" : reason,
 			    what == DROP_NONE ? "passes" : weft_drop_word(what));
-	json_decref(out);
 	assert_int_equal(dropped(tb, port, f), what);
+	assert_int_equal(json_array_size(json_object_get(out, "final")), what == DROP_NONE);
+	assert_final(tb, out);
+	json_decref(out);
 }
 
 static void rules(struct testbed *tb, const char *id, const char *lines)
@@ -84,6 +105,20 @@ static void packets_that_their_session_cannot_carry(void **state)
 	testbed_free(tb);
 }
 
+static void packets_of_a_flow_that_is_translated(void **state)
+{
+	struct testbed *tb = one_router();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) { // the first makes the session
+		both_say(tb, "a", out(TCP(5000, 80, i == 0 ? SYN : ACK)), DROP_NONE);
+		both_say(tb, "x",
+			 summed("x", "rx", WEB, GATEWAY, TCP(80, 5000, i == 0 ? SYN | ACK : ACK)),
+			 DROP_NONE);
+	}
+	testbed_free(tb);
+}
+
 // Replies through another router than the questions came from: they are part of the flow, though no rule permits them.
 static void packets_that_come_by_another_router(void **state)
 {
@@ -149,6 +184,7 @@ int main(void)
 		cmocka_unit_test(error_about_a_flow_that_is_older_than_the_policy),
 		cmocka_unit_test(answers_that_a_flow_has_taken_that_is_older_than_the_policy),
 		cmocka_unit_test(packets_that_their_session_cannot_carry),
+		cmocka_unit_test(packets_of_a_flow_that_is_translated),
 		cmocka_unit_test(packets_that_come_by_another_router),
 		cmocka_unit_test(a_direction_that_a_stateless_group_does_not_open),
 		cmocka_unit_test(what_is_refused_and_what_goes_to_another_host_of_the_address),

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What would happen to a packet, stage by stage, and how it leaves.
+#include "cli/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/http.h"
+#include "cli/table.h"
+
+static json_t *trace_body(const struct invocation *in)
+{
+	if (strncmp(in->args[1], "hex:", 4) == 0)
+		return json_pack("{s:s,s:s}", "port", in->args[0], "frame", in->args[1] + 4);
+	return json_pack("{s:s,s:s}", "port", in->args[0], "packet", in->args[1]);
+}
+
+// " to NAME (ID), ..."
+static void out_ports(struct text *t, const json_t *trace)
+{
+	const json_t *names = json_object_get(trace, "out_port_names"), *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(trace, "out_ports"), i, v) {
+		const char *name = json_string_value(json_array_get(names, i));
+		const char *id = json_string_value(v);
+
+		weft_text_add(t, "%s", i == 0 ? " to " : ", ");
+		if (name != NULL && name[0] != '\0')
+			weft_text_add(t, "%s (%s)", name, id);
+		else
+			weft_text_add(t, "%s", id);
+	}
+}
+
+static const char *text_at(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s == NULL ? "" : s;
+}
+
+// "by eth1 (physnet1, VLAN 101): SRC > DST tcp ...", a line for each way out.
+static void leaves(struct text *t, const json_t *trace)
+{
+	const json_t *one, *vlan;
+	size_t i;
+
+	json_array_foreach(json_object_get(trace, "final"), i, one) {
+		weft_text_add(t, "   by %s", text_at(one, "interface"));
+		vlan = json_object_get(one, "vlan");
+		if (vlan != NULL)
+			weft_text_add(t, " (%s, ", text_at(one, "physical_network"));
+		if (json_is_integer(vlan))
+			weft_text_add(t, "VLAN %lld)", (long long)json_integer_value(vlan));
+		else if (vlan != NULL)
+			weft_text_add(t, "untagged)");
+		weft_text_add(t, ": %s > %s %s%s\n", text_at(one, "src_mac"),
+			      text_at(one, "dst_mac"), text_at(one, "packet"),
+			      json_is_true(json_object_get(one, "fragments")) ? ", in fragments"
+									      : "");
+	}
+}
+
+int weft_run_trace(const struct invocation *in, struct err *err)
+{
+	static const struct column columns[] = {
+		{"STAGE", "stage", 0},
+		{"VERDICT", "verdict", 0},
+		{"DETAIL", "detail", 0},
+		{"RULE", "rule_text", 0},
+	};
+	struct text t = {0};
+	json_t *body = trace_body(in), *j = NULL;
+	const char *sentence;
+	int ret = weft_http(in->api, "/weft/v1/trace", body, &j, err);
+
+	json_decref(body);
+	if (ret != 0)
+		return ret;
+	if (in->json) {
+		json_dumpf(j, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(j);
+		return 0;
+	}
+	weft_text_add(&t, "%s\n", json_string_value(json_object_get(j, "packet")));
+	weft_table(&t, json_object_get(j, "stages"), columns, sizeof(columns) / sizeof(columns[0]));
+	weft_text_add(&t, "=> %s", json_string_value(json_object_get(j, "verdict")));
+	sentence = json_string_value(json_object_get(j, "sentence"));
+	if (sentence != NULL)
+		weft_text_add(&t, ": %s (%s)", json_string_value(json_object_get(j, "reason")),
+			      sentence);
+	out_ports(&t, j);
+	weft_text_add(&t, "\n");
+	leaves(&t, j);
+	fputs(t.s, stdout);
+	weft_text_fini(&t);
+	json_decref(j);
+	return 0;
+}
