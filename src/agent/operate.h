@@ -32,7 +32,7 @@
 //   GET  ready               {"ready": true, version, host, datapath, ports, attached, objects, start_ms}
 //   GET  explain/PORT        {"port": PORT, "policy": what is compiled, with names and rules as phrases, "neutron": {port, security_groups}}
 //   POST trace               {"port": PORT or "uplink:NETWORK" (from outside), "packet": text (packet_text.h) | "frame": hex} -> the datapath's trace,
-//                            with port_name, out_port_names and each stage's rule as a phrase (rule_text)
+//                            with port_name, out_port_names and each stage's rule as a phrase (rule_text), in its "reply", too
 //
 // Errors     -ENOENT nothing there; -EINVAL the question is wrong
 // Threads    one (the control thread)

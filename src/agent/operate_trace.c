@@ -184,12 +184,13 @@ static int make_frame(const struct operate *op, const struct sender *sender, con
 	return weft_packet_from_text(packet, &from, frame, len, err);
 }
 
-static void annotate(const struct operate *op, const struct sender *sender, json_t *trace)
+static void annotate(const struct operate *op, json_t *trace)
 {
 	json_t *names = json_array(), *v;
 	size_t i;
 
-	json_object_set_new(trace, "port_name", weft_port_name(op->model, sender->id));
+	json_object_set_new(trace, "port_name",
+			    weft_port_name(op->model, weft_json_text(trace, "port")));
 	json_array_foreach(weft_json_array(trace, "out_ports"), i, v)
 		json_array_append_new(names, weft_port_name(op->model, json_string_value(v)));
 	json_object_set_new(trace, "out_port_names", names);
@@ -221,6 +222,8 @@ int weft_operate_trace(const struct operate *op, const json_t *body, json_t **ou
 	if (ret == 0)
 		ret = op->ops->trace(op->datapath, sender.id, frame, len, out, err);
 	if (ret == 0)
-		annotate(op, &sender, *out);
+		annotate(op, *out);
+	if (ret == 0 && json_is_object(json_object_get(*out, "reply")))
+		annotate(op, json_object_get(*out, "reply"));
 	return ret;
 }

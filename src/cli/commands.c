@@ -112,7 +112,8 @@ const struct command weft_commands[] = {
 	 "Runs the datapath's own code with a recorder and prints each stage's verdict, with the id of the rule that decides, and the packet as it leaves: by which interface and VLAN, MACs, addresses, TTL. Nothing is sent or remembered. "
 	 "An uplink sends as 'uplink:NETWORK': what would happen to a packet from outside. "
 	 "PACKET is text, such as 'tcp 10.0.0.5:1234 > 10.0.0.9:22 syn', 'icmp > 10.0.0.9', 'arp who-has 10.0.0.1', or a frame in hexadecimal after 'hex:'.",
-	 {{0}},
+	 {{"reply", NULL,
+	   "also what an answer of the receiver would meet, as if the packet had gone"}},
 	 weft_run_trace},
 	{"explain",
 	 "PORT",

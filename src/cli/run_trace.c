@@ -62,7 +62,7 @@ static void leaves(struct text *t, const json_t *trace)
 	}
 }
 
-int weft_run_trace(const struct invocation *in, struct err *err)
+static void judged(struct text *t, const json_t *trace)
 {
 	static const struct column columns[] = {
 		{"STAGE", "stage", 0},
@@ -70,9 +70,41 @@ int weft_run_trace(const struct invocation *in, struct err *err)
 		{"DETAIL", "detail", 0},
 		{"RULE", "rule_text", 0},
 	};
+	const json_t *stages = json_object_get(trace, "stages");
+
+	weft_text_add(t, "%s\n", text_at(trace, "packet"));
+	if (stages != NULL)
+		weft_table(t, stages, columns, sizeof(columns) / sizeof(columns[0]));
+	weft_text_add(t, "=> %s", text_at(trace, "verdict"));
+	if (json_object_get(trace, "sentence") != NULL)
+		weft_text_add(t, ": %s (%s)", text_at(trace, "reason"), text_at(trace, "sentence"));
+	out_ports(t, trace);
+	weft_text_add(t, "\n");
+	leaves(t, trace);
+}
+
+static void way_back(struct text *t, const json_t *reply)
+{
+	const char *name = text_at(reply, "port_name");
+
+	if (!json_is_object(reply)) {
+		weft_text_add(t, "\nNo way back: such a packet makes no connection here, or goes "
+				 "nowhere.\n");
+		return;
+	}
+	weft_text_add(t, "\nThe answer of %s, %s:\n",
+		      name[0] == '\0' ? text_at(reply, "port") : name,
+		      json_is_true(json_object_get(reply, "as_if"))
+			      ? "as if the packet above had gone (nothing was sent, there is no "
+				"session)"
+			      : "by the session that is there");
+	judged(t, reply);
+}
+
+int weft_run_trace(const struct invocation *in, struct err *err)
+{
 	struct text t = {0};
 	json_t *body = trace_body(in), *j = NULL;
-	const char *sentence;
 	int ret = weft_http(in->api, "/weft/v1/trace", body, &j, err);
 
 	json_decref(body);
@@ -84,16 +116,9 @@ int weft_run_trace(const struct invocation *in, struct err *err)
 		json_decref(j);
 		return 0;
 	}
-	weft_text_add(&t, "%s\n", json_string_value(json_object_get(j, "packet")));
-	weft_table(&t, json_object_get(j, "stages"), columns, sizeof(columns) / sizeof(columns[0]));
-	weft_text_add(&t, "=> %s", json_string_value(json_object_get(j, "verdict")));
-	sentence = json_string_value(json_object_get(j, "sentence"));
-	if (sentence != NULL)
-		weft_text_add(&t, ": %s (%s)", json_string_value(json_object_get(j, "reason")),
-			      sentence);
-	out_ports(&t, j);
-	weft_text_add(&t, "\n");
-	leaves(&t, j);
+	judged(&t, j);
+	if (in->options[0] != NULL)
+		way_back(&t, json_object_get(j, "reply"));
 	fputs(t.s, stdout);
 	weft_text_fini(&t);
 	json_decref(j);

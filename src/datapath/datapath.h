@@ -152,7 +152,9 @@ struct datapath_ops {
 	// {"port":…, "packet": "<text>", "verdict": "forward"|"drop"|"answer"|"flood", "reason": name, "sentence":…,
 	//  "stages": [{"stage":…, "verdict":…, "detail":…, "rule": id or null}], "out_ports": [ids],
 	//  "final": [{"port", "interface", "physical_network" and "vlan" (or null) of an uplink, "src_mac", "dst_mac",
-	//  "ttl", "packet": text, "frame": hex, "fragments": bool}], as it leaves, by each of out_ports}
+	//  "ttl", "packet": text, "frame": hex, "fragments": bool}], as it leaves, by each of out_ports,
+	//  "reply": null or the same of the answer that its receiver would send, with its "frame"; "as_if": true and without
+	//  stages: judged as if the packet's session, which is not there yet, were}
 	int (*trace)(struct datapath *dp, const char *port_id, const uint8_t *frame, size_t len,
 		     json_t **out, struct err *err);
 

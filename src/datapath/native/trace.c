@@ -11,6 +11,7 @@
 #include "datapath/native/slow_session.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/trace_final.h"
+#include "datapath/native/trace_reply.h"
 
 static void note(json_t *stages, const char *stage, const char *verdict, const char *detail)
 {
@@ -308,9 +309,10 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 	}
 }
 
-// From the first look at it, as the slow path has it.
-static void process(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
-		    json_t *stages, json_t *out_ports, struct rte_mbuf *leaves, struct judge *j)
+// From the first look at it, as the slow path has it. Returns the session that it belongs to; NULL = none yet.
+static struct session *process(struct native *dp, const struct packet *p, const uint8_t *frame,
+			       size_t len, json_t *stages, json_t *out_ports,
+			       struct rte_mbuf *leaves, struct judge *j)
 {
 	struct session *s = weft_slow_find(dp->sessions, p);
 	enum carried carried = NOT_CARRIED;
@@ -324,38 +326,114 @@ static void process(struct native *dp, const struct packet *p, const uint8_t *fr
 		      leaves, j);
 	else if (j->verdict == VERDICT_FORWARD)
 		weft_session_rewrite(leaves, s, p->l4);
+	return carried == NOT_CARRIED ? NULL : s;
 }
 
-int weft_native_trace(struct native *dp, const char *port_id, const uint8_t *frame, size_t len,
-		      json_t **out, struct err *err)
+static void set_drop(json_t *out, enum drop why)
 {
-	const struct port *port = weft_tables_port(dp->tables, port_id);
+	json_object_set_new(out, "reason", json_string(weft_drop_word(why)));
+	json_object_set_new(out, "sentence", json_string(weft_drop_sentence(why)));
+}
+
+// What an answer would meet that the packet's session, which is not there, lets back.
+static json_t *reply_of_new(struct native *dp, const struct judge *j, struct rte_mbuf *answer,
+			    const char *from)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(answer, const uint8_t *);
+	json_t *out, *ports = json_array();
+	struct packet p;
+	char text[256];
+	enum drop why;
+
+	weft_packet_parse(frame, answer->data_len, answer->pkt_len, NATIVE_NO_PORT, &p);
+	out = json_pack("{s:s,s:s,s:b}", "port", from, "packet",
+			weft_packet_text(frame, answer->data_len, &p, text, sizeof(text)), "as_if",
+			true);
+	weft_trace_set_frame(out, answer);
+	why = weft_trace_reply(j, answer);
+	json_object_set_new(out, "verdict", json_string(why == DROP_NONE ? "forward" : "drop"));
+	if (why == DROP_NONE)
+		json_array_append_new(ports, json_string(port_id_of(dp, j->in->index)));
+	else
+		set_drop(out, why);
+	json_object_set_new(out, "final", weft_trace_final(dp, answer, ports));
+	json_object_set_new(out, "out_ports", ports);
+	return out;
+}
+
+static json_t *trace_one(struct native *dp, const struct port *port, const uint8_t *frame,
+			 size_t len, bool and_back);
+
+// The way back of what went to one port. NULL: it has none.
+static json_t *reply_of(struct native *dp, const struct judge *j, struct session *s,
+			const struct rte_mbuf *leaves, const json_t *out_ports)
+{
+	const char *from = json_string_value(json_array_get(out_ports, 0));
+	const struct port *port = from == NULL ? NULL : weft_tables_port(dp->tables, from);
+	struct rte_mbuf answer;
+	json_t *out = NULL;
+
+	if (j->verdict != VERDICT_FORWARD || port == NULL ||
+	    weft_trace_copy(&answer, rte_pktmbuf_mtod(leaves, const uint8_t *), leaves->data_len))
+		return NULL;
+	if (!weft_trace_answer(&answer)) {
+		weft_trace_copy_fini(&answer);
+		return NULL;
+	}
+	if (s != NULL) {
+		out = trace_one(dp, port, rte_pktmbuf_mtod(&answer, const uint8_t *),
+				answer.data_len, false);
+		weft_trace_set_frame(out, &answer);
+	} else if (s == NULL && weft_slow_makes_session(j)) {
+		out = reply_of_new(dp, j, &answer, from);
+	}
+	weft_trace_copy_fini(&answer);
+	return out;
+}
+
+// NULL: no memory.
+static json_t *trace_one(struct native *dp, const struct port *port, const uint8_t *frame,
+			 size_t len, bool and_back)
+{
 	struct judge j = {.verdict = VERDICT_DROP};
-	json_t *stages, *out_ports;
+	json_t *stages, *out_ports, *out;
+	struct session *s = NULL;
 	struct rte_mbuf leaves;
 	struct packet p;
 	char text[256];
 
-	if (port == NULL)
-		return weft_fail(err, -ENOENT, "port %s: not on this node", port_id);
 	if (len > UINT16_MAX || weft_trace_copy(&leaves, frame, len) != 0)
-		return weft_fail(err, -ENOMEM, "no memory for a frame of %zu bytes", len);
+		return NULL;
 	stages = json_array();
 	out_ports = json_array();
 	j.why = weft_packet_parse(frame, len, len, port->index, &p);
 	if (j.why != DROP_NONE)
 		note(stages, "parse", "drop", weft_drop_sentence(j.why));
 	else
-		process(dp, &p, frame, len, stages, out_ports, &leaves, &j);
+		s = process(dp, &p, frame, len, stages, out_ports, &leaves, &j);
 
-	*out = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "port", port_id, "packet",
-			 weft_packet_text(frame, len, &p, text, sizeof(text)), "verdict",
-			 verdict_word(j.verdict), "stages", stages, "out_ports", out_ports, "final",
-			 weft_trace_final(dp, &leaves, out_ports));
+	out = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "port", port->id, "packet",
+			weft_packet_text(frame, len, &p, text, sizeof(text)), "verdict",
+			verdict_word(j.verdict), "stages", stages, "out_ports", out_ports, "final",
+			weft_trace_final(dp, &leaves, out_ports));
+	if (j.verdict == VERDICT_DROP)
+		set_drop(out, j.why);
+	if (and_back)
+		json_object_set_new(out, "reply",
+				    reply_of(dp, &j, s, &leaves, out_ports) ?: json_null());
 	weft_trace_copy_fini(&leaves);
-	if (j.verdict == VERDICT_DROP) {
-		json_object_set_new(*out, "reason", json_string(weft_drop_word(j.why)));
-		json_object_set_new(*out, "sentence", json_string(weft_drop_sentence(j.why)));
-	}
+	return out;
+}
+
+int weft_native_trace(struct native *dp, const char *port_id, const uint8_t *frame, size_t len,
+		      json_t **out, struct err *err)
+{
+	const struct port *port = weft_tables_port(dp->tables, port_id);
+
+	if (port == NULL)
+		return weft_fail(err, -ENOENT, "port %s: not on this node", port_id);
+	*out = trace_one(dp, port, frame, len, true);
+	if (*out == NULL)
+		return weft_fail(err, -ENOMEM, "no memory for a frame of %zu bytes", len);
 	return 0;
 }

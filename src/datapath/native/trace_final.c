@@ -61,11 +61,21 @@ static void set_way(struct native *dp, const struct port *port, json_t *out)
 			    way.vlan == TRUNK_UNTAGGED ? json_null() : json_integer(way.vlan));
 }
 
-static void set_frame(const struct rte_mbuf *m, const struct packet *p, json_t *out)
+void weft_trace_set_frame(json_t *out, const struct rte_mbuf *m)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct text hex = {0};
+
+	for (uint16_t i = 0; i < m->data_len; i++)
+		weft_text_add(&hex, "%02x", frame[i]);
+	json_object_set_new(out, "frame", json_string(hex.s));
+	weft_text_fini(&hex);
+}
+
+static void set_packet(const struct rte_mbuf *m, const struct packet *p, json_t *out)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	char mac[WEFT_MAC_STRLEN], text[256];
-	struct text hex = {0};
 	struct mac_addr a;
 
 	memcpy(a.b, frame + 6, sizeof(a.b));
@@ -77,10 +87,7 @@ static void set_frame(const struct rte_mbuf *m, const struct packet *p, json_t *
 	json_object_set_new(
 		out, "packet",
 		json_string(weft_packet_text(frame, m->data_len, p, text, sizeof(text))));
-	for (uint16_t i = 0; i < m->data_len; i++)
-		weft_text_add(&hex, "%02x", frame[i]);
-	json_object_set_new(out, "frame", json_string(hex.s));
-	weft_text_fini(&hex);
+	weft_trace_set_frame(out, m);
 }
 
 json_t *weft_trace_final(struct native *dp, const struct rte_mbuf *m, const json_t *out_ports)
@@ -103,7 +110,7 @@ json_t *weft_trace_final(struct native *dp, const struct rte_mbuf *m, const json
 				m->pkt_len >
 					atomic_load(&dp->mtu[port->index]) + RTE_ETHER_HDR_LEN);
 		set_way(dp, port, one);
-		set_frame(m, &p, one);
+		set_packet(m, &p, one);
 		json_array_append_new(list, one);
 	}
 	return list;

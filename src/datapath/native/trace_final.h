@@ -12,6 +12,8 @@
 int weft_trace_copy(struct rte_mbuf *out, const uint8_t *frame, size_t len);
 void weft_trace_copy_fini(struct rte_mbuf *m);
 
+void weft_trace_set_frame(json_t *out, const struct rte_mbuf *m); // "frame": hex
+
 // [{"port", "interface", "physical_network" and "vlan" of an uplink, "src_mac", "dst_mac", "ttl", "packet": "<text>", "frame": "<hex>",
 // "fragments": will it be cut into some}], one for each id in out_ports. vlan null: without a tag.
 json_t *weft_trace_final(struct native *dp, const struct rte_mbuf *m, const json_t *out_ports);

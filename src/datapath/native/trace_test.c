@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A trace says what a packet would meet: here each is traced, and then sent.
 #include "datapath/native/trace.h"
+
+#include <stdio.h>
+
 #include "datapath/native/nat_fixture.h"
 
 // What it says of the frame that leaves is the frame that leaves. The trace came first.
@@ -178,6 +181,78 @@ static void what_is_refused_and_what_goes_to_another_host_of_the_address(void **
 	testbed_free(tb);
 }
 
+static size_t from_hex(const char *hex, uint8_t *out)
+{
+	size_t n = strlen(hex) / 2;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned int byte;
+
+		assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
+		out[i] = (uint8_t)byte;
+	}
+	return n;
+}
+
+// What the trace says of the way back is what the answer that it made meets, once the packet was sent.
+static void and_back(struct testbed *tb, const char *from, const char *to, struct frame f,
+		     enum drop what)
+{
+	json_t *out, *reply;
+	struct frame answer;
+	const char *reason;
+	struct err err;
+
+	assert_int_equal(weft_native_trace(&tb->dp, from, f.b, f.len, &out, &err), 0);
+	reply = json_object_get(out, "reply");
+	assert_true(json_is_object(reply));
+	assert_string_equal(json_string_value(json_object_get(reply, "port")), to);
+	reason = json_string_value(json_object_get(reply, "reason"));
+	assert_string_equal(reason == NULL ? "passes" : reason,
+			    what == DROP_NONE ? "passes" : weft_drop_word(what));
+	answer.len = from_hex(json_string_value(json_object_get(reply, "frame")), answer.b);
+	assert_true(answer.b[14] >> 4 == 6 || testbed_checksum_ok(&answer));
+	assert_int_equal(dropped(tb, from, f), DROP_NONE);
+	while (testbed_receive(tb, to, &f))
+		;
+	assert_int_equal(dropped(tb, to, answer), what);
+	assert_int_equal(json_array_size(json_object_get(reply, "final")), what == DROP_NONE);
+	assert_final(tb, reply);
+	json_decref(out);
+}
+
+static void ways_back(void **state)
+{
+	struct testbed *tb = one_router();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) { // without a session, and of one
+		and_back(tb, "a", "x", out(TCP(5000, 80, i == 0 ? SYN : ACK)), DROP_NONE);
+		and_back(tb, "a", "x", out(UDP(5000, 53, 20)), DROP_NONE);
+		and_back(tb, "a", "x", out(ECHO(77)), DROP_NONE);
+		and_back(tb, "b", "a", summed("b", "a", "10.0.1.2", "10.0.1.1", ECHO(9)),
+			 DROP_NONE);
+	}
+	and_back(tb, "a", "x", summed("a", "r1", "fd01::1", "2001:db8::9", UDP(5, 6, 7)),
+		 DROP_NONE);
+	floating_a(tb);
+	and_back(tb, "x", "a", summed("x", "f", WEB, FLOATING, TCP(99, 80, SYN)), DROP_NONE);
+	testbed_free(tb);
+}
+
+static void ways_back_that_a_stateless_group_does_not_open(void **state)
+{
+	struct testbed *tb = one_router();
+
+	(void)state;
+	testbed_rule_set(tb, "loose", false, "egress 4 any\n");
+	testbed_port(tb, "a", "n1", "10.0.1.1", "loose");
+	testbed_commit(tb);
+	and_back(tb, "a", "b", summed("a", "b", "10.0.1.1", "10.0.1.2", TCP(999, 80, SYN)),
+		 DROP_INGRESS_RULES);
+	testbed_free(tb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +261,8 @@ int main(void)
 		cmocka_unit_test(packets_that_their_session_cannot_carry),
 		cmocka_unit_test(packets_of_a_flow_that_is_translated),
 		cmocka_unit_test(packets_that_come_by_another_router),
+		cmocka_unit_test(ways_back),
+		cmocka_unit_test(ways_back_that_a_stateless_group_does_not_open),
 		cmocka_unit_test(a_direction_that_a_stateless_group_does_not_open),
 		cmocka_unit_test(what_is_refused_and_what_goes_to_another_host_of_the_address),
 	};
