@@ -115,11 +115,11 @@ void weft_cli_completion(struct text *out)
 		for (size_t k = 0; k < COMMAND_MAX_OPTIONS && c->options[k].name != NULL; k++)
 			weft_text_add(out, "--%s ", c->options[k].name);
 		weft_text_add(out, "\"");
+		// compgen expands its words as the shell does, and names are the tenants': only plain ones.
 		if (strncmp(c->args, "PORT", 4) == 0)
-			weft_text_add(
-				out,
-				"; words+=$(weft --json show ports 2>/dev/null | "
-				"sed -n 's/^ \\{6\\}\"id\": \"\\(.*\\)\",*$/\\1 /p' | tr -d '\\n')");
+			weft_text_add(out, "; words+=$(weft --json show ports 2>/dev/null | "
+					   "sed -n 's/^ \\{6\\}\"\\(id\\|name\\)\": "
+					   "\"\\([A-Za-z0-9._-]\\+\\)\",*$/\\2 /p' | tr -d '\\n')");
 		weft_text_add(out, " ;;\n");
 	}
 	weft_text_add(out, "\t*\" show \"*) words+=\"");
