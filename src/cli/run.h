@@ -13,6 +13,7 @@ int weft_run_show_floatingips(const struct invocation *in, struct err *err);
 int weft_run_show_nat(const struct invocation *in, struct err *err);
 int weft_run_show_neighbours(const struct invocation *in, struct err *err);
 int weft_run_show_uplinks(const struct invocation *in, struct err *err);
+int weft_run_show_topology(const struct invocation *in, struct err *err);
 int weft_run_show_sessions(const struct invocation *in, struct err *err);
 int weft_run_show_drops(const struct invocation *in, struct err *err);
 int weft_run_show_metadata(const struct invocation *in, struct err *err);
