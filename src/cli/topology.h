@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Topology: what this node has, as a tree: networks with their subnets, ports and routers; routers with what they join.
+// Topology: what this node has, as a tree: networks with their subnets, ports and routers; routers
+// with what they join.
 #pragma once
 
 #include <jansson.h>
