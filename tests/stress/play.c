@@ -254,12 +254,24 @@ static void answer(struct play *p, struct class *c, const struct tag *t)
 		c->first_sent += first;
 }
 
+// What routers and floating IPs say of their addresses unasked: ARP to everybody about the sender, neighbour advertisements to all nodes.
+static bool is_announcement(const uint8_t *f, uint32_t len)
+{
+	static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	if (len >= 42 && f[12] == 0x08 && f[13] == 0x06)
+		return memcmp(f, everybody, 6) == 0 && memcmp(f + 28, f + 38, 4) == 0;
+	return len >= 62 && f[12] == 0x86 && f[20] == 58 && f[54] == 136 && f[0] == 0x33;
+}
+
 // What is not ours: answers of weftd itself.
 static void receive_other(struct play *p, unsigned int vm, const uint8_t *f, uint32_t len)
 {
 	struct vm *v = &p->vms[vm];
 
-	if (len >= 42 && f[12] == 0x08 && f[13] == 0x06 && f[21] == 2) {
+	if (is_announcement(f, len)) {
+		v->adverts++;
+	} else if (len >= 42 && f[12] == 0x08 && f[13] == 0x06 && f[21] == 2) {
 		v->answered++;
 		if (memcmp(f, v->mac, 6) != 0 || memcmp(f + 22, v->gateway, 6) != 0)
 			play_error(p, "an ARP answer at %s is wrong", v->name);
@@ -268,7 +280,7 @@ static void receive_other(struct play *p, unsigned int vm, const uint8_t *f, uin
 	} else if (len >= 62 && f[12] == 0x86 && f[20] == 58 && (f[54] == 1 || f[54] == 3)) {
 		v->icmp_errors++;
 	} else if (len >= 62 && f[12] == 0x86 && f[20] == 58 && f[54] == 134) {
-		v->adverts++;
+		v->adverts++; // a router's
 	} else {
 		play_error(p,
 			   "%s got a frame of %u bytes that nobody sent: %02x%02x %02x... %02x%02x",

@@ -13,7 +13,7 @@ from vm import YES
 
 TABLE, SHARE = 1024, 25
 FLOOD = 3 * TABLE
-PORTION = 128  # an interface's ring has room for twice as many, and for what the hosts say by themselves
+PORTION = 32  # an interface's ring has room for twice as many, and for what the hosts say by themselves
 
 
 @pytest.fixture
