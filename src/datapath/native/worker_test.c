@@ -13,6 +13,7 @@
 
 #include <rte_cycles.h>
 
+#include "base/skip.h"
 #include "datapath/native/priority.h"
 #include "datapath/native/tables.h"
 #include "datapath/native/testbed.h"
@@ -243,7 +244,7 @@ static void worker_goes_first_while_it_rests_and_as_everybody_when_it_does_not(v
 	weft_priority_prepare(&tb->dp, cores, 1);
 	if (tb->dp.priority == 0) {
 		testbed_free(tb);
-		skip(); // one core, or no right to it
+		weft_skip("one core, or no right to real-time priority");
 	}
 	assert_int_equal(weft_worker_start(tb->dp.workers[0], &err), 0);
 	for (int i = 0; i < 3; i++) {
