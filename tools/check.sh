@@ -25,7 +25,7 @@ if [ "${SAN:-0}" != 0 ] && [ -n "${SAN:-}" ]; then
 fi
 if [ "${TSAN:-0}" != 0 ] && [ -n "${TSAN:-}" ]; then
 	build="build-tsan"
-	export TSAN_OPTIONS=suppressions=$PWD/tools/tsan.supp:print_suppressions=0:second_deadlock_stack=1
+	export TSAN_OPTIONS=suppressions=$PWD/tools/tsan.supp:print_suppressions=0:second_deadlock_stack=1:history_size=7
 fi
 export WEFT_BUILD=$PWD/$build
 results=$build/results

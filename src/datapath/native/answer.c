@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datapath/native/advertise.h"
+#include "datapath/native/counter.h"
 #include "datapath/native/services.h"
 #include "datapath/native/slow.h"
 
@@ -171,7 +172,7 @@ static void advertise(struct worker *w, const struct judge *j, const struct ra *
 		rte_pktmbuf_free(m);
 		return;
 	}
-	w->stats.advertised++;
+	COUNT(w->stats.advertised, 1);
 	weft_send(w, m, j->in->index);
 }
 

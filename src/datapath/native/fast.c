@@ -6,6 +6,7 @@
 #include <rte_prefetch.h>
 #include <string.h>
 
+#include "datapath/native/counter.h"
 #include "datapath/native/slow.h"
 
 #define AHEAD 4
@@ -141,7 +142,7 @@ static inline bool parse_plain(const struct rte_mbuf *m, uint16_t in_port, struc
 // established connection touch one line only.
 static inline bool needs_update(const struct session *s, uint8_t tcp_flags)
 {
-	return s->state != SESSION_ESTABLISHED ||
+	return __atomic_load_n(&s->state, __ATOMIC_RELAXED) != SESSION_ESTABLISHED ||
 	       (tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST)) != 0 ||
 	       (s->key.proto == PROTO_TCP && tcp_flags == 0);
 }
@@ -152,17 +153,29 @@ static inline uint8_t ttl_of(const struct rte_mbuf *m, const struct session *s)
 				  : rte_pktmbuf_mtod(m, const struct frame6 *)->hops;
 }
 
+// Other workers write the word that these are in.
+static inline uint16_t flags_of(const struct session *s)
+{
+	return __atomic_load_n(&s->flags, __ATOMIC_RELAXED);
+}
+
+static inline uint16_t out_port_of(const struct session *s)
+{
+	return __atomic_load_n(&s->out_port, __ATOMIC_RELAXED);
+}
+
 // True: carried or dropped here. False: the slow path's.
 static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s, uint8_t tcp_flags)
 {
+	uint16_t flags = flags_of(s);
+
 	// A policy change bumps a generation instead of walking the table: a stale session is judged again on
 	// its next packet, in either direction.
 	if (unlikely(memcmp(rte_pktmbuf_mtod(m, const void *), s->eth_in, 12) != 0 ||
-		     native_session_gen(s) != native_gen(w->dp, s->key.in_port, s->out_port) ||
-		     (s->flags & SESSION_SLOW) != 0))
+		     native_session_gen(s) != native_gen(w->dp, s->key.in_port, out_port_of(s)) ||
+		     (flags & SESSION_SLOW) != 0))
 		return false;
-	if (s->flags >> SESSION_HOPS_SHIFT != 0 &&
-	    unlikely(!weft_session_fits(w, m, s, ttl_of(m, s))))
+	if (flags >> SESSION_HOPS_SHIFT != 0 && unlikely(!weft_session_fits(w, m, s, ttl_of(m, s))))
 		return false;
 	if (unlikely(needs_update(s, tcp_flags))) {
 		bool reopened = false;
@@ -171,7 +184,7 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 			return false;
 		enum drop why = weft_session_update(w->sessions, s, tcp_flags, &reopened);
 
-		if (reopened || (why != DROP_NONE && !(s->flags & SESSION_UNTRACKED)))
+		if (reopened || (why != DROP_NONE && !(flags_of(s) & SESSION_UNTRACKED)))
 			return false;
 	}
 	weft_session_carry(w, m, s, s->key.family == 4 ? L4_OFFSET4 : L4_OFFSET6);
@@ -244,10 +257,10 @@ void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 
 		// A packet earlier in this burst may have ended the session that was found for this one.
 		if (likely(s != NULL && carry(w, pkts[i], s, f.tcp_flags[i]))) {
-			w->stats.fast++;
+			COUNT(w->stats.fast, 1);
 			continue;
 		}
-		w->stats.slow++;
+		COUNT(w->stats.slow, 1);
 		expect_next(w, &f, (uint16_t)(i + 1), n);
 		weft_slow_packet(w, pkts[i], in_port);
 	}

@@ -175,7 +175,7 @@ static void race_once(struct racer *r, struct hold *h, uint32_t *held)
 		}
 	} else if (s != NULL && what < 12) {
 		fixture_packet(c->t, s, what == 8 ? 0x04 : what == 9 ? 0x02 : 0x12);
-		s->seen_ms = now;
+		__atomic_store_n(&s->seen_ms, now, __ATOMIC_RELAXED);
 	} else if (s != NULL && what < 14) {
 		weft_session_remove(r->w, s);
 	} else if (what == 15) {

@@ -205,9 +205,21 @@ static uint16_t shared_ports(const struct poll_list *list)
 	return n;
 }
 
+// Each of its counters by itself; the worker goes on counting.
+static struct worker_stats stats_of(const struct worker *w)
+{
+	const uint64_t *from = (const uint64_t *)&w->stats;
+	struct worker_stats stats;
+
+	_Static_assert(sizeof(stats) % sizeof(uint64_t) == 0, "counters only");
+	for (size_t i = 0; i < sizeof(stats) / sizeof(uint64_t); i++)
+		((uint64_t *)&stats)[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	return stats;
+}
+
 static json_t *worker_json(const struct worker *w)
 {
-	const struct worker_stats *s = &w->stats;
+	const struct worker_stats now = stats_of(w), *s = &now;
 	const struct poll_list *list = atomic_load(&w->polls);
 	uint64_t busy_polls = s->polls - s->empty_polls;
 	json_t *o = json_object();

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datapath/native/answer.h"
+#include "datapath/native/counter.h"
 #include "datapath/native/lent.h"
 #include "datapath/native/nat.h"
 #include "datapath/native/resolver.h"
@@ -134,7 +135,7 @@ static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct pa
 			j->quote = permit->is_error ? &permit->quote : NULL;
 		}
 	}
-	w->stats.judged++;
+	COUNT(w->stats.judged, 1);
 	if (j->in != NULL)
 		weft_judge(j);
 }
@@ -155,7 +156,7 @@ static struct permit find_permit(struct worker *w, const struct packet *p, const
 	if (related != NULL && !(related->flags & SESSION_SLOW)) {
 		permit = (struct permit) {.flow = related, .is_error = true};
 		weft_nat_error_leaves_as(related, p, &permit.binding, &permit.quote);
-		w->stats.related++;
+		COUNT(w->stats.related, 1);
 	} else if (live != NULL) {
 		weft_nat_leaves_as(live, &permit.binding);
 	}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was judged FORWARD becomes a session.
+#include "datapath/native/counter.h"
 #include "datapath/native/slow_session.h"
 
 #include <rte_branch_prediction.h>
@@ -91,7 +92,7 @@ static enum drop find_reply(struct worker *w, struct judge *j, uint32_t *n, stru
 
 	if (j->pick_port) {
 		found = weft_slow_find_port(w->sessions, j, n);
-		w->stats.nat_tries += *n - first;
+		COUNT(w->stats.nat_tries, *n - first);
 		if (!found) // perhaps whoever has the first choice has no use for it any more
 			weft_nat_candidate(&j->pkt->key, 0, &j->now.sport);
 	}
@@ -130,7 +131,7 @@ static void count_made(struct worker *w, const struct session_new *n)
 	const struct flow_key *key = &n->original.key, *reply = &n->reply.key;
 
 	w->made = (struct made) {reply->in_port, key->src4, key->dst4, reply->src4, reply->dst4};
-	w->stats.sessions_added++;
+	COUNT(w->stats.sessions_added, 1);
 }
 
 // Another worker has just made it, for a packet that came by another queue: the same way, by the same policy.
@@ -207,7 +208,7 @@ static bool add_translated(struct worker *w, struct judge *j, struct session_new
 		weft_slow_claim(s, j->eth, j->pkt);
 	weft_nat_leaves_as(s, &j->now);
 	count_made(w, n);
-	w->stats.translated++;
+	COUNT(w->stats.translated, 1);
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "datapath/native/counter.h"
 #include "datapath/native/nat.h"
 #include "datapath/native/resolver.h"
 #include "datapath/native/route.h"
@@ -187,7 +188,7 @@ static void mark_refused(struct worker *w, struct session *original, uint32_t ge
 	if (weft_slow_is_refused(original) || !may_settle(original, gen))
 		return;
 	__atomic_fetch_or(&original->flags, SESSION_REFUSED, __ATOMIC_ACQ_REL);
-	w->stats.revoked++;
+	COUNT(w->stats.revoked, 1);
 	corrected(original);
 }
 
@@ -214,7 +215,7 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 	struct packet p;
 	struct judge j;
 
-	w->stats.rejudged += !weft_slow_is_refused(original); // else by each packet
+	COUNT(w->stats.rejudged, !weft_slow_is_refused(original)); // else by each packet
 	result = weft_slow_would_rejudge(w->dp, original, &p, &j);
 	*why = j.why;
 	switch (result) {
@@ -225,7 +226,7 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 		mark_refused(w, original, gen);
 		break;
 	case REJUDGED_CUT:
-		w->stats.revoked += weft_session_remove(w->session_worker, original);
+		COUNT(w->stats.revoked, weft_session_remove(w->session_worker, original));
 		break;
 	case REJUDGED_WAITS:
 		break;

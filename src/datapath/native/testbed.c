@@ -155,7 +155,7 @@ void testbed_free(struct testbed *tb)
 	atomic_store(&dp->stop, true);
 	while (dp->n_workers > 1)
 		weft_worker_stop(dp->workers[--dp->n_workers]);
-	rte_rcu_qsbr_thread_offline(dp->qsbr, 0);
+	weft_worker_stop(tb->w); // before what it polls goes
 	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
 		struct port *p = native_port(dp, (uint16_t)i);
 
@@ -163,7 +163,6 @@ void testbed_free(struct testbed *tb)
 			memory_close(atomic_exchange(&p->io, NULL));
 	}
 	weft_plan_batch_fini(&tb->batch);
-	weft_worker_stop(tb->w);
 	weft_resolver_free(dp->resolver);
 	weft_announcer_free(dp->announcer);
 	weft_vstore_reclaim(dp->vs);

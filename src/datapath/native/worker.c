@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "datapath/native/counter.h"
 #include "datapath/native/fast.h"
 #include "datapath/native/lent.h"
 #include "datapath/native/resolver.h"
@@ -185,7 +186,7 @@ static uint32_t poll_ports(struct worker *w)
 static void housekeeping(struct worker *w, uint32_t budget)
 {
 	weft_fragments_expire(w->fragments, w->now_ms);
-	w->stats.sessions_expired += weft_session_expire(w->session_worker, w->now_ms, budget);
+	COUNT(w->stats.sessions_expired, weft_session_expire(w->session_worker, w->now_ms, budget));
 }
 
 // Sleep, offline for grace periods: nobody waits for a sleeper. The first sleeps are short.
@@ -194,7 +195,7 @@ static void nap(struct worker *w, uint32_t naps)
 	uint32_t us = RTE_MIN(w->dp->config.idle_us, 10 + naps / 4);
 	struct timespec t = {.tv_nsec = (long)us * 1000};
 
-	w->stats.sleeps++;
+	COUNT(w->stats.sleeps, 1);
 	rte_rcu_qsbr_thread_offline(w->dp->qsbr, w->id);
 	nanosleep(&t, NULL);
 	rte_rcu_qsbr_thread_online(w->dp->qsbr, w->id);
@@ -215,14 +216,14 @@ static void run(struct worker *w)
 		w->now_ms = native_now_ms(w->dp);
 		n = poll_ports(w);
 		weft_resolver_turn(w);
-		w->stats.polls++;
+		COUNT(w->stats.polls, 1);
 		if (n > 0) {
-			w->stats.packets += n;
+			COUNT(w->stats.packets, n);
 			last = rte_rdtsc();
-			w->stats.busy_cycles += last - begin;
+			COUNT(w->stats.busy_cycles, last - begin);
 			naps = 0;
 		} else {
-			w->stats.empty_polls++;
+			COUNT(w->stats.empty_polls, 1);
 		}
 		// By the time before the poll: if the system let others run since, packets may have come.
 		idle = adaptive && n == 0 && begin > last && begin - last > awake;
