@@ -227,19 +227,24 @@ static void a_share_is_counted_over_both_families(void **state)
 }
 
 // Connections whose original keys all lead to the same two buckets.
-static struct session_new colliding(struct fixture *f, const struct session_new *like)
+static struct session_new colliding_from(struct fixture *f, const struct session_new *like,
+					 uint16_t in_port)
 {
 	uint32_t hash = weft_flow_hash(&like->original.key);
 	const struct session_family *family = &f->t->family[0];
 
 	for (;;) {
-		struct session_new n =
-			fixture_new(4, IPPROTO_UDP, like->original.key.in_port, 60, f->next++);
+		struct session_new n = fixture_new(4, IPPROTO_UDP, in_port, 60, f->next++);
 		uint32_t h = weft_flow_hash(&n.original.key);
 		if (bucket_first(family, h) == bucket_first(family, hash) &&
 		    bucket_second(family, h) == bucket_second(family, hash))
 			return n;
 	}
+}
+
+static struct session_new colliding(struct fixture *f, const struct session_new *like)
+{
+	return colliding_from(f, like, like->original.key.in_port);
 }
 
 static void full_buckets_evict_an_established_flow_of_who_has_most(void **state)
@@ -255,16 +260,14 @@ static void full_buckets_evict_an_established_flow_of_who_has_most(void **state)
 	fill(&f, 1, 700, true, 20);
 	uint32_t before = weft_session_port_count(f.t, 1);
 	for (uint32_t i = 0; i < 20; i++) {
-		n.original.key.in_port = 2;
-		n.reply.out_port = 2;
-		n = colliding(&f, &n);
+		n = colliding_from(&f, &n, 2);
 		struct session *s = weft_session_add(f.w, &n, 30, &why);
 		assert_non_null(s);
 		fixture_answer(f.t, s);
 	}
 	assert_int_equal(weft_session_count(f.t),
 			 weft_session_port_count(f.t, 1) + weft_session_port_count(f.t, 2));
-	assert_in_range(weft_session_port_count(f.t, 1), before - 20, before - 4);
+	assert_in_range(weft_session_port_count(f.t, 1), before - 20, before - 10);
 	stop(&f);
 }
 
