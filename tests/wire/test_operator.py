@@ -156,7 +156,7 @@ def test_trace_says_what_happens_to_real_packets_and_does_nothing_itself(lab, ve
     assert (no["verdict"], no["reason"], no["stages"][-1]["stage"]) == ("drop", "ingress-rules", "ingress")
     with b.sniff() as got:
         text = lab.weft("trace", "vm1", f"tcp > {to}:80 syn")
-        assert web["rules"][0]["id"] in text and text.splitlines()[-1].startswith("=> forward")
+        assert web["rules"][0]["id"] in text and "\n=> forward" in text
         assert got(lambda p: frames.TCP in p, NO) is None
         a.send(frames.tcp(a, b, 1000, 80, version=version))
         assert got(lambda p: frames.TCP in p)

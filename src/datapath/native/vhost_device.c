@@ -236,6 +236,22 @@ void weft_vhost_resume(struct vhost_device *d)
 		weft_vhost_resume_ring(d, i);
 }
 
+void weft_vhost_change_log(struct vhost_device *d, const struct vring_log *log)
+{
+	struct vhost_io *v = d->io;
+
+	// All that there are: several rings may share one.
+	for (uint16_t i = 0; i < v->n_shares; i++)
+		rte_spinlock_lock(&v->shares[i].lock);
+	for (uint16_t i = 0; i < VHOST_LANES; i++)
+		rte_spinlock_lock(&v->lanes[i].lock);
+	d->log = *log;
+	for (uint16_t i = 0; i < VHOST_LANES; i++)
+		rte_spinlock_unlock(&v->lanes[i].lock);
+	for (uint16_t i = 0; i < v->n_shares; i++)
+		rte_spinlock_unlock(&v->shares[i].lock);
+}
+
 void weft_vhost_set_logged(struct vhost_device *d, bool on)
 {
 	for (uint16_t i = 0; i < d->n_setup; i++) {
@@ -292,7 +308,7 @@ void weft_vhost_device_end(struct vhost_device *d)
 			close(d->setup[i].call);
 	}
 	weft_vhost_memory_unmap(&d->memory);
-	weft_vhost_log_unmap(&d->log, &d->log_map);
+	weft_vhost_log_unmap(&d->log, &d->log_map[d->log_at]);
 	weft_vhost_message_end(&d->message);
 	weft_vhost_unwatch(&d->watch);
 	memset(d->setup, 0, d->n_setup * sizeof(d->setup[0]));

@@ -82,15 +82,16 @@ struct vhost_device { // a connection
 	// Under the loop's lock.
 	struct vhost_watch watch;
 	struct vhost_message message;
-	uint64_t negotiated, protocol; // features
-	uint16_t mtu;		       // that QEMU told the VM; 0: none
-	uint16_t n_setup;	       // rings that were spoken of, from 0 on
-	bool is_up;		       // the first pair is on
-	bool is_mute;		       // a ring's interrupts were given up
-	bool sends[VHOST_PAIRS_MAX];   // which pairs the driver has on for sending
-	struct vhost_mapping log_map;
+	uint64_t negotiated, protocol;	 // features
+	uint16_t mtu;			 // that QEMU told the VM; 0: none
+	uint16_t n_setup;		 // rings that were spoken of, from 0 on
+	bool is_up;			 // the first pair is on
+	bool is_mute;			 // a ring's interrupts were given up
+	bool sends[VHOST_PAIRS_MAX];	 // which pairs the driver has on for sending
+	struct vhost_mapping log_map[2]; // the one in use, and the place of the next
+	uint8_t log_at;
 
-	// For workers. Memory and log change only while all rings are off.
+	// For workers. Memory changes only while all rings are off, the log under all their locks.
 	_Atomic uint64_t features;  // negotiated when it became ready
 	_Atomic uint16_t n_pairs;   // one more than the highest that was ever on
 	_Atomic uint16_t n_sending; // the same, of those that the driver has on for sending now
@@ -191,6 +192,8 @@ void weft_vhost_pause_ring(struct vhost_device *d, uint16_t ring);
 void weft_vhost_resume_ring(struct vhost_device *d, uint16_t ring);
 void weft_vhost_pause(struct vhost_device *d);
 void weft_vhost_resume(struct vhost_device *d);
+// Another log, between two packets: none is lost. The former one may go then.
+void weft_vhost_change_log(struct vhost_device *d, const struct vring_log *log);
 // Whether written memory is noted in the log: at once.
 void weft_vhost_set_logged(struct vhost_device *d, bool on);
 // Of what a front end does: now, or it was warned of lately.

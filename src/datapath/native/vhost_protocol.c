@@ -161,15 +161,16 @@ static int set_memory(struct vhost_device *d, struct vhost_message *m)
 
 static int set_log(struct vhost_device *d, struct vhost_message *m)
 {
-	int ret;
+	struct vhost_mapping *former = &d->log_map[d->log_at], *next = &d->log_map[d->log_at ^ 1];
+	struct vring_log log = {0};
+	int ret = weft_vhost_log_map(&log, next, m->fds[0], m->payload.log.size,
+				     m->payload.log.offset, &d->missing);
 
-	weft_vhost_pause(d);
-	weft_vhost_log_unmap(&d->log, &d->log_map);
-	ret = weft_vhost_log_map(&d->log, &d->log_map, m->fds[0], m->payload.log.size,
-				 m->payload.log.offset, &d->missing);
 	if (ret < 0)
 		return ret;
-	weft_vhost_resume(d);
+	d->log_at ^= 1;
+	weft_vhost_change_log(d, &log);
+	weft_vhost_log_unmap(&log, former);
 	return answer(d, m, 0);
 }
 
