@@ -13,7 +13,7 @@
 
 #include <rte_cycles.h>
 
-#include "datapath/native/rules.h"
+#include "datapath/native/rules/rules.h"
 
 enum { TCP = 6, UDP = 17, QUERIES = 16384, MEMBERS = 16 };
 

@@ -25,9 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/native/fast.h"
-#include "datapath/native/tables.h"
-#include "datapath/native/testbed.h"
+#include "datapath/native/carry/fast.h"
+#include "datapath/native/policy/tables.h"
+#include "datapath/native/testing/testbed.h"
 
 #define SESSIONS  (1u << 19)
 #define ROUNDS	  5 // unless the argument says otherwise

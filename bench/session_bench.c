@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/native/session.h"
+#include "datapath/native/session/session.h"
 
 #define BURST	 32
 #define SESSIONS (1u << 20)

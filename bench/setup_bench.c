@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/native/fast.h"
-#include "datapath/native/tables.h"
-#include "datapath/native/testbed.h"
+#include "datapath/native/carry/fast.h"
+#include "datapath/native/policy/tables.h"
+#include "datapath/native/testing/testbed.h"
 
 #define FLOWS	 (1u << 18)
 #define SESSIONS (1u << 19)

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "agent/metadata.h"
+#include "metadata/metadata.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "datapath/datapath.h"

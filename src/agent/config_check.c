@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "agent/config.h"
-#include "datapath/native/eal.h"
+#include "datapath/native/io/eal.h"
 #include "datapath/native/native.h"
 #include "north/api/tls.h"
 #include "north/api/tokens.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agent/config_keys.h"
-#include "agent/metadata_upstream.h"
+#include "metadata/metadata_upstream.h"
 
 static bool is_loopback(const struct ip_addr *ip)
 {

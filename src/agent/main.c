@@ -16,7 +16,7 @@
 #include "agent/host.h"
 #include "agent/link_watch.h"
 #include "agent/links.h"
-#include "agent/metadata.h"
+#include "metadata/metadata.h"
 #include "agent/operate.h"
 #include "agent/reconcile.h"
 #include "agent/reload.h"

@@ -43,7 +43,7 @@
 
 #include "agent/beat.h"
 #include "agent/links.h"
-#include "agent/metadata.h"
+#include "metadata/metadata.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "datapath/datapath.h"

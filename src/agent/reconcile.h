@@ -21,7 +21,7 @@
 #pragma once
 
 #include "agent/links.h"
-#include "agent/metadata.h"
+#include "metadata/metadata.h"
 #include "base/err.h"
 #include "datapath/datapath.h"
 #include "model/model.h"

@@ -8,11 +8,11 @@
 //   - an error from a floating IP is about a packet to that floating IP
 //   - as long as everybody's checksums were right, they are right behind the routers
 // and after the last: every packet buffer is back in the pool.
-#include "datapath/native/testbed.h"
+#include "datapath/native/testing/testbed.h"
 
 #include <string.h>
 
-#include "datapath/native/services.h"
+#include "datapath/frames/services.h"
 #include "fuzz.h"
 
 enum op {

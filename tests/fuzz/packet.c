@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The packet parser and its text: any bytes, the frame wholly or partly in the first segment.
-#include "datapath/native/packet.h"
+#include "datapath/frames/packet.h"
 
 #include <stdlib.h>
 #include <string.h>

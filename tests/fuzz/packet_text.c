@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "datapath/native/packet.h"
+#include "datapath/frames/packet.h"
 #include "fuzz.h"
 
 static bool resolve(void *arg, const struct ip_addr *ip, struct mac_addr *out)

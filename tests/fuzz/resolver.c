@@ -6,13 +6,13 @@
 //   - nothing is known that was never asked for, and nothing that the plan has
 //   - what leaves by the uplink is a question or an announcement of ours, or leads to a MAC that was said
 // and after the last: every packet buffer is back in the pool.
-#include "datapath/native/resolver.h"
+#include "datapath/native/outside/resolver.h"
 
 #include <string.h>
 
-#include "datapath/native/neighbour_frame.h"
-#include "datapath/native/packet.h"
-#include "datapath/native/testbed.h"
+#include "datapath/frames/neighbour_frame.h"
+#include "datapath/frames/packet.h"
+#include "datapath/native/testing/testbed.h"
 #include "fuzz.h"
 
 enum op {

@@ -8,11 +8,11 @@
 //   - nobody who is filtered sends from another's address, or plays DHCP server or router
 //   - a port without groups sends and gets only what needs no rule; "web" takes part in no TCP but on its open port
 // and after the last: every packet buffer is back in the pool.
-#include "datapath/native/testbed.h"
+#include "datapath/native/testing/testbed.h"
 
 #include <string.h>
 
-#include "datapath/native/packet.h"
+#include "datapath/frames/packet.h"
 #include "fuzz.h"
 
 enum op {

@@ -5,12 +5,12 @@
 //   - nothing that came by the wire goes back to it unchanged, and nothing with a VM's source MAC that came by it reaches anybody
 //   - what goes to the wire has its sender's tag
 // and after the last: every packet buffer is back in the pool.
-#include "datapath/native/testbed.h"
+#include "datapath/native/testing/testbed.h"
 
 #include <string.h>
 
-#include "datapath/native/uplink.h"
-#include "datapath/native/vnet.h"
+#include "datapath/native/outside/uplink.h"
+#include "datapath/native/io/vnet.h"
 #include "fuzz.h"
 
 enum { NETWORKS = 3, VMS = 2 * NETWORKS, STEPS_MAX = 48, SENT_MAX = 1024 };

@@ -7,7 +7,7 @@
 // was read; bit 7: the header announces one byte more than comes.
 // FLAGS: of the header; its low two bits are the version's, with bit 0 turned around, so that 0 is version 1.
 // At the end nothing is left: no descriptor, no memory, no device.
-#include "datapath/native/vhost_io.h"
+#include "datapath/native/io/vhost/vhost_io.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/native/eal.h"
-#include "datapath/native/lent.h"
-#include "datapath/native/vring.h"
+#include "datapath/native/io/eal.h"
+#include "datapath/native/io/lent.h"
+#include "datapath/native/io/vhost/vring.h"
 #include "fuzz.h"
 
 enum { REGIONS = 3, REGION = 8192, RING_AT = 0, RING_SIZE_LOG2 = 4, PACKETS = 8 };

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "datapath/native/vhost_lab.h"
+#include "datapath/native/testing/vhost_lab.h"
 
 #define VMS_MAX	    8
 #define OLD_MAX	    16

@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <string.h>
 
-#include "datapath/native/tables_priv.h"
-#include "datapath/native/worker.h"
+#include "datapath/native/policy/tables_priv.h"
+#include "datapath/native/carry/worker.h"
 
 #define MTU	   1500
 #define INDEX_BITS 14

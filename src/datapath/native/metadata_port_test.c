@@ -5,9 +5,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
-#include "datapath/native/native_fixture.h"
-#include "datapath/native/services.h"
-#include "datapath/native/tables_priv.h"
+#include "datapath/native/testing/native_fixture.h"
+#include "datapath/frames/services.h"
+#include "datapath/native/policy/tables_priv.h"
 
 #define ADDRESS "169.254.169.254"
 

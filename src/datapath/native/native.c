@@ -8,19 +8,19 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "datapath/native/advertise.h"
-#include "datapath/native/announce.h"
-#include "datapath/native/eal.h"
+#include "datapath/native/outside/advertise.h"
+#include "datapath/native/outside/announce.h"
+#include "datapath/native/io/eal.h"
 #include "datapath/native/metadata_port.h"
-#include "datapath/native/priority.h"
-#include "datapath/native/resolver.h"
-#include "datapath/native/show.h"
-#include "datapath/native/tables.h"
-#include "datapath/native/tap_host.h"
-#include "datapath/native/tap_ring.h"
-#include "datapath/native/trace.h"
-#include "datapath/native/uplink.h"
-#include "datapath/native/worker.h"
+#include "datapath/native/carry/priority.h"
+#include "datapath/native/outside/resolver.h"
+#include "datapath/native/show/show.h"
+#include "datapath/native/policy/tables.h"
+#include "datapath/native/io/tap/tap_host.h"
+#include "datapath/native/io/tap/tap_ring.h"
+#include "datapath/native/show/trace.h"
+#include "datapath/native/outside/uplink.h"
+#include "datapath/native/carry/worker.h"
 
 // How long a change waits for the workers to have seen it before it reports success.
 #define SETTLE_US 2000

@@ -20,14 +20,14 @@
 
 #include "base/map.h"
 #include "datapath/datapath.h"
-#include "datapath/native/drop.h"
-#include "datapath/native/fragment.h"
-#include "datapath/native/port_io.h"
-#include "datapath/native/priority.h"
-#include "datapath/native/rules.h"
-#include "datapath/native/session.h"
-#include "datapath/native/sets.h"
-#include "datapath/native/vmap.h"
+#include "datapath/frames/drop.h"
+#include "datapath/native/packet/fragment.h"
+#include "datapath/native/io/port_io.h"
+#include "datapath/native/carry/priority.h"
+#include "datapath/native/rules/rules.h"
+#include "datapath/native/session/session.h"
+#include "datapath/native/rules/sets.h"
+#include "datapath/native/vmap/vmap.h"
 
 #define NATIVE_MAX_PORTS   16384
 #define NATIVE_MAX_WORKERS 32

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What guests may try: ways around the rules, and ways to be a burden to others. The whole datapath, one thread.
-#include "datapath/native/fast.h"
-#include "datapath/native/native_fixture.h"
-#include "datapath/native/tables.h"
+#include "datapath/native/carry/fast.h"
+#include "datapath/native/testing/native_fixture.h"
+#include "datapath/native/policy/tables.h"
 
 #include <stdlib.h>
 

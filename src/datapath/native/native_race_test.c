@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "datapath/native/fast.h"
-#include "datapath/native/native_fixture.h"
-#include "datapath/native/packet.h"
-#include "datapath/native/sink_testing.h"
-#include "datapath/native/tables.h"
-#include "datapath/native/worker.h"
+#include "datapath/native/carry/fast.h"
+#include "datapath/native/testing/native_fixture.h"
+#include "datapath/frames/packet.h"
+#include "datapath/native/testing/sink_testing.h"
+#include "datapath/native/policy/tables.h"
+#include "datapath/native/carry/worker.h"
 
 #define CHANGES	  200 // divided by the number of workers
 #define FLOWS	  32

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections that the rules no longer permit: neither end's packets pass for the beginning of another one.
-#include "datapath/native/nat_fixture.h"
-#include "datapath/native/trace.h"
+#include "datapath/native/testing/nat_fixture.h"
+#include "datapath/native/show/trace.h"
 
 #define WEB_RULES   "egress 4 any\negress 6 any\ningress 4 tcp 80-80\n"
 #define OTHER_RULES "egress 4 any\negress 6 any\ningress 4 tcp 81-81\n"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses and MACs that several ports share, or that a port has for others: virtual routers, allowed address pairs.
-#include "datapath/native/native_fixture.h"
-#include "datapath/native/tables.h"
+#include "datapath/native/testing/native_fixture.h"
+#include "datapath/native/policy/tables.h"
 
 // A frame as if from or to the virtual router's MAC.
 static struct frame virtual(struct frame f, size_t at)

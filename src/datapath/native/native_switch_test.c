@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole native datapath: anti-spoofing, services, switching; frames in and out of the testbed.
-#include "datapath/native/native_fixture.h"
-#include "datapath/native/tables_priv.h"
+#include "datapath/native/testing/native_fixture.h"
+#include "datapath/native/policy/tables_priv.h"
 
 static void foreign_addresses_are_dropped(void **state)
 {

@@ -2,8 +2,8 @@
 // The native datapath as a whole, one thread, frames in and out.
 #include <rte_cycles.h>
 
-#include "datapath/native/native_fixture.h"
-#include "datapath/native/tables_priv.h"
+#include "datapath/native/testing/native_fixture.h"
+#include "datapath/native/policy/tables_priv.h"
 
 // ---- Rules and sessions ----------------------------------------------------------------------------
 

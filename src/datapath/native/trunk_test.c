@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trunks: how a device's bursts are dealt out to its networks, and what goes back to it.
-#include "datapath/native/uplink.h"
+#include "datapath/native/outside/uplink.h"
 
-#include "datapath/native/native_fixture.h"
-#include "datapath/native/services.h"
-#include "datapath/native/tables.h"
-#include "datapath/native/trace.h"
+#include "datapath/native/testing/native_fixture.h"
+#include "datapath/frames/services.h"
+#include "datapath/native/policy/tables.h"
+#include "datapath/native/show/trace.h"
 
 static struct wire { // a trunk's device that is memory
 	struct port_io io;

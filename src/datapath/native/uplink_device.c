@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control thread's side of trunks: devices that come and go, and which network is on which VLAN.
-#include "datapath/native/uplink.h"
+#include "datapath/native/outside/uplink.h"
 
 #include <errno.h>
 #include <linux/ethtool.h>
@@ -15,12 +15,12 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "datapath/native/announce.h"
-#include "datapath/native/ethdev_io.h"
-#include "datapath/native/show.h"
-#include "datapath/native/tables.h"
-#include "datapath/native/tap_host.h"
-#include "datapath/native/worker.h"
+#include "datapath/native/outside/announce.h"
+#include "datapath/native/io/ethdev/ethdev_io.h"
+#include "datapath/native/show/show.h"
+#include "datapath/native/policy/tables.h"
+#include "datapath/native/io/tap/tap_host.h"
+#include "datapath/native/carry/worker.h"
 
 #define RETRY_MS    2000
 #define CARRIER_MS  100
