@@ -6,7 +6,8 @@
 //
 // Every first fragment is judged by its own ports, so one that is another than before (the 16-bit
 // id came around) just takes the datagram over. When all of a datagram's bytes went by it is
-// forgotten, so the next with its id starts anew.
+// forgotten, so the next with its id starts anew. A copy of a fragment that comes after that looks
+// like a part of the next one, ahead of its first, and may be; so it waits, but not for long.
 #include "datapath/native/packet/fragment.h"
 
 #include <netinet/in.h>
@@ -17,6 +18,8 @@
 #include "datapath/native/packet/shares.h"
 
 #define LIFE_MS	    30000
+#define BRIEF_MS    1000 // more than the ways of one datagram's fragments differ by
+#define WHOLE_MOST  256	 // a power of 2
 #define PORTS	    (UINT16_MAX + 1)
 #define PORT_SHARE  4 // a port may have 1/4 of the datagrams and of the waiting buffers
 #define EXPIRE_MOST 64
@@ -44,7 +47,14 @@ struct datagram {
 	uint8_t proto, icmp_type, icmp_code;
 	bool icmp_query;
 	bool known; // the first fragment was seen
+	bool brief; // it was not, and one with this name was whole just now
 	bool bad;   // something overlapped: the rest goes too (RFC 5722, 8200)
+};
+
+struct whole { // one that all went by
+	struct flow_key name;
+	uint32_t since_ms;
+	bool there;
 };
 
 struct held {
@@ -63,9 +73,10 @@ struct fragments {
 	struct port_queues *ports; // by index; only touched pages take memory
 	uint32_t n_datagrams, n_held, mask;
 	uint32_t free_datagram, free_held;
-	struct queue by_age;
-	struct shares known;   // datagrams
-	struct shares waiting; // buffers
+	struct queue by_age[2];		// the brief ones are in the second
+	struct whole whole[WHOLE_MOST]; // by hash; the latest stays
+	struct shares known;		// datagrams
+	struct shares waiting;		// buffers
 	fragment_drop drop;
 	void *drop_arg;
 };
@@ -127,7 +138,8 @@ void weft_fragments_free(struct fragments *f)
 
 static struct queue *queue_of(struct fragments *f, const struct datagram *d, enum queues which)
 {
-	return which == BY_AGE ? &f->by_age : &f->ports[d->name.in_port].of[which - OF_PORT];
+	return which == BY_AGE ? &f->by_age[d->brief]
+			       : &f->ports[d->name.in_port].of[which - OF_PORT];
 }
 
 static void enqueue(struct fragments *f, struct datagram *d, enum queues which)
@@ -150,11 +162,19 @@ static void dequeue(struct fragments *f, struct datagram *d, enum queues which)
 	*(next != 0 ? &f->datagrams[next - 1].in[which].prev : &q->last) = prev;
 }
 
+static struct datagram *first_in(struct fragments *f, const struct queue *q)
+{
+	return q->first == 0 ? NULL : &f->datagrams[q->first - 1];
+}
+
 static struct datagram *oldest(struct fragments *f, uint16_t port, enum queues which)
 {
-	uint32_t first = f->ports[port].of[which - OF_PORT].first;
+	return first_in(f, &f->ports[port].of[which - OF_PORT]);
+}
 
-	return first == 0 ? NULL : &f->datagrams[first - 1];
+static struct datagram *oldest_of_all(struct fragments *f)
+{
+	return first_in(f, &f->by_age[f->by_age[false].first == 0]);
 }
 
 // ---- Waiting fragments -----------------------------------------------------------------------------
@@ -218,8 +238,16 @@ static void forget(struct fragments *f, struct datagram *d, enum drop why)
 	f->free_datagram = number;
 }
 
+static bool was_whole(const struct fragments *f, const struct flow_key *name, uint32_t hash,
+		      uint32_t now_ms)
+{
+	const struct whole *w = &f->whole[hash % WHOLE_MOST];
+
+	return w->there && now_ms - w->since_ms <= BRIEF_MS && weft_flow_equal(&w->name, name);
+}
+
 static struct datagram *create(struct fragments *f, const struct flow_key *name, uint32_t hash,
-			       uint32_t now_ms)
+			       bool brief, uint32_t now_ms)
 {
 	uint16_t who = name->in_port;
 	struct datagram *d = NULL;
@@ -228,13 +256,17 @@ static struct datagram *create(struct fragments *f, const struct flow_key *name,
 	// One that has none, when nobody has more than one, takes the oldest.
 	if (weft_shares_ask(&f->known, name->in_port, 1, &who) != SHARE_YES) {
 		d = oldest(f, who, OF_PORT);
-		forget(f, d != NULL ? d : &f->datagrams[f->by_age.first - 1], DROP_FRAG_FULL);
+		forget(f, d != NULL ? d : oldest_of_all(f), DROP_FRAG_FULL);
 	}
 	number = f->free_datagram;
 	d = &f->datagrams[number];
 	f->free_datagram = d->chain;
-	*d = (struct datagram) {
-		.name = *name, .hash = hash, .born_ms = now_ms, .held = NONE, .held_last = NONE};
+	*d = (struct datagram) {.name = *name,
+				.hash = hash,
+				.born_ms = now_ms,
+				.held = NONE,
+				.held_last = NONE,
+				.brief = brief};
 	d->chain = f->buckets[hash & f->mask];
 	f->buckets[hash & f->mask] = number;
 	enqueue(f, d, BY_AGE);
@@ -382,7 +414,16 @@ static enum fragment_result later(struct fragments *f, struct datagram *d, struc
 
 static bool is_old(const struct datagram *d, uint32_t now_ms)
 {
-	return (int32_t)(now_ms - d->born_ms) > LIFE_MS;
+	return (int32_t)(now_ms - d->born_ms) > (d->brief ? BRIEF_MS : LIFE_MS);
+}
+
+// Its first fragment has come.
+static void stay(struct fragments *f, struct datagram *d, uint32_t now_ms)
+{
+	dequeue(f, d, BY_AGE);
+	d->brief = false;
+	d->born_ms = now_ms;
+	enqueue(f, d, BY_AGE);
 }
 
 enum fragment_result weft_fragment_in(struct fragments *f, struct rte_mbuf *m, struct packet *p,
@@ -404,17 +445,24 @@ enum fragment_result weft_fragment_in(struct fragments *f, struct rte_mbuf *m, s
 		d = NULL;
 	}
 	if (d == NULL)
-		d = create(f, &name, hash, now_ms);
+		d = create(f, &name, hash,
+			   p->fragment != FRAGMENT_FIRST && was_whole(f, &name, hash, now_ms),
+			   now_ms);
 
 	if (p->fragment == FRAGMENT_FIRST) {
+		if (d->brief)
+			stay(f, d, now_ms);
 		first(d, m, p, e.len);
 	} else {
 		enum fragment_result result = later(f, d, m, p, &e, why);
 		if (result != FRAGMENT_GO)
 			return result;
 	}
-	if (d->total != 0 && weft_ranges_whole(&d->seen, (uint16_t)d->total))
+	if (d->total != 0 && weft_ranges_whole(&d->seen, (uint16_t)d->total)) {
+		f->whole[hash % WHOLE_MOST] =
+			(struct whole) {.name = name, .since_ms = now_ms, .there = true};
 		forget(f, d, DROP_FRAG_OVERLAP);
+	}
 	return FRAGMENT_GO;
 }
 
@@ -434,11 +482,12 @@ uint16_t weft_fragments_take(struct fragments *f, const struct packet *p, struct
 
 void weft_fragments_expire(struct fragments *f, uint32_t now_ms)
 {
-	for (int i = 0; i < EXPIRE_MOST && f->by_age.first != 0; i++) {
-		struct datagram *d = &f->datagrams[f->by_age.first - 1];
+	for (int i = 0, which = 0; i < EXPIRE_MOST && which < 2; i++) {
+		struct datagram *d = first_in(f, &f->by_age[which]);
 
-		if (!is_old(d, now_ms))
-			return;
-		forget(f, d, DROP_FRAG_TIMEOUT);
+		if (d != NULL && is_old(d, now_ms))
+			forget(f, d, DROP_FRAG_TIMEOUT);
+		else
+			which++;
 	}
 }

@@ -50,5 +50,6 @@ uint16_t weft_fragments_take(struct fragments *f, const struct packet *p, struct
 			     uint16_t n);
 
 // Forget datagrams older than 30 s, and drop what waits for their first fragment
-// (DROP_FRAG_TIMEOUT): so many a call. Cheap when idle.
+// (DROP_FRAG_TIMEOUT): so many a call. What may be a copy, as it comes within a second after a
+// datagram of its name was whole, waits a second. Cheap when idle.
 void weft_fragments_expire(struct fragments *f, uint32_t now_ms);
