@@ -28,6 +28,7 @@ struct config {
 	// [node]
 	char *host, *run_dir, *state_dir;
 	uint32_t log; // enum log_level
+	uint32_t global_physnet_mtu;
 	// [api]
 	char *listen, *socket, *socket_group, *tokens, *tls_cert, *tls_key;
 	uint32_t auth; // enum api_auth

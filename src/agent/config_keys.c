@@ -49,6 +49,9 @@ const struct config_key weft_config_keys[] = {
 	 "Directory of the database. It is made when missing; one weftd at a time may use it."},
 	{"node", "log", FORM_CHOICE, AT(log), "info", "error|warning|info|debug", 0, 0,
 	 "How much to tell on standard error."},
+	{"node", "global_physnet_mtu", FORM_NUMBER, AT(global_physnet_mtu), "1500", NULL, 68, 65535,
+	 "MTU of the physical networks, as Neutron has it: no flat or VLAN network may have a "
+	 "larger one, and a network that is made without one gets it."},
 
 	{"api", "listen", FORM_LISTEN, AT(listen), "127.0.0.1:9696", NULL, 0, 0,
 	 "Address and port to serve the Neutron API on. none: the socket only."},

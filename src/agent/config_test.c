@@ -42,6 +42,7 @@ static void no_file_means_the_defaults(void **state)
 	assert_string_equal(c.state_dir, "/var/lib/weft");
 	assert_true(strlen(c.host) > 0);
 	assert_int_equal(c.log, LOG_LEVEL_INFO);
+	assert_int_equal(c.global_physnet_mtu, 1500);
 	assert_int_equal(d.workers, 1);
 	assert_int_equal(d.sessions, 1048576);
 	assert_int_equal(d.port_share_percent, 25);

@@ -194,7 +194,7 @@ struct node {
 
 static void load(struct node *n, const struct rows *rows)
 {
-	static const struct model_config config = {.host = HOST, .default_mtu = 1500};
+	static const struct model_config config = {.host = HOST, .physnet_mtu = 1500};
 
 	n->model = weft_model_new(&config);
 	for (size_t i = 0; i < rows->n; i++) {

@@ -170,7 +170,7 @@ static int start_model(struct daemon *d, struct err *err)
 		.default_vif = weft_config_vif(&d->config),
 		.vhostuser_mode = weft_config_vhostuser_mode(&d->config),
 		.run_dir = d->config.run_dir,
-		.default_mtu = 1500,
+		.physnet_mtu = d->config.global_physnet_mtu,
 		.physical_networks = d->config.physical_names,
 		.n_physical_networks = d->config.n_physical,
 	};

@@ -105,7 +105,7 @@ static struct bench *bench_new(void)
 		.default_vif = "tap",
 		.vhostuser_mode = "client",
 		.run_dir = "/run/weft",
-		.default_mtu = 1500,
+		.physnet_mtu = 1500,
 	};
 	struct bench *b = calloc(1, sizeof(*b));
 

@@ -39,7 +39,7 @@ struct model *weft_model_new(const struct model_config *config)
 		.default_vif = copy(config->default_vif, "tap"),
 		.vhostuser_mode = copy(config->vhostuser_mode, "client"),
 		.run_dir = copy(config->run_dir, "/run/weft"),
-		.default_mtu = config->default_mtu == 0 ? 1500 : config->default_mtu,
+		.physnet_mtu = config->physnet_mtu == 0 ? 1500 : config->physnet_mtu,
 		.physical_networks =
 			copy_names(config->physical_networks, config->n_physical_networks),
 		.n_physical_networks = config->n_physical_networks,

@@ -83,7 +83,8 @@ struct model_config {
 	const char *vhostuser_mode;   // "client" | "server"
 	const char *run_dir;	      // for binding:vif_details
 	const char *firewall_details; // value of vif_details.bridge_name etc. is not needed; NULL
-	uint32_t default_mtu;	      // 1500
+	// Largest MTU of a flat or VLAN network, and that of a new one of any kind. 0: 1500
+	uint32_t physnet_mtu;
 	// What flat and VLAN networks can be on; the names are copied.
 	const char *const *physical_networks;
 	size_t n_physical_networks;

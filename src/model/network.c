@@ -240,15 +240,27 @@ static int complete_segment(struct model *m, json_t *obj, struct err *err)
 	return check_segment_free(m, obj, err);
 }
 
+// The physical network carries no more. A tunnel's network is on this node only.
+static int check_physnet_mtu(const struct model *m, const json_t *obj, struct err *err)
+{
+	if (weft_json_text(obj, "provider:physical_network") == NULL ||
+	    weft_json_int(obj, "mtu", 0) <= m->config.physnet_mtu)
+		return 0;
+	return weft_input_bad(err, "Requested MTU is too big, maximum is %u",
+			      m->config.physnet_mtu);
+}
+
 static int create(struct txn *t, const struct caller *who, const json_t *given, json_t *obj,
 		  struct err *err)
 {
 	(void)who;
 	struct model *m = weft_txn_model(t);
 	if (json_object_get(given, "mtu") == NULL)
-		json_object_set_new(obj, "mtu", json_integer(m->config.default_mtu));
+		json_object_set_new(obj, "mtu", json_integer(m->config.physnet_mtu));
 	int ret = take_segment(given, obj, err);
-	return ret < 0 ? ret : complete_segment(m, obj, err);
+	if (ret == 0)
+		ret = complete_segment(m, obj, err);
+	return ret < 0 ? ret : check_physnet_mtu(m, obj, err);
 }
 
 int weft_network_check_mtu(const struct model *m, const char *network_id, int64_t mtu,
@@ -310,8 +322,11 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 		ret = check_not_leading_outside(m, old, err);
 	if (ret < 0)
 		return ret;
-	if (json_object_get(given, "mtu") != NULL)
+	if (json_object_get(given, "mtu") != NULL) {
 		ret = weft_network_check_mtu(m, old->id, weft_json_int(obj, "mtu", 0), 0, err);
+		if (ret == 0)
+			ret = check_physnet_mtu(m, obj, err);
+	}
 	if (ret == 0 && json_is_false(json_object_get(given, "shared")) &&
 	    weft_json_bool(old->attr, "shared", false))
 		ret = check_unshare(m, old, err);

@@ -232,6 +232,60 @@ static void bodies_are_read_strictly(void **state)
 	weft_model_free(m);
 }
 
+static void physical_network_carries_no_larger_mtu(void **state)
+{
+	(void)state;
+	struct model *m = model_new();
+	const struct object *flat, *vlan, *tunnel;
+	static const char vlan_of[] =
+		"'provider:network_type': 'vlan', 'provider:physical_network': 'p'";
+
+	assert_refused(post(m, &admin, RES_NETWORK, NULL,
+			    "{'provider:network_type': 'flat', 'provider:physical_network': 'p', "
+			    "'mtu': 1501}"),
+		       -EINVAL, "InvalidInput");
+	assert_string_equal(last_err.msg, "Invalid input for operation: Requested MTU is too big, "
+					  "maximum is 1500.");
+	assert_refused(post(m, &admin, RES_NETWORK, NULL, "{%s, 'mtu': 9000}", vlan_of), -EINVAL,
+		       "InvalidInput");
+	assert_refused(post(m, &admin, RES_NETWORK, NULL, "{'segments': [{%s}], 'mtu': 9000}",
+			    vlan_of),
+		       -EINVAL, "InvalidInput");
+	assert_done(post(m, &admin, RES_NETWORK, &flat,
+			 "{'provider:network_type': 'flat', 'provider:physical_network': 'p'}"));
+	assert_done(post(m, &admin, RES_NETWORK, &vlan, "{%s, 'mtu': 1500}", vlan_of));
+	assert_refused(put(m, &admin, RES_NETWORK, vlan->id, NULL, "{'mtu': 1501}"), -EINVAL,
+		       "InvalidInput");
+	assert_done(put(m, &admin, RES_NETWORK, vlan->id, NULL, "{'mtu': 1400}"));
+	assert_int_equal(weft_json_int(flat->attr, "mtu", 0), 1500);
+
+	// No wire carries it.
+	assert_done(post(m, &alice, RES_NETWORK, &tunnel, "{'mtu': 9000}"));
+	assert_done(put(m, &alice, RES_NETWORK, tunnel->id, NULL, "{'mtu': 65535}"));
+	weft_model_free(m);
+}
+
+static void physical_mtu_is_that_of_new_networks(void **state)
+{
+	(void)state;
+	static const char *const physical[] = {"p"};
+	static const struct model_config config = {.host = "node-1",
+						   .physnet_mtu = 9000,
+						   .physical_networks = physical,
+						   .n_physical_networks = 1};
+	struct model *m = weft_model_new(&config);
+	const struct object *flat, *tunnel;
+
+	assert_done(post(m, &admin, RES_NETWORK, &flat,
+			 "{'provider:network_type': 'flat', 'provider:physical_network': 'p'}"));
+	assert_done(post(m, &alice, RES_NETWORK, &tunnel, "{}"));
+	assert_int_equal(weft_json_int(flat->attr, "mtu", 0), 9000);
+	assert_int_equal(weft_json_int(tunnel->attr, "mtu", 0), 9000);
+	assert_refused(put(m, &admin, RES_NETWORK, flat->id, NULL, "{'mtu': 9001}"), -EINVAL,
+		       "InvalidInput");
+	weft_model_free(m);
+}
+
 static void revision_grows_with_each_change_only(void **state)
 {
 	(void)state;
@@ -298,6 +352,8 @@ int main(void)
 		cmocka_unit_test(attributes_of_what_is_not_served_are_refused),
 		cmocka_unit_test(one_segment_says_what_the_provider_attributes_say),
 		cmocka_unit_test(bodies_are_read_strictly),
+		cmocka_unit_test(physical_network_carries_no_larger_mtu),
+		cmocka_unit_test(physical_mtu_is_that_of_new_networks),
 		cmocka_unit_test(revision_grows_with_each_change_only),
 		cmocka_unit_test(network_in_use_is_kept_and_an_empty_one_takes_its_subnets_along),
 		cmocka_unit_test(shared_network_with_strangers_stays_shared),

@@ -177,7 +177,7 @@ static inline struct cloud *cloud_new(void)
 		.default_vif = "tap",
 		.vhostuser_mode = "client",
 		.run_dir = "/run/weft",
-		.default_mtu = 1500,
+		.physnet_mtu = 1500,
 		.physical_networks = physical,
 		.n_physical_networks = 1,
 	};

@@ -31,7 +31,7 @@ static const struct model_config config = {.host = "node-1",
 					   .default_vif = "tap",
 					   .vhostuser_mode = "client",
 					   .run_dir = "/run/weft",
-					   .default_mtu = 1500,
+					   .physnet_mtu = 1500,
 					   .physical_networks = physical,
 					   .n_physical_networks = 1};
 

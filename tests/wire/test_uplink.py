@@ -11,7 +11,7 @@ from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 import frames
-from lab import HOST, Lab
+from lab import HOST, ApiError, Lab
 from probe import Flow, expect_all, expect_frames, flows
 from test_offload import MB, UDP_SEGMENT, offloads, transfer
 from vm import NO, YES
@@ -231,9 +231,17 @@ def test_outside_router_advertises_itself_to_vms(lab):
     lab.wait(lambda: "default via fe80::1" in vm.netns.ip("-6", "route"), what="the VM's default route")
 
 
-def test_jumbo_network_raises_the_mtu_of_its_device(lab):
-    w = World(lab, 101, mtu=9000)
-    assert "mtu 9000" in lab.node.ip("link", "show", "eth1")
+def test_jumbo_network_raises_the_mtu_of_its_device(datapath):
+    jumbo = "[node]\nglobal_physnet_mtu = 9000\n"
+    with contextlib.closing(Lab(datapath, jumbo, physical=PHYSICAL)) as lab:
+        w = World(lab, 101, mtu=9000)
+        jumbo_frames_pass(w)
+        with pytest.raises(ApiError, match="maximum is 9000"):
+            lab.api.update("network", w.net["id"], mtu=9001)
+
+
+def jumbo_frames_pass(w):
+    assert "mtu 9000" in w.out.lab.node.ip("link", "show", "eth1")
     assert w.a.ping(w.host, 8972, True, 1, "-M", "do") and w.host.ping(w.a, 8972, True, 1, "-M", "do")
     carried(w, MB)
 

@@ -32,7 +32,7 @@ static inline int asker_commit(void *arg, struct txn *t, struct err *err)
 
 static inline void asker_init(struct asker *a)
 {
-	struct model_config config = {.host = "node-1", .default_mtu = 1500};
+	struct model_config config = {.host = "node-1", .physnet_mtu = 1500};
 	*a = (struct asker) {.core = {.model = weft_model_new(&config)}};
 	a->core.hooks = (struct api_hooks) {.arg = a, .commit = asker_commit};
 }

@@ -68,7 +68,7 @@ static inline int setup(void **state)
 				      .default_vif = "tap",
 				      .vhostuser_mode = "client",
 				      .run_dir = "/run/weft",
-				      .default_mtu = 1500};
+				      .physnet_mtu = 1500};
 	struct fixture *f = calloc(1, sizeof(*f));
 	f->core.model = weft_model_new(&config);
 	f->core.hooks =

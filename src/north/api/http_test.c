@@ -69,7 +69,7 @@ static int setup(void **state)
 				      .default_vif = "tap",
 				      .vhostuser_mode = "client",
 				      .run_dir = "/run/weft",
-				      .default_mtu = 1500};
+				      .physnet_mtu = 1500};
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct api_config api = {
 		.listen = "127.0.0.1:0", .socket = f->socket, .socket_group = (gid_t)-1};

@@ -189,7 +189,7 @@ static int clean(void **state)
 
 static struct model *new_model(void)
 {
-	const struct model_config config = {.host = "node-1", .default_mtu = 1500};
+	const struct model_config config = {.host = "node-1", .physnet_mtu = 1500};
 
 	return weft_model_new(&config);
 }

@@ -56,7 +56,7 @@ static struct model *new_model(void)
 				      .default_vif = "tap",
 				      .vhostuser_mode = "client",
 				      .run_dir = "/run/weft",
-				      .default_mtu = 1500};
+				      .physnet_mtu = 1500};
 	return weft_model_new(&config);
 }
 
