@@ -241,7 +241,7 @@ static void pass_on(struct worker *w, const struct rte_mbuf *m, const struct jud
 	struct judge others = *j;
 
 	if (copy == NULL) {
-		w->drops[DROP_NO_BUFFER]++;
+		COUNT(w->drops[DROP_NO_BUFFER], 1);
 		return;
 	}
 	others.flood = FLOOD_OWNERS;

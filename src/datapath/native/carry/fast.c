@@ -142,7 +142,7 @@ static inline bool parse_plain(const struct rte_mbuf *m, uint16_t in_port, struc
 // established connection touch one line only.
 static inline bool needs_update(const struct session *s, uint8_t tcp_flags)
 {
-	return __atomic_load_n(&s->state, __ATOMIC_RELAXED) != SESSION_ESTABLISHED ||
+	return weft_session_state(s) != SESSION_ESTABLISHED ||
 	       (tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST)) != 0 ||
 	       (s->key.proto == PROTO_TCP && tcp_flags == 0);
 }
@@ -153,26 +153,16 @@ static inline uint8_t ttl_of(const struct rte_mbuf *m, const struct session *s)
 				  : rte_pktmbuf_mtod(m, const struct frame6 *)->hops;
 }
 
-// Other workers write the word that these are in.
-static inline uint16_t flags_of(const struct session *s)
-{
-	return __atomic_load_n(&s->flags, __ATOMIC_RELAXED);
-}
-
-static inline uint16_t out_port_of(const struct session *s)
-{
-	return __atomic_load_n(&s->out_port, __ATOMIC_RELAXED);
-}
-
 // True: carried or dropped here. False: the slow path's.
 static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s, uint8_t tcp_flags)
 {
-	uint16_t flags = flags_of(s);
+	uint16_t flags = weft_session_flags(s);
 
 	// A policy change bumps a generation instead of walking the table: a stale session is judged again on
 	// its next packet, in either direction.
 	if (unlikely(memcmp(rte_pktmbuf_mtod(m, const void *), s->eth_in, 12) != 0 ||
-		     native_session_gen(s) != native_gen(w->dp, s->key.in_port, out_port_of(s)) ||
+		     native_session_gen(s) !=
+			     native_gen(w->dp, s->key.in_port, weft_session_out_port(s)) ||
 		     (flags & SESSION_SLOW) != 0))
 		return false;
 	if (flags >> SESSION_HOPS_SHIFT != 0 && unlikely(!weft_session_fits(w, m, s, ttl_of(m, s))))
@@ -184,7 +174,7 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 			return false;
 		enum drop why = weft_session_update(w->sessions, s, tcp_flags, &reopened);
 
-		if (reopened || (why != DROP_NONE && !(flags_of(s) & SESSION_UNTRACKED)))
+		if (reopened || (why != DROP_NONE && !(weft_session_flags(s) & SESSION_UNTRACKED)))
 			return false;
 	}
 	weft_session_carry(w, m, s, s->key.family == 4 ? L4_OFFSET4 : L4_OFFSET6);
@@ -247,8 +237,8 @@ void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 		else
 			f.hash[i] = weft_flow_hash(&f.key[i]);
 	}
-	stats->rx_packets += n;
-	stats->rx_bytes += bytes;
+	COUNT(stats->rx_packets, n);
+	COUNT(stats->rx_bytes, bytes);
 
 	weft_session_get_bulk(w->sessions, f.key, f.hash, n, f.slow, f.ses);
 

@@ -89,8 +89,8 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 	}
 	++*reached;
 	if (copy == NULL) { // counted for the receiver, as what is lost on the way to it
-		w->drops[DROP_NO_BUFFER]++;
-		w->port_stats[port].tx_drops++;
+		COUNT(w->drops[DROP_NO_BUFFER], 1);
+		COUNT(w->port_stats[port].tx_drops, 1);
 		return;
 	}
 	weft_send(w, copy, port);
@@ -129,8 +129,8 @@ static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct pa
 	j->wire_len = native_wire_len(m);
 	j->dont_fragment = p->key.family == 4 && (eth[20] & 0x40) != 0;
 	if (permit != NULL && permit->flow != NULL) {
-		j->related_to = permit->flow->out_port;
-		if (permit->flow->flags & SESSION_NAT) {
+		j->related_to = weft_session_out_port(permit->flow);
+		if (weft_session_flags(permit->flow) & SESSION_NAT) {
 			j->binding = &permit->binding;
 			j->quote = permit->is_error ? &permit->quote : NULL;
 		}
@@ -153,7 +153,7 @@ static struct permit find_permit(struct worker *w, const struct packet *p, const
 		judged = weft_slow_rejudge(w, related, &why);
 	if (judged == REJUDGED_CUT || judged == REJUDGED_REFUSED)
 		related = NULL;
-	if (related != NULL && !(related->flags & SESSION_SLOW)) {
+	if (related != NULL && !(weft_session_flags(related) & SESSION_SLOW)) {
 		permit = (struct permit) {.flow = related, .is_error = true};
 		weft_nat_error_leaves_as(related, p, &permit.binding, &permit.quote);
 		COUNT(w->stats.related, 1);

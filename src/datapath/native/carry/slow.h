@@ -23,12 +23,12 @@ void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
 // What a packet of a live session leaves as: MACs, TTL, addresses and ports.
 static inline void weft_session_rewrite(struct rte_mbuf *m, const struct session *s, uint16_t l4)
 {
-	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
+	uint8_t hops = (uint8_t)(weft_session_flags(s) >> SESSION_HOPS_SHIFT);
 
 	memcpy(rte_pktmbuf_mtod(m, void *), s->eth_out, 12);
 	if (hops > 0)
 		weft_ttl_decrease(rte_pktmbuf_mtod(m, uint8_t *), s->key.family, hops);
-	if (unlikely(s->flags & SESSION_NAT))
+	if (unlikely(weft_session_flags(s) & SESSION_NAT))
 		weft_nat_carry(m, s, l4);
 }
 
@@ -50,19 +50,20 @@ static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, stru
 				 (uint16_t)(__atomic_load_n(&s->bytes_high, __ATOMIC_RELAXED) + 1),
 				 __ATOMIC_RELAXED);
 	__atomic_store_n(&s->seen_ms, w->now_ms, __ATOMIC_RELAXED);
-	weft_send(w, m, s->out_port);
+	weft_send(w, m, weft_session_out_port(s));
 }
 
 // A routed session carries a packet only if its TTL and length allow it; a router must answer otherwise.
 static inline bool weft_session_fits(const struct worker *w, const struct rte_mbuf *m,
 				     const struct session *s, uint8_t ttl)
 {
-	uint8_t hops = (uint8_t)(s->flags >> SESSION_HOPS_SHIFT);
+	uint8_t hops = (uint8_t)(weft_session_flags(s) >> SESSION_HOPS_SHIFT);
 
 	return hops == 0 ||
-	       (ttl > hops && native_wire_len(m) <= atomic_load_explicit(&w->dp->mtu[s->out_port],
-									 memory_order_relaxed) +
-							    RTE_ETHER_HDR_LEN);
+	       (ttl > hops &&
+		native_wire_len(m) <= atomic_load_explicit(&w->dp->mtu[weft_session_out_port(s)],
+							   memory_order_relaxed) +
+					      RTE_ETHER_HDR_LEN);
 }
 
 // Send clones of a packet to everybody that the judgement's flood is for.

@@ -87,6 +87,6 @@ enum claimed weft_slow_claimed(const struct session_table *t, const struct judge
 	*by = weft_session_get(t, &reply, weft_flow_hash(&reply));
 	if (*by == NULL || !weft_session_is_claim(*by))
 		return CLAIMED_NOT;
-	flags = __atomic_load_n(&weft_session_original(*by)->flags, __ATOMIC_RELAXED);
+	flags = weft_session_flags(weft_session_original(*by));
 	return flags & SESSION_DISPROVED ? CLAIMED_WRONGLY : CLAIMED_FOR_NOW;
 }

@@ -68,7 +68,7 @@ static bool gives_way(struct worker *w, struct session *s)
 		judged = weft_slow_rejudge(w, s, &why);
 	if (judged == REJUDGED_CUT)
 		return true;
-	if (judged != REJUDGED_REFUSED && original->state != SESSION_CLOSING &&
+	if (judged != REJUDGED_REFUSED && weft_session_state(original) != SESSION_CLOSING &&
 	    idle < weft_session_timeout_ms(w->sessions, original))
 		return false;
 	weft_session_remove(w->session_worker, original);
@@ -138,10 +138,10 @@ static void count_made(struct worker *w, const struct session_new *n)
 static bool is_twin(const struct session *s, const struct judge *j, uint32_t gen)
 {
 	uint8_t state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
-	uint16_t flags = __atomic_load_n(&s->flags, __ATOMIC_RELAXED);
+	uint16_t flags = weft_session_flags(s);
 
 	return !(flags & SESSION_REPLY) && (state == SESSION_NEW || state == SESSION_ESTABLISHED) &&
-	       native_session_gen(s) == gen && s->out_port == j->out->index &&
+	       native_session_gen(s) == gen && weft_session_out_port(s) == j->out->index &&
 	       memcmp(s->eth_in, j->eth, sizeof(s->eth_in)) == 0 &&
 	       weft_slow_same_translation(s, j);
 }
@@ -202,7 +202,7 @@ static bool add_translated(struct worker *w, struct judge *j, struct session_new
 		if (s == NULL && (*why != DROP_SESSION_CLASH || !j->pick_port))
 			return false;
 	}
-	if (s == NULL || !(s->flags & SESSION_NAT))
+	if (s == NULL || !(weft_session_flags(s) & SESSION_NAT))
 		return false;
 	if (unlikely(weft_session_is_claim(s)))
 		weft_slow_claim(s, j->eth, j->pkt);

@@ -28,7 +28,7 @@ static void packet_of_session(const struct session *original, struct packet *p)
 
 bool weft_slow_is_stale(const struct native *dp, const struct session *s)
 {
-	return native_session_gen(s) != native_gen(dp, s->key.in_port, s->out_port);
+	return native_session_gen(s) != native_gen(dp, s->key.in_port, weft_session_out_port(s));
 }
 
 // A direction's flags and its generation where they must change together: they lie in one word.
@@ -107,8 +107,8 @@ bool weft_slow_same_translation(const struct session *original, const struct jud
 // What is beyond the way out of the node, and a port without port security, may have got another MAC; that is no other way.
 static bool is_same_way(const struct session *original, const struct judge *j)
 {
-	return j->verdict == VERDICT_FORWARD && j->out->index == original->out_port &&
-	       j->hops == original->flags >> SESSION_HOPS_SHIFT &&
+	return j->verdict == VERDICT_FORWARD && j->out->index == weft_session_out_port(original) &&
+	       j->hops == weft_session_flags(original) >> SESSION_HOPS_SHIFT &&
 	       (!j->out->plan->filtered ||
 		memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0);
 }
@@ -148,7 +148,7 @@ static bool keeps_its_way(const struct native *dp, const struct session *origina
 
 	weft_judge_init(&j, dp, epoch, p, original->eth_in, 0);
 	j.rejudge = true;
-	j.related_to = original->out_port;
+	j.related_to = weft_session_out_port(original);
 	if (j.in == NULL)
 		return false;
 	weft_judge(&j);
@@ -210,7 +210,7 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 {
 	struct session *original = weft_session_original(s);
 	// The generation first: whoever sees a new one also sees the epoch that goes with it.
-	uint32_t gen = native_gen(w->dp, original->key.in_port, original->out_port);
+	uint32_t gen = native_gen(w->dp, original->key.in_port, weft_session_out_port(original));
 	enum rejudged result;
 	struct packet p;
 	struct judge j;
@@ -242,7 +242,7 @@ enum drop weft_slow_judge_replies(const struct native *dp, struct session *s)
 
 	packet_of_session(original, &p);
 	weft_judge_init(&j, dp, weft_vstore_epoch(dp->vs), &p, original->eth_in, 0);
-	j.out = native_policy(dp, original->out_port, j.epoch);
+	j.out = native_policy(dp, weft_session_out_port(original), j.epoch);
 	memcpy(j.eth_out, original->eth_out, sizeof(j.eth_out));
 	weft_nat_leaves_as(original, &j.now);
 	if (j.in == NULL || j.out == NULL)
@@ -305,7 +305,8 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 		return true;
 	memcpy(s->eth_in + 6, mac, 6);
 	// What a router took in from there is answered there.
-	if (!(s->flags & SESSION_REPLY) && s->flags >> SESSION_HOPS_SHIFT != 0)
+	if (!(weft_session_flags(s) & SESSION_REPLY) &&
+	    weft_session_flags(s) >> SESSION_HOPS_SHIFT != 0)
 		memcpy(weft_session_peer(s)->eth_out, mac, 6);
 	corrected(s);
 	return true;
@@ -315,7 +316,7 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 static void refuse(struct worker *w, struct rte_mbuf *m, const struct packet *p, struct session *s,
 		   enum drop why)
 {
-	if (!(s->flags & SESSION_REPLY))
+	if (!(weft_session_flags(s) & SESSION_REPLY))
 		__atomic_store_n(&s->seen_ms, w->now_ms, __ATOMIC_RELAXED);
 	weft_drop(w, m, p->key.in_port, why);
 }
@@ -333,7 +334,7 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 		return NOT_CARRIED;
 	same_way = memcmp(frame, s->eth_in, 6) == 0;
 	// Another router would translate it otherwise.
-	if (!same_way && (s->flags & SESSION_NAT) != 0)
+	if (!same_way && (weft_session_flags(s) & SESSION_NAT) != 0)
 		return NOT_CARRIED;
 	if (weft_slow_is_stale(w->dp, s)) {
 		judged = weft_slow_rejudge(w, s, &why);
@@ -345,7 +346,7 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 			return CARRIED;
 		}
 	}
-	if (s->flags & SESSION_SLOW) {
+	if (weft_session_flags(s) & SESSION_SLOW) {
 		why = session_slow_check(w, s);
 		if (why != DROP_NONE) {
 			weft_drop(w, m, p->key.in_port, why);
@@ -365,7 +366,7 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 			weft_session_remove(w->session_worker, s);
 			return NOT_CARRIED;
 		}
-		if (why != DROP_NONE && !(s->flags & SESSION_UNTRACKED)) {
+		if (why != DROP_NONE && !(weft_session_flags(s) & SESSION_UNTRACKED)) {
 			weft_drop(w, m, p->key.in_port, why);
 			return CARRIED;
 		}
@@ -388,7 +389,7 @@ void weft_slow_correct(struct session *s, const struct judge *j)
 {
 	uint16_t flags, next;
 
-	if (j->out->index != s->out_port || !may_correct(s))
+	if (j->out->index != weft_session_out_port(s) || !may_correct(s))
 		return;
 	// Looked at now: by what changes from here on it will be judged again.
 	if (!weft_slow_is_current(j)) {
@@ -398,7 +399,7 @@ void weft_slow_correct(struct session *s, const struct judge *j)
 	memcpy(s->eth_in, j->eth, 12);
 	memcpy(s->eth_out, j->eth_out, 12);
 	// Other workers mark the flags at the same time.
-	flags = __atomic_load_n(&s->flags, __ATOMIC_RELAXED);
+	flags = weft_session_flags(s);
 	do
 		next = (uint16_t)((flags & ((1u << SESSION_HOPS_SHIFT) - 1)) |
 				  (uint32_t)j->hops << SESSION_HOPS_SHIFT);

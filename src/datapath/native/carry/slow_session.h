@@ -28,8 +28,7 @@ bool weft_slow_is_stale(const struct native *dp, const struct session *s);
 // Did the rules refuse it when it was judged last?
 static inline bool weft_slow_is_refused(struct session *s)
 {
-	return (__atomic_load_n(&weft_session_original(s)->flags, __ATOMIC_RELAXED) &
-		SESSION_REFUSED) != 0;
+	return (weft_session_flags(weft_session_original(s)) & SESSION_REFUSED) != 0;
 }
 
 enum rejudged {

@@ -54,15 +54,15 @@ static void sample(struct worker *w, const struct rte_mbuf *m, uint16_t in_port,
 
 void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop reason)
 {
-	w->drops[reason]++;
+	COUNT(w->drops[reason], 1);
 	if (unlikely(in_port >= NATIVE_MAX_PORTS)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
-	w->port_drops[in_port][reason]++;
+	COUNT(w->port_drops[in_port][reason], 1);
 	// What a local service has consumed (a probe, a report) is counted, but it is no loss.
 	if (reason != DROP_SERVICE_DONE) {
-		w->port_stats[in_port].drops++;
+		COUNT(w->port_stats[in_port].drops, 1);
 		sample(w, m, in_port, reason);
 	}
 	rte_pktmbuf_free(m);
@@ -72,8 +72,8 @@ void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop
 static void drop_sent(struct worker *w, uint16_t out_port, struct rte_mbuf **pkts, uint16_t n,
 		      enum drop reason)
 {
-	w->drops[reason] += n;
-	w->port_stats[out_port].tx_drops += n;
+	COUNT(w->drops[reason], n);
+	COUNT(w->port_stats[out_port].tx_drops, n);
 	for (uint16_t i = 0; i < n; i++)
 		rte_pktmbuf_free(pkts[i]);
 }
@@ -115,8 +115,8 @@ static void flush(struct worker *w, uint16_t out_port)
 	sent = io->ops->tx(io, q->pkts, q->n);
 	for (uint16_t i = sent; i < q->n; i++) // which they are, tx has chosen
 		bytes -= rte_pktmbuf_pkt_len(q->pkts[i]);
-	stats->tx_packets += sent;
-	stats->tx_bytes += bytes;
+	COUNT(stats->tx_packets, sent);
+	COUNT(stats->tx_bytes, bytes);
 	if (sent < q->n)
 		drop_sent(w, out_port, q->pkts + sent, q->n - sent, DROP_PORT_FULL);
 	q->n = 0;

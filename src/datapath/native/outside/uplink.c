@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/native/packet/counter.h"
 #include "datapath/native/carry/fast.h"
 
 #define MACS_LEN (2 * RTE_ETHER_ADDR_LEN)
@@ -46,7 +47,7 @@ static inline uint16_t take_tag(struct rte_mbuf *m)
 static void refuse(struct worker *w, struct trunk *t, uint16_t vlan, struct rte_mbuf **pkts,
 		   uint16_t n)
 {
-	t->unknown[w->id] += n;
+	COUNT(t->unknown[w->id], n);
 	atomic_store_explicit(&t->last_unknown, vlan, memory_order_relaxed);
 	for (uint16_t i = 0; i < n; i++)
 		weft_drop(w, pkts[i], NATIVE_NO_PORT,

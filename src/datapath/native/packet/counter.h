@@ -12,3 +12,6 @@
 #else
 #define COUNT(counter, n) ((void)((counter) += (n)))
 #endif
+
+// Of another thread.
+#define COUNTED(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)

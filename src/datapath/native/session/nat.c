@@ -158,7 +158,7 @@ void weft_nat_leaves_as(const struct session *s, struct flow_key *out)
 	const struct session *peer = weft_session_peer((struct session *)s);
 
 	weft_session_key(s, out);
-	if (!(s->flags & SESSION_NAT))
+	if (!(weft_session_flags(s) & SESSION_NAT))
 		return;
 	out->src4 = peer->key.dst4;
 	out->dst4 = peer->key.src4;

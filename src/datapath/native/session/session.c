@@ -245,8 +245,7 @@ void weft_session_get_bulk(const struct session_table *t, const struct flow_key 
 			continue;
 		if (unlikely(!session_has_key(out[i], &keys[i])))
 			out[i] = weft_session_get(t, &keys[i], hashes[i]);
-		else if (__atomic_load_n(&out[i]->flags, __ATOMIC_RELAXED) &
-			 SESSION_NAT) // it leaves as the peer's key
+		else if (weft_session_flags(out[i]) & SESSION_NAT) // it leaves as the peer's key
 			rte_prefetch0(weft_session_peer(out[i]));
 	}
 }

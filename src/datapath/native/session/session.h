@@ -134,11 +134,29 @@ void weft_session_get_bulk(const struct session_table *t, const struct flow_key 
 // add, and add does not wait for memory.
 void weft_session_prefetch(const struct session_table *t, const struct flow_key *key);
 
+// Other workers change these.
+static inline uint16_t weft_session_flags(const struct session *s)
+{
+	return __atomic_load_n(&s->flags, __ATOMIC_RELAXED);
+}
+
+static inline uint16_t weft_session_out_port(const struct session *s)
+{
+	return __atomic_load_n(&s->out_port, __ATOMIC_RELAXED);
+}
+
+// enum session_state; in the reply direction a copy that may lag.
+static inline uint8_t weft_session_state(const struct session *s)
+{
+	return __atomic_load_n(&s->state, __ATOMIC_RELAXED);
+}
+
 static inline struct session *weft_session_peer(struct session *s)
 {
 	size_t step = s->key.family == 6 ? sizeof(struct session6) : sizeof(struct session);
 
-	return (struct session *)(s->flags & SESSION_REPLY ? (char *)s - step : (char *)s + step);
+	return (struct session *)(weft_session_flags(s) & SESSION_REPLY ? (char *)s - step
+									: (char *)s + step);
 }
 
 // Is it a claim: a translated TCP connection, picked up in the middle, that nobody has answered
@@ -147,13 +165,12 @@ static inline bool weft_session_is_claim(const struct session *s)
 {
 	const uint16_t both = SESSION_NAT | SESSION_PICKED_UP;
 
-	return (__atomic_load_n(&s->flags, __ATOMIC_RELAXED) & both) == both &&
-	       __atomic_load_n(&s->state, __ATOMIC_RELAXED) == SESSION_NEW;
+	return (weft_session_flags(s) & both) == both && weft_session_state(s) == SESSION_NEW;
 }
 
 static inline struct session *weft_session_original(struct session *s)
 {
-	return s->flags & SESSION_REPLY ? weft_session_peer(s) : s;
+	return weft_session_flags(s) & SESSION_REPLY ? weft_session_peer(s) : s;
 }
 
 struct session_direction {

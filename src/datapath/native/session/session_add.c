@@ -142,7 +142,7 @@ static struct session *settle_clash(struct session_worker *w, const struct sessi
 		return found;
 	if (session_has_key(peer, &n->original.key))
 		return peer;
-	if ((n->original.flags | found->flags) & SESSION_NAT) {
+	if ((n->original.flags | weft_session_flags(found)) & SESSION_NAT) {
 		*why = DROP_SESSION_CLASH;
 		return NULL;
 	}

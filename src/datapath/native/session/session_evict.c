@@ -56,8 +56,10 @@ struct candidate {
 // allowed is over, so a flood of such flows cannot keep others out of the table.
 static bool is_exchange(const struct session *s)
 {
-	return s->key.proto != IPPROTO_TCP && s->packets <= 1 &&
-	       weft_session_peer((struct session *)s)->packets <= 1;
+	const struct session *reply = weft_session_peer((struct session *)s);
+
+	return s->key.proto != IPPROTO_TCP && __atomic_load_n(&s->packets, __ATOMIC_RELAXED) <= 1 &&
+	       __atomic_load_n(&reply->packets, __ATOMIC_RELAXED) <= 1;
 }
 
 // Silent for so long that it may well be over, though its time is not.
@@ -69,7 +71,7 @@ static bool is_idle(uint32_t idle_ms, uint32_t timeout_ms)
 static enum class class_of(const struct session_table *t, struct session *s, uint8_t state,
 			   const struct candidate *c) {
 	if (c->idle_ms >= c->timeout_ms || session_lost_a_port(t, s)) return CLASS_EXPIRED;
-	if ((s->flags & SESSION_REFUSED) != 0) return CLASS_REFUSED;
+	if ((weft_session_flags(s) & SESSION_REFUSED) != 0) return CLASS_REFUSED;
 	if (state == SESSION_CLOSING) return CLASS_CLOSING;
 	if (state == SESSION_NEW) return CLASS_UNANSWERED;
 	if (is_exchange(s)) return CLASS_EXCHANGE;

@@ -244,7 +244,7 @@ static inline bool port_is_gone(const struct session_table *t, uint16_t port)
 // Its connections have nobody left to serve, whatever their timeout.
 static inline bool session_lost_a_port(const struct session_table *t, const struct session *s)
 {
-	return port_is_gone(t, s->key.in_port) || port_is_gone(t, s->out_port);
+	return port_is_gone(t, s->key.in_port) || port_is_gone(t, weft_session_out_port(s));
 }
 
 static inline bool has_one_writer(const struct session_table *t)
@@ -255,9 +255,8 @@ static inline bool has_one_writer(const struct session_table *t)
 // The port that a connection counts for.
 static inline uint16_t session_payer(const struct session *original)
 {
-	uint16_t flags = __atomic_load_n(&original->flags, __ATOMIC_RELAXED);
-
-	return flags & SESSION_FROM_OUTSIDE ? original->out_port : original->key.in_port;
+	return weft_session_flags(original) & SESSION_FROM_OUTSIDE ? weft_session_out_port(original)
+								   : original->key.in_port;
 }
 
 // Change a count; returns what it was.

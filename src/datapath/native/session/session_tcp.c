@@ -105,7 +105,7 @@ static void forget(struct session *s, uint8_t flags)
 
 static bool is_picked_up(const struct session *s)
 {
-	return __atomic_load_n(&s->flags, __ATOMIC_RELAXED) & SESSION_PICKED_UP;
+	return weft_session_flags(s) & SESSION_PICKED_UP;
 }
 
 static void set_normal(struct session *s)
@@ -217,7 +217,7 @@ enum drop weft_session_update(struct session_table *t, struct session *s, uint8_
 			      bool *reopened)
 {
 	struct session *peer = weft_session_peer(s);
-	struct session *original = s->flags & SESSION_REPLY ? peer : s;
+	struct session *original = weft_session_flags(s) & SESSION_REPLY ? peer : s;
 	uint8_t state = session_state_get(original);
 
 	*reopened = false;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/native/packet/counter.h"
 #include "datapath/native/metadata_port.h"
 #include "datapath/frames/packet.h"
 #include "datapath/native/policy/tables.h"
@@ -169,12 +170,43 @@ static json_t *samples(struct native *dp, size_t limit)
 	return list;
 }
 
+static uint64_t counted_at(const void *counters, size_t offset)
+{
+	return COUNTED(*(const uint64_t *)((const char *)counters + offset));
+}
+
+struct port_stats weft_native_port_stats(const struct native *dp, uint16_t port)
+{
+	struct port_stats sum = {0};
+
+	for (uint16_t i = 0; i < dp->n_workers; i++) {
+		const struct port_stats *s = &dp->workers[i]->port_stats[port];
+
+		sum.rx_packets += COUNTED(s->rx_packets);
+		sum.rx_bytes += COUNTED(s->rx_bytes);
+		sum.tx_packets += COUNTED(s->tx_packets);
+		sum.tx_bytes += COUNTED(s->tx_bytes);
+		sum.drops += COUNTED(s->drops);
+		sum.tx_drops += COUNTED(s->tx_drops);
+	}
+	return sum;
+}
+
+uint64_t weft_native_port_drops(const struct native *dp, uint16_t port, int reason)
+{
+	uint64_t n = 0;
+
+	for (uint16_t i = 0; i < dp->n_workers; i++)
+		n += COUNTED(dp->workers[i]->port_drops[port][reason]);
+	return n;
+}
+
 static uint64_t drop_count(const struct native *dp, int reason)
 {
 	uint64_t sum = 0;
 
 	for (uint16_t i = 0; i < dp->n_workers; i++)
-		sum += dp->workers[i]->drops[reason];
+		sum += COUNTED(dp->workers[i]->drops[reason]);
 	return sum;
 }
 
@@ -213,7 +245,7 @@ static struct worker_stats stats_of(const struct worker *w)
 
 	_Static_assert(sizeof(stats) % sizeof(uint64_t) == 0, "counters only");
 	for (size_t i = 0; i < sizeof(stats) / sizeof(uint64_t); i++)
-		((uint64_t *)&stats)[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+		((uint64_t *)&stats)[i] = COUNTED(from[i]);
 	return stats;
 }
 
@@ -374,10 +406,8 @@ static void worker_metrics(struct native *dp, struct text *out)
 	for (size_t i = 0; i < RTE_DIM(of); i++) {
 		metric(out, of[i].name, "counter", of[i].help);
 		for (uint16_t k = 0; k < dp->n_workers; k++) {
-			const char *base = (const char *)&dp->workers[k]->stats;
-			uint64_t value;
+			uint64_t value = counted_at(&dp->workers[k]->stats, of[i].offset);
 
-			memcpy(&value, base + of[i].offset, sizeof(value));
 			weft_text_add(out, "%s{worker=\"%u\"} %llu\n", of[i].name, k,
 				      (unsigned long long)value);
 		}
@@ -397,13 +427,8 @@ static void port_metric(struct port *p, const struct plan_port *plan, void *arg)
 	uint64_t sum = 0;
 
 	(void)plan;
-	for (uint16_t i = 0; i < m->dp->n_workers; i++) {
-		uint64_t value;
-
-		memcpy(&value, (const char *)&m->dp->workers[i]->port_stats[p->index] + m->offset,
-		       sizeof(value));
-		sum += value;
-	}
+	for (uint16_t i = 0; i < m->dp->n_workers; i++)
+		sum += counted_at(&m->dp->workers[i]->port_stats[p->index], m->offset);
 	weft_text_add(m->out, "%s{port=\"%s\"} %llu\n", m->name, p->id, (unsigned long long)sum);
 }
 

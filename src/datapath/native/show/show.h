@@ -13,6 +13,10 @@ void weft_native_metrics(struct native *dp, struct text *out);
 // A protocol's word, or its number.
 json_t *weft_native_protocol_json(uint8_t proto);
 
+// A port's counters, and its drops for one reason (DROP_...), of all workers.
+struct port_stats weft_native_port_stats(const struct native *dp, uint16_t port);
+uint64_t weft_native_port_drops(const struct native *dp, uint16_t port, int reason);
+
 // One port's whole JSON, its drops by reason included (show_port.c).
 json_t *weft_native_port_json(struct native *dp, const struct port *p,
 			      const struct plan_port *plan);

@@ -2,6 +2,7 @@
 // What routers advertise to hosts, as an operator sees it.
 #include <string.h>
 
+#include "datapath/native/packet/counter.h"
 #include "datapath/native/outside/advertise.h"
 #include "datapath/native/show/show.h"
 #include "datapath/native/policy/tables.h"
@@ -53,7 +54,7 @@ void weft_native_advert_metrics(struct native *dp, struct text *out)
 	uint64_t solicited = 0;
 
 	for (uint16_t i = 0; i < dp->n_workers; i++)
-		solicited += dp->workers[i]->stats.advertised;
+		solicited += COUNTED(dp->workers[i]->stats.advertised);
 	weft_text_add(out,
 		      "# HELP %s Router advertisements sent to ports.\n# TYPE %s counter\n"
 		      "%s{kind=\"solicited\"} %llu\n%s{kind=\"unasked\"} %llu\n",

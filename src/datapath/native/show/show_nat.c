@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/native/packet/counter.h"
 #include "datapath/native/session/nat.h"
 #include "datapath/native/show/show.h"
 #include "datapath/native/policy/tables.h"
@@ -248,10 +249,10 @@ static struct totals totals(const struct native *dp)
 	struct totals t = {0};
 
 	for (uint16_t i = 0; i < dp->n_workers; i++) {
-		t.translated += dp->workers[i]->stats.translated;
-		t.tries += dp->workers[i]->stats.nat_tries;
-		t.exhausted += dp->workers[i]->drops[DROP_NAT_EXHAUSTED];
-		t.clashes += dp->workers[i]->drops[DROP_SESSION_CLASH];
+		t.translated += COUNTED(dp->workers[i]->stats.translated);
+		t.tries += COUNTED(dp->workers[i]->stats.nat_tries);
+		t.exhausted += COUNTED(dp->workers[i]->drops[DROP_NAT_EXHAUSTED]);
+		t.clashes += COUNTED(dp->workers[i]->drops[DROP_SESSION_CLASH]);
 	}
 	return t;
 }

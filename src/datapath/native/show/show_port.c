@@ -8,25 +8,13 @@
 
 static void counters(struct native *dp, const struct port *p, json_t *o)
 {
-	struct port_stats sum = {0};
+	struct port_stats sum = weft_native_port_stats(dp, p->index);
 	json_t *drops = json_object();
 	uint64_t consumed = 0;
 
-	for (uint16_t i = 0; i < dp->n_workers; i++) {
-		const struct port_stats *s = &dp->workers[i]->port_stats[p->index];
-
-		sum.rx_packets += s->rx_packets;
-		sum.rx_bytes += s->rx_bytes;
-		sum.tx_packets += s->tx_packets;
-		sum.tx_bytes += s->tx_bytes;
-		sum.drops += s->drops;
-		sum.tx_drops += s->tx_drops;
-	}
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++) {
-		uint64_t n = 0;
+		uint64_t n = weft_native_port_drops(dp, p->index, r);
 
-		for (uint16_t i = 0; i < dp->n_workers; i++)
-			n += dp->workers[i]->port_drops[p->index][r];
 		if (r == DROP_SERVICE_DONE)
 			consumed = n;
 		else if (n > 0)

@@ -4,25 +4,9 @@
 
 #include <string.h>
 
+#include "datapath/native/packet/counter.h"
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/outside/uplink.h"
-
-static struct port_stats sum_of(const struct native *dp, uint16_t port)
-{
-	struct port_stats sum = {0};
-
-	for (uint16_t i = 0; i < dp->n_workers; i++) {
-		const struct port_stats *s = &dp->workers[i]->port_stats[port];
-
-		sum.rx_packets += s->rx_packets;
-		sum.rx_bytes += s->rx_bytes;
-		sum.tx_packets += s->tx_packets;
-		sum.tx_bytes += s->tx_bytes;
-		sum.drops += s->drops;
-		sum.tx_drops += s->tx_drops;
-	}
-	return sum;
-}
 
 static json_t *counters_json(const struct port_stats *s)
 {
@@ -38,10 +22,8 @@ static json_t *drops_json(const struct native *dp, uint16_t port)
 	json_t *drops = json_object();
 
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++) {
-		uint64_t n = 0;
+		uint64_t n = weft_native_port_drops(dp, port, r);
 
-		for (uint16_t i = 0; i < dp->n_workers; i++)
-			n += dp->workers[i]->port_drops[port][r];
 		if (n > 0 && r != DROP_SERVICE_DONE)
 			json_object_set_new(drops, weft_drop_word(r), json_integer((json_int_t)n));
 	}
@@ -53,7 +35,7 @@ static uint64_t unknown_of(const struct native *dp, const struct trunk *t)
 	uint64_t n = 0;
 
 	for (uint16_t i = 0; i < dp->n_workers; i++)
-		n += t->unknown[i];
+		n += COUNTED(t->unknown[i]);
 	return n;
 }
 
@@ -72,7 +54,7 @@ static void add_network(struct port *p, struct trunk *trunk, uint16_t vlan, void
 
 	if (trunk != l->trunk)
 		return;
-	s = sum_of(l->dp, p->index);
+	s = weft_native_port_stats(l->dp, p->index);
 	l->sum.rx_packets += s.rx_packets;
 	l->sum.rx_bytes += s.rx_bytes;
 	l->sum.tx_packets += s.tx_packets;

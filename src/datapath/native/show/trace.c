@@ -105,10 +105,11 @@ static bool is_from(const struct native *dp, const struct session *s, const uint
 static bool fits(const struct native *dp, const struct session *s, const struct packet *p,
 		 size_t len)
 {
-	uint16_t hops = s->flags >> SESSION_HOPS_SHIFT;
+	uint16_t hops = weft_session_flags(s) >> SESSION_HOPS_SHIFT;
 
 	return hops == 0 ||
-	       (p->ttl > hops && len <= atomic_load(&dp->mtu[s->out_port]) + RTE_ETHER_HDR_LEN);
+	       (p->ttl > hops &&
+		len <= atomic_load(&dp->mtu[weft_session_out_port(s)]) + RTE_ETHER_HDR_LEN);
 }
 
 // What happens to a packet of a session before any stage is asked (weft_slow_carry). CARRIED: its fate is in *j.
@@ -116,12 +117,13 @@ static enum carried note_session(struct native *dp, const struct packet *p, cons
 				 size_t len, struct session *s, json_t *stages, json_t *out_ports,
 				 struct judge *j)
 {
-	bool same_way = memcmp(frame, s->eth_in, 6) == 0, is_reply = s->flags & SESSION_REPLY;
+	bool same_way = memcmp(frame, s->eth_in, 6) == 0,
+	     is_reply = weft_session_flags(s) & SESSION_REPLY;
 	bool is_stale = weft_slow_is_stale(dp, s);
 	enum rejudged judged = REJUDGED_GOOD;
 	enum drop why = DROP_NONE;
 
-	if (!is_from(dp, s, frame) || (!same_way && (s->flags & SESSION_NAT) != 0)) {
+	if (!is_from(dp, s, frame) || (!same_way && (weft_session_flags(s) & SESSION_NAT) != 0)) {
 		note(stages, "session", "next", "a session of this tuple has other MAC addresses");
 		return NOT_CARRIED;
 	}
@@ -129,7 +131,7 @@ static enum carried note_session(struct native *dp, const struct packet *p, cons
 		judged = note_rejudged(dp, p, s, same_way, stages, j);
 	if (judged == REJUDGED_CUT || judged == REJUDGED_REFUSED)
 		return judged == REJUDGED_CUT ? NOT_CARRIED : CARRIED;
-	if (is_reply && (is_stale || (s->flags & SESSION_SLOW) != 0))
+	if (is_reply && (is_stale || (weft_session_flags(s) & SESSION_SLOW) != 0))
 		why = weft_slow_judge_replies(dp, s);
 	if (why != DROP_NONE) {
 		refuse(j, stages, "session", why,
@@ -143,9 +145,9 @@ static enum carried note_session(struct native *dp, const struct packet *p, cons
 	}
 	note(stages, "session", "forward",
 	     is_reply ? "reply of an established flow" : "packet of an established flow");
-	if (s->flags & SESSION_NAT)
+	if (weft_session_flags(s) & SESSION_NAT)
 		note_translation(s, stages);
-	forward(dp, s->out_port, stages, out_ports, j);
+	forward(dp, weft_session_out_port(s), stages, out_ports, j);
 	return CARRIED;
 }
 
@@ -219,7 +221,8 @@ static bool is_taken(const struct native *dp, const struct judge *j)
 
 	weft_flow_reverse(&j->now, j->out->index, &reply);
 	s = weft_session_get(dp->sessions, &reply, weft_flow_hash(&reply));
-	return s != NULL && weft_session_original(s)->state != SESSION_CLOSING && holds(dp, s);
+	return s != NULL && weft_session_state(weft_session_original(s)) != SESSION_CLOSING &&
+	       holds(dp, s);
 }
 
 // What is translated needs a session: is it to be had, and with which port?
@@ -262,9 +265,9 @@ static void run_stages(struct native *dp, const struct packet *p, const uint8_t 
 	j->verdict = VERDICT_DROP;
 	j->why = DROP_PORT_DOWN;
 	if (flow != NULL) {
-		j->related_to = flow->out_port;
-		j->binding = flow->flags & SESSION_NAT ? binding : NULL;
-		j->quote = flow->flags & SESSION_NAT ? quote : NULL;
+		j->related_to = weft_session_out_port(flow);
+		j->binding = weft_session_flags(flow) & SESSION_NAT ? binding : NULL;
+		j->quote = weft_session_flags(flow) & SESSION_NAT ? quote : NULL;
 	}
 	if (j->in != NULL)
 		weft_judge(j);
@@ -280,7 +283,8 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 	struct flow_key binding, quote;
 	enum drop last = DROP_NONE;
 
-	if (related != NULL && ((related->flags & SESSION_SLOW) != 0 || !holds(dp, related)))
+	if (related != NULL &&
+	    ((weft_session_flags(related) & SESSION_SLOW) != 0 || !holds(dp, related)))
 		related = NULL;
 	if (related != NULL)
 		weft_nat_error_leaves_as(related, p, &binding, &quote);
