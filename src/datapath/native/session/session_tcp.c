@@ -13,8 +13,8 @@
 // A SYN of the other end is refused (tcp-state) but where both ends open at the same time: it would
 // open a connection that no rule was asked for.
 //
-// Beside Linux's conntrack (the table in nf_conntrack_proto_tcp.c; "invalid" is what Neutron's
-// firewall drops):
+// Beside Linux's conntrack (tcp_conntracks in nf_conntrack_proto_tcp.c of Linux 6; "invalid" is what
+// Neutron's firewall drops, what Linux ignores passes):
 //
 //   packet                                   Linux              here
 //   SYN, opening end, established            passes             passes
@@ -22,12 +22,16 @@
 //   SYN, other end, SYN-ACK sent             invalid            refused
 //   SYN, other end, established              invalid            refused
 //   SYN, opening end, FIN from one side      passes             passes
-//   SYN, either end, after FINs or RST       reopens            judged as a new connection
+//   SYN, opening end, both FINs, no last ACK passes             judged as a new connection
+//   SYN, opening end, after that, or a RST   reopens            judged as a new connection
+//   SYN, other end, both FINs and last ACK   reopens            judged as a new connection
+//   SYN, other end, before that, or a RST    invalid            judged as a new connection
 //   SYN-ACK, opening end, never asked        invalid            refused
 //   SYN-ACK, opening end, established        invalid            passes: it may send what it likes, its flow is permitted
 //   ACK, opening end, SYN unanswered         invalid            refused, unless loose
+//   ACK, other end, SYN unanswered           passes             passes, opens nothing
 //   FIN, other end, SYN unanswered           invalid            passes: it is the answer, and opens nothing
-//   RST, anywhere                            closes             closes, until both ends go on
+//   RST, inside the window                   closes             closes, until both ends go on
 //   outside the window                       invalid            passes
 //
 // Why no windows: the four numbers of each direction that windows need (end, largest end, window,
