@@ -13,6 +13,7 @@
 #include "datapath/native/testing/native_fixture.h"
 #include "datapath/frames/packet.h"
 #include "datapath/native/testing/sink_testing.h"
+#include "datapath/native/packet/counter.h"
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/carry/worker.h"
 
@@ -188,10 +189,15 @@ static void flows_that_begin_while_the_policy_changes_have_sessions(void **state
 	atomic_store(&stop, false);
 	start(&s, 1, begin_flows);
 	for (int i = 0; !atomic_load(&stop); i++) {
+		uint64_t added = COUNTED(s.w->stats.sessions_added);
+
 		testbed_rule_set(tb, "other", true, i % 2 ? "" : "ingress 4 tcp\n");
 		testbed_commit(tb);
-		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
-		usleep(20);
+		// However slow the worker is, no packet sees more changes than it is judged again for.
+		do {
+			rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+			usleep(20);
+		} while (COUNTED(s.w->stats.sessions_added) == added && !atomic_load(&stop));
 	}
 	pthread_join(s.thread, NULL);
 	assert_true(weft_vstore_epoch(tb->dp.vs) > epoch + 10);
