@@ -113,12 +113,21 @@ static bool is_same_way(const struct session *original, const struct judge *j)
 		memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0);
 }
 
+// Of a direction, by the one who corrects it, while other workers read them (session.h).
+static void change_macs(uint8_t *to, const uint8_t *macs, size_t len)
+{
+	memcpy(to, macs, len);
+}
+
 static void adopt_macs(struct session *original, const struct judge *j)
 {
+	uint8_t back[sizeof(j->eth_out)];
+
 	if (memcmp(j->eth_out, original->eth_out, sizeof(j->eth_out)) == 0)
 		return;
-	memcpy(original->eth_out, j->eth_out, sizeof(j->eth_out));
-	weft_eth_swap(weft_session_peer(original)->eth_in, j->eth_out);
+	weft_eth_swap(back, j->eth_out);
+	change_macs(original->eth_out, j->eth_out, sizeof(j->eth_out));
+	change_macs(weft_session_peer(original)->eth_in, back, sizeof(back));
 }
 
 // Do rules that follow connections refuse it? What no longer finds its way, or has its rules for each direction, is forgotten instead.
@@ -303,11 +312,11 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 		return false;
 	if (!may_correct(s))
 		return true;
-	memcpy(s->eth_in + 6, mac, 6);
+	change_macs(s->eth_in + 6, mac, 6);
 	// What a router took in from there is answered there.
 	if (!(weft_session_flags(s) & SESSION_REPLY) &&
 	    weft_session_flags(s) >> SESSION_HOPS_SHIFT != 0)
-		memcpy(weft_session_peer(s)->eth_out, mac, 6);
+		change_macs(weft_session_peer(s)->eth_out, mac, 6);
 	corrected(s);
 	return true;
 }
@@ -396,8 +405,8 @@ void weft_slow_correct(struct session *s, const struct judge *j)
 		corrected(s);
 		return;
 	}
-	memcpy(s->eth_in, j->eth, 12);
-	memcpy(s->eth_out, j->eth_out, 12);
+	change_macs(s->eth_in, j->eth, 12);
+	change_macs(s->eth_out, j->eth_out, 12);
 	// Other workers mark the flags at the same time.
 	flags = weft_session_flags(s);
 	do
