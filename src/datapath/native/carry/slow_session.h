@@ -49,7 +49,7 @@ enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s
 static inline bool weft_slow_shares_refusal(const struct session *s, const struct packet *p,
 					    bool same_way)
 {
-	if (!(s->flags & SESSION_REPLY))
+	if (!(weft_session_flags(s) & SESSION_REPLY))
 		return same_way;
 	return p->fragment == FRAGMENT_LATER || (p->tcp_flags & 0x12) != 0x02; // SYN, not SYN-ACK
 }

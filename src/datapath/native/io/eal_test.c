@@ -155,15 +155,18 @@ static struct {
 	int asked, left;
 } pages;
 
+// ThreadSanitizer maps memory before it can be told of anything.
+#define EARLY __attribute__((no_sanitize("thread")))
+
 // Touching it is answered by SIGBUS, as beyond a control group's limit.
-static void *beyond_limit(size_t len)
+EARLY static void *beyond_limit(size_t len)
 {
 	int fd = memfd_create("empty", MFD_CLOEXEC);
 
 	return (void *)syscall(SYS_mmap, NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 
-static void *map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+EARLY static void *map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	if ((flags & MAP_HUGETLB) != 0 && pages.pretended) {
 		flags &= (int)~(MAP_HUGETLB | (unsigned int)MAP_HUGE_MASK << MAP_HUGE_SHIFT);
@@ -179,13 +182,13 @@ static void *map(void *addr, size_t len, int prot, int flags, int fd, off_t offs
 
 // In the C library's place, by both of its names.
 void *plain_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset) __asm__("mmap");
-void *plain_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+EARLY void *plain_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	return map(addr, len, prot, flags, fd, offset);
 }
 void *large_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		 off_t offset) __asm__("mmap64");
-void *large_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+EARLY void *large_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	return map(addr, len, prot, flags, fd, offset);
 }

@@ -25,10 +25,8 @@ static uint16_t memory_rx(struct port_io *io, uint16_t share, struct rte_mbuf **
 	return 0;
 }
 
-static uint16_t memory_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t memory_put(struct memory_io *m, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct memory_io *m = (struct memory_io *)io;
-
 	for (uint16_t i = 0; i < n; i++) {
 		struct frame *f = &m->frames[m->tail % MEMORY_QUEUE];
 
@@ -43,6 +41,16 @@ static uint16_t memory_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n
 		m->tail++;
 		rte_pktmbuf_free(pkts[i]);
 	}
+	return n;
+}
+
+static uint16_t memory_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct memory_io *m = (struct memory_io *)io;
+
+	rte_spinlock_lock(&m->lock);
+	n = memory_put(m, pkts, n);
+	rte_spinlock_unlock(&m->lock);
 	return n;
 }
 

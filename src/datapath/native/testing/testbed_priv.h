@@ -2,6 +2,7 @@
 // What the testbed's files share. Nobody else includes this.
 #pragma once
 
+#include <rte_spinlock.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@
 
 struct memory_io { // a port whose VM is the test
 	struct port_io io;
+	rte_spinlock_t lock; // workers send at the same time
 	uint32_t head, tail;
 	struct frame frames[MEMORY_QUEUE];
 };
