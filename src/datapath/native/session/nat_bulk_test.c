@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Source NAT of very many flows.
 #include "datapath/native/testing/nat_fixture.h"
+#include "datapath/native/testing/rounds.h"
 
-// One address, eight destinations, three quarters of all the ports that there are.
+// One address, some destinations, three quarters of all the ports that there are.
 static void hundreds_of_thousands_of_flows_share_an_address(void **state)
 {
-	enum { FLOWS = 400000, DESTINATIONS = 8 };
+	enum { DESTINATIONS = ROUNDS(8), FLOWS = 50000 * DESTINATIONS };
 	struct testbed *tb = testbed_new(1u << 20);
 	bool *used = calloc((size_t)DESTINATIONS << 16, sizeof(*used));
 	uint64_t random = 1;

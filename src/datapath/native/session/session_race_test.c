@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "datapath/native/testing/rounds.h"
 #include "datapath/native/testing/session_fixture.h"
 
 static struct rte_rcu_qsbr *qsbr_new(uint32_t threads)
@@ -314,7 +315,7 @@ static void race(uint32_t capacity, uint32_t share, uint32_t operations)
 				       .w = weft_session_worker_new(c.t),
 				       .id = i,
 				       .random = 77 + i,
-				       .operations = operations};
+				       .operations = ROUNDS(operations)};
 	for (uint32_t i = 0; i < THREADS; i++)
 		pthread_create(&thread[i], NULL, race_run, &r[i]);
 	uint32_t torn = 0;
@@ -365,7 +366,7 @@ static void two_workers_in_a_full_table_keep_every_key_once_and_every_count_righ
 
 // ---- Two workers that add the same connection at the same moment
 
-#define MEETINGS 20000
+#define MEETINGS ROUNDS(20000)
 
 struct meeting {
 	struct session_table *t;

@@ -20,9 +20,9 @@ static struct peer vm1, vm2;
 static struct {
 	pthread_t thread;
 	atomic_bool stop;
-	uint32_t largest; // packet seen
-	uint64_t packets, refused;
-	uint64_t flags; // all that were seen, or'ed
+	_Atomic uint32_t largest; // packet seen
+	_Atomic uint64_t packets, refused;
+	_Atomic uint64_t flags; // all that were seen, or'ed
 } forwarder;
 
 static uint32_t forward(struct port_io *from, struct port_io *to)
@@ -31,7 +31,8 @@ static uint32_t forward(struct port_io *from, struct port_io *to)
 	uint16_t n = from->ops->rx(from, 0, pkts, 32);
 
 	for (uint16_t i = 0; i < n; i++) {
-		forwarder.largest = RTE_MAX(forwarder.largest, pkts[i]->pkt_len);
+		if (pkts[i]->pkt_len > forwarder.largest)
+			forwarder.largest = pkts[i]->pkt_len;
 		forwarder.flags |= pkts[i]->ol_flags;
 	}
 	uint16_t sent = n > 0 ? to->ops->tx(to, pkts, n) : 0;
