@@ -13,6 +13,8 @@ for path in /sys/class/net/*; do
 	*) continue ;;
 	esac
 	tc filter del dev "$name" ingress pref 1 || continue
+	[ -n "$(tc filter show dev "$name" ingress)$(tc filter show dev "$name" egress)" ] ||
+		tc qdisc del dev "$name" clsact || continue
 	# As a new interface has it. What the host wants it to be is the host's business.
 	for key in disable_ipv6 addr_gen_mode; do
 		cat "/proc/sys/net/ipv6/conf/default/$key" >"/proc/sys/net/ipv6/conf/$name/$key" 2>/dev/null || true

@@ -60,9 +60,16 @@ static void set_target(CURL *c, const char *api, const char *path)
 	weft_text_fini(&url);
 }
 
+static bool may_not_use(const char *socket)
+{
+	return access(socket, W_OK) != 0 && errno == EACCES;
+}
+
 static int fail_connect(const char *api, bool is_default, struct err *err)
 {
-	if (is_default && access(DEFAULT_PATH, F_OK) == 0 && access(DEFAULT_PATH, W_OK) != 0)
+	if (!is_default && is_socket(api) && may_not_use(api + 5))
+		return weft_fail(err, -EACCES, "%s is for root and its group", api + 5);
+	if (is_default && may_not_use(DEFAULT_PATH))
 		return weft_fail(
 			err, -EACCES,
 			"%s is for root and its group, and nothing answers at %s (--api or "

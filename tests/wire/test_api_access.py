@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import ssl
@@ -211,6 +212,9 @@ def test_socket_lets_the_operator_in_without_a_token_and_nobody_else(node, tls, 
     p = subprocess.run(["setpriv", "--reuid=65533", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", script],
                        capture_output=True, text=True)
     assert p.returncode == 0, p.stderr
+    p = subprocess.run(["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", shutil.copy(f"{BUILD}/weft", node.dir),
+                        "--api", f"unix:{node.dir}/run/api.sock", "show", "ports"], capture_output=True, text=True)
+    assert p.returncode == 1 and "is for root and its group" in p.stderr, p.stderr
 
 
 def test_socket_can_be_all_there_is(node):

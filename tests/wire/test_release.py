@@ -18,5 +18,7 @@ def test_interfaces_are_the_hosts_again_and_others_are_left_alone(own_lab):
 
     out = lab.node.run(f"{ROOT}/etc/release-interfaces.sh")
     assert out.split("\n")[0] == f"{tap} is the host's again" and "other" not in out
+    assert "clsact" not in lab.node.run("tc", "qdisc", "show", "dev", tap)
+    assert "clsact" in lab.node.run("tc", "qdisc", "show", "dev", "other")
     lab.wait(lambda: vm.ping("10.0.0.254"), 20, "the host answers on its interface")
     assert lab.node.run("cat", f"/proc/sys/net/ipv6/conf/{tap}/disable_ipv6").strip() == "0"
