@@ -298,7 +298,7 @@ static enum MHD_Result start(struct exchange *x, struct MHD_Connection *connecti
 		weft_api_refuse(x->target, -ENAMETOOLONG, "The URL is too long.", &a);
 		return send_answer(x, connection, &a, CLOSE);
 	}
-	const char *fault = weft_framing_fault(connection, x->uri, x->target, version);
+	const char *fault = weft_framing_fault(connection, method, x->uri, x->target, version);
 	if (fault != NULL) {
 		weft_api_refuse(x->target, -EINVAL, fault, &a);
 		return send_answer(x, connection, &a, CLOSE);

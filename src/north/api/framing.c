@@ -9,6 +9,7 @@
 
 struct head {
 	unsigned lengths, encodings, hosts;
+	const char *at; // the end of what was looked at
 	const char *fault;
 };
 
@@ -42,6 +43,53 @@ static bool is_number(const char *s, size_t len)
 	return len > 0 && len < 20;
 }
 
+// libmicrohttpd takes LF alone for a line's end, cuts a text at a NUL and puts folded lines
+// together, where others see one line or two. It writes NULs over what ends a text, in place, so
+// where a text lies says what stood before it. Only NULs together with LFs alone, and a line
+// without a name, may look like CR LF; nobody forwards these. (From 0.9.77 on it looks for all
+// that itself.)
+
+static bool is_line_after(const char *end, const char *next)
+{
+#if MHD_VERSION < 0x00097700
+	while (*end == ' ' || *end == '\t')
+		end++;
+	return (uintptr_t)next == (uintptr_t)end + 2 && end[0] == '\0' && end[1] == '\0';
+#else
+	(void)end;
+	(void)next;
+	return true;
+#endif
+}
+
+static bool is_word_after(const char *word, const char *raw, const char *next)
+{
+#if MHD_VERSION < 0x00097700
+	return (uintptr_t)next == (uintptr_t)raw + strlen(word) + 1;
+#else
+	(void)word;
+	(void)raw;
+	(void)next;
+	return true;
+#endif
+}
+
+// The empty line; what is behind it is no longer the head.
+static bool is_end_after(struct MHD_Connection *connection, const char *method, const char *end)
+{
+#if MHD_VERSION < 0x00097700
+	const union MHD_ConnectionInfo *size =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	return size != NULL && is_line_after(end, method + size->header_size - 2);
+#else
+	(void)connection;
+	(void)method;
+	(void)end;
+	return true;
+#endif
+}
+
 static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_len,
 			    const char *value, size_t len)
 {
@@ -50,7 +98,9 @@ static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name
 	(void)kind;
 	if (value == NULL)
 		value = "";
-	if (!is_token(name, name_len))
+	if (!is_line_after(h->at, name))
+		h->fault = "A line of the head does not end with CR LF, or has a NUL.";
+	else if (!is_token(name, name_len))
 		h->fault = "A header's name has characters that names do not have.";
 	else if (!is_value(value, len))
 		h->fault = "A header's value has control characters.";
@@ -63,37 +113,28 @@ static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name
 	else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0 &&
 		 (++h->encodings > 1 || strcasecmp(value, "chunked") != 0))
 		h->fault = "The only Transfer-Encoding that is understood is 'chunked'.";
+	h->at = value + len;
 	return h->fault == NULL ? MHD_YES : MHD_NO;
 }
 
-// Texts from libmicrohttpd end at the first NUL, but the version stands right behind the target
-// that it was cut from. (From 0.9.77 on it looks for NULs itself.)
-static bool has_nul(const char *raw, const char *target, const char *version)
+const char *weft_framing_fault(struct MHD_Connection *connection, const char *method,
+			       const char *raw, const char *target, const char *version)
 {
-#if MHD_VERSION < 0x00097700
-	uintptr_t end = (uintptr_t)raw + strlen(target) + 1;
-	return (uintptr_t)version > end && *version != '\0';
-#else
-	(void)raw;
-	(void)target;
-	(void)version;
-	return false;
-#endif
-}
+	struct head h = {.at = version + strlen(version)};
 
-const char *weft_framing_fault(struct MHD_Connection *connection, const char *raw,
-			       const char *target, const char *version)
-{
-	struct head h = {0};
-
-	if (has_nul(raw, target, version) || !is_value(target, strlen(target)) ||
-	    strchr(target, ' ') != NULL || strchr(target, '\t') != NULL)
+	if (!is_token(method, strlen(method)))
+		return "The request's method has characters that methods do not have.";
+	if (!is_word_after(method, method, raw) || !is_word_after(target, raw, version) ||
+	    !is_value(target, strlen(target)) || strchr(target, ' ') != NULL ||
+	    strchr(target, '\t') != NULL)
 		return "The request's target has blanks or control characters.";
 	if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
 		return "The version of HTTP is not 1.0 or 1.1.";
 	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, look, &h);
 	if (h.fault != NULL)
 		return h.fault;
+	if (!is_end_after(connection, method, h.at))
+		return "A line of the head does not end with CR LF, or has a NUL.";
 	if (h.lengths > 0 && h.encodings > 0)
 		return "There is a Content-Length and a Transfer-Encoding.";
 	if (h.encodings > 0 && strcmp(version, "HTTP/1.0") == 0)

@@ -383,6 +383,14 @@ static void heads_that_can_be_read_in_two_ways_are_refused_and_the_connection_en
 		HEAD("POST /v2.0/networks HTTP/1.2\r\n" HOST TYPE "Content-Length: 14\r\n\r\n"),
 		HEAD("POST /v2.0/networks HTTP/1.0\r\n" HOST TYPE
 		     "Transfer-Encoding: chunked\r\n\r\n"),
+		HEAD(POST HOST TYPE "X-A: b\0c\r\nContent-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "X-A: b\nContent-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "X-A: b\rContent-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "X-A: b\r\n Content-Length: 14\r\n\r\n"),
+		HEAD(POST HOST TYPE "Content-Length: 14\n\r\n"),
+		HEAD(POST HOST TYPE "Content-Length: 14\r\n\n"),
+		HEAD("POST /v2.0/networks HTTP/1.1\n" HOST TYPE "Content-Length: 14\r\n\r\n"),
+		HEAD("P\1OST /v2.0/networks HTTP/1.1\r\n" HOST TYPE "Content-Length: 14\r\n\r\n"),
 #undef HEAD
 	};
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++) {
