@@ -77,17 +77,17 @@ static double run(struct testbed *tb, const char *to, struct frame f, uint32_t f
 		struct rte_mbuf *burst[NATIVE_BURST];
 		uint64_t begin;
 
-		if (rte_pktmbuf_alloc_bulk(tb->dp.pool, burst, NATIVE_BURST) != 0)
+		if (rte_pktmbuf_alloc_bulk(tb->dp.node.pool, burst, NATIVE_BURST) != 0)
 			abort();
 		for (uint32_t k = 0; k < NATIVE_BURST; k++)
 			fill(burst[k], &f, (i + k) % flows);
-		tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+		tb->w->epoch = weft_vstore_epoch(tb->dp.node.vs);
 		begin = rte_rdtsc();
 		weft_fast_burst(tb->w, port, burst, NATIVE_BURST);
 		weft_send_flush(tb->w);
 		if (n < RTE_DIM(cycles))
 			cycles[n++] = (uint32_t)(rte_rdtsc() - begin);
-		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+		rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 		drain(tb, to);
 	}
 	qsort(cycles, n, sizeof(cycles[0]), by_size);

@@ -108,28 +108,28 @@ static void carry(struct load *l, const struct side *s, uint32_t flow)
 	n_back = 0;
 	for (uint32_t k = 0; k < NATIVE_BURST; k++)
 		fill(pkts[k], s, l->first + (flow + k) % l->n);
-	l->w->now_ms = native_now_ms(&l->tb->dp);
-	l->w->epoch = weft_vstore_epoch(l->tb->dp.vs);
+	l->w->now_ms = native_now_ms(&l->tb->dp.node);
+	l->w->epoch = weft_vstore_epoch(l->tb->dp.node.vs);
 	weft_fast_burst(l->w, s->port, pkts, NATIVE_BURST);
 	weft_send_flush(l->w);
-	rte_rcu_qsbr_quiescent(l->tb->dp.qsbr, l->w->id);
+	rte_rcu_qsbr_quiescent(l->tb->dp.node.qsbr, l->w->id);
 	if (n_back != NATIVE_BURST) // one was dropped
 		abort();
 }
 
 static void begin(struct load *l)
 {
-	if (rte_pktmbuf_alloc_bulk(l->tb->dp.pool, back, NATIVE_BURST) != 0)
+	if (rte_pktmbuf_alloc_bulk(l->tb->dp.node.pool, back, NATIVE_BURST) != 0)
 		abort();
 	n_back = NATIVE_BURST;
 	for (uint16_t i = 0; i < NATIVE_BURST; i++)
 		rte_pktmbuf_append(back[i], (uint16_t)l->sides[0]->frame.len);
-	rte_rcu_qsbr_thread_online(l->tb->dp.qsbr, l->w->id);
+	rte_rcu_qsbr_thread_online(l->tb->dp.node.qsbr, l->w->id);
 }
 
 static void end(struct load *l)
 {
-	rte_rcu_qsbr_thread_offline(l->tb->dp.qsbr, l->w->id);
+	rte_rcu_qsbr_thread_offline(l->tb->dp.node.qsbr, l->w->id);
 	rte_pktmbuf_free_bulk(back, NATIVE_BURST);
 }
 
@@ -207,7 +207,7 @@ static struct testbed *bed(struct side *questions, struct side *replies)
 		.frame = testbed_frame("b", "a", "10.0.0.2", "10.0.0.1", udp),
 		.replies = true,
 	};
-	rte_rcu_qsbr_thread_offline(tb->dp.qsbr, 0); // its worker's thread is another
+	rte_rcu_qsbr_thread_offline(tb->dp.node.qsbr, 0); // its worker's thread is another
 	return tb;
 }
 

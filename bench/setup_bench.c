@@ -75,7 +75,7 @@ static double run(struct testbed *tb, unsigned n_rules)
 		struct rte_mbuf *burst[NATIVE_BURST];
 		uint64_t begin;
 
-		if (rte_pktmbuf_alloc_bulk(tb->dp.pool, burst, NATIVE_BURST) != 0)
+		if (rte_pktmbuf_alloc_bulk(tb->dp.node.pool, burst, NATIVE_BURST) != 0)
 			abort();
 		for (uint32_t i = 0; i < NATIVE_BURST; i++) {
 			uint32_t id = flow + i;
@@ -90,12 +90,12 @@ static double run(struct testbed *tb, unsigned n_rules)
 			memcpy(f.b + 36, &be, 2);
 			memcpy(rte_pktmbuf_append(burst[i], (uint16_t)f.len), f.b, f.len);
 		}
-		tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+		tb->w->epoch = weft_vstore_epoch(tb->dp.node.vs);
 		begin = rte_rdtsc();
 		weft_fast_burst(tb->w, port, burst, NATIVE_BURST);
 		weft_send_flush(tb->w);
 		cycles += rte_rdtsc() - begin;
-		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+		rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 		drain(tb);
 	}
 	return (double)cycles / FLOWS;
@@ -112,7 +112,7 @@ int main(int argc, char **argv)
 		for (int round = 0; round < rounds; round++) {
 			struct testbed *tb = bed(counts[i]);
 			double c = run(tb, counts[i]);
-			uint32_t made = weft_session_count(tb->dp.sessions);
+			uint32_t made = weft_session_count(tb->dp.node.sessions);
 
 			if (made == 0) {
 				fprintf(stderr, "no session was made: not a measurement\n");

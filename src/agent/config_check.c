@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include "agent/config.h"
-#include "datapath/native/io/eal.h"
-#include "datapath/native/native.h"
 #include "north/api/tls.h"
 #include "north/api/tokens.h"
 
@@ -30,29 +28,6 @@ static void take(struct check *k, int ret, const struct err *err)
 {
 	if (ret != 0)
 		complain(k, err->msg);
-}
-
-static void check_cores(struct check *k, const struct config *c)
-{
-	int cores[NATIVE_MAX_WORKERS];
-	struct err err = {0};
-
-	take(k, weft_eal_cores(c->cores, (uint16_t)c->workers, cores, &err), &err);
-}
-
-static void check_memory(struct check *k, const struct config *c)
-{
-	size_t need = weft_session_memory_for(c->sessions);
-	size_t has = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-	struct err err;
-
-	if (need > has)
-		take(k,
-		     weft_fail(&err, -ENOMEM,
-			       "sessions = %u: the table takes up to %zu MB, and this machine has "
-			       "%zu MB",
-			       c->sessions, need >> 20, has >> 20),
-		     &err);
 }
 
 static void check_tokens(struct check *k, const struct config *c)
@@ -98,6 +73,13 @@ static void check_metadata(struct check *k, const struct config *c)
 	take(k, weft_metadata_check(&metadata, &err), &err);
 }
 
+static void check_datapath(struct check *k, const struct config *c)
+{
+	const struct datapath_config config = weft_config_datapath(c);
+
+	weft_native_ops.check(&config, complain, k);
+}
+
 static void check_api(struct check *k, const struct config *c)
 {
 	const struct api_config api = weft_config_api(c);
@@ -121,8 +103,7 @@ size_t weft_config_check(const char *path, config_complain say, void *arg)
 	check_tokens(&k, &c);
 	check_tls(&k, &c);
 	check_metadata(&k, &c);
-	check_cores(&k, &c);
-	check_memory(&k, &c);
+	check_datapath(&k, &c);
 	check_directory(&k, "run_dir", c.run_dir);
 	check_directory(&k, "state_dir", c.state_dir);
 	weft_config_fini(&c);

@@ -94,6 +94,8 @@ struct datapath_metadata {
 // is ready; down: it is not any more (reason: a sentence), but the port stays attached and may come up again.
 typedef void (*datapath_port_event)(void *arg, const char *port_id, bool up, const char *reason);
 
+typedef void (*datapath_complain)(void *arg, const char *sentence);
+
 enum datapath_show {
 	DATAPATH_SHOW_PORTS, // id NULL = all: {"ports": [...]}; else one object
 	DATAPATH_SHOW_NETWORKS,
@@ -111,6 +113,10 @@ enum datapath_show {
 
 struct datapath_ops {
 	const char *name; // "native", "ovs", "linux"
+
+	// What the configuration needs and this machine has not, one sentence each: all that can be
+	// known without starting.
+	void (*check)(const struct datapath_config *config, datapath_complain complain, void *arg);
 
 	// Bring the datapath up with no ports. on_port (arg) is told of attachment changes afterwards. -ERESTART: huge pages that were there
 	// are gone, and can only be done without in a new process; not if they are required.

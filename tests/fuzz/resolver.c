@@ -114,10 +114,10 @@ static void check(struct run *r)
 	struct resolver_stats s;
 	struct frame f;
 
-	weft_resolver_stats(r->tb->dp.resolver, &s);
+	weft_resolver_stats(r->tb->dp.node.resolver, &s);
 	fuzz_assert(s.known + s.asking + s.failed <= HOSTS);
 	fuzz_assert(s.held <= 32 * 3); // of each of three ports
-	weft_resolver_each(r->tb->dp.resolver, check_hop, r);
+	weft_resolver_each(r->tb->dp.node.resolver, check_hop, r);
 	while (testbed_receive(r->tb, "ext", &f))
 		check_out(r, &f);
 	while (testbed_receive(r->tb, "a", &f) || testbed_receive(r->tb, "local", &f))
@@ -269,7 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static unsigned pool_size;
 	struct run r = {.tb = testbed_new(1024), .in = data, .end = data + len};
-	struct rte_mempool *pool = r.tb->dp.pool;
+	struct rte_mempool *pool = r.tb->dp.node.pool;
 
 	if (pool_size == 0)
 		pool_size = rte_mempool_avail_count(pool);

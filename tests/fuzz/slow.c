@@ -391,7 +391,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	r->tb = testbed_new(1024);
 	r->in = data;
 	r->end = data + len;
-	struct rte_mempool *pool = r->tb->dp.pool;
+	struct rte_mempool *pool = r->tb->dp.node.pool;
 	if (pool_size == 0)
 		pool_size = rte_mempool_avail_count(pool);
 	put_all(r);

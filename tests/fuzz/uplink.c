@@ -5,6 +5,7 @@
 //   - nothing that came by the wire goes back to it unchanged, and nothing with a VM's source MAC that came by it reaches anybody
 //   - what goes to the wire has its sender's tag
 // and after the last: every packet buffer is back in the pool.
+#include "datapath/native/carry/fast.h"
 #include "datapath/native/testing/testbed.h"
 
 #include <string.h>
@@ -197,7 +198,7 @@ static void wire_receives(struct run *r)
 	}
 	if (how & 8)
 		f.len = RTE_MAX(f.len * take(r) / 256, (size_t)14);
-	m = rte_pktmbuf_alloc(r->tb->dp.pool);
+	m = rte_pktmbuf_alloc(r->tb->dp.node.pool);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)f.len), f.b, f.len);
 	if (how & 16) {
 		h = (struct virtio_net_hdr) {.flags = take(r),
@@ -266,7 +267,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	r->in = data;
 	r->end = data + len;
 	setup(r);
-	struct rte_mempool *pool = r->tb->dp.pool;
+	struct rte_mempool *pool = r->tb->dp.node.pool;
 	if (pool_size == 0)
 		pool_size = rte_mempool_avail_count(pool);
 	for (unsigned i = 0; i < STEPS_MAX && r->in < r->end; i++) {
@@ -277,7 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		} else {
 			for (uint8_t n = op >> 4; n > 0; n--)
 				wire_receives(r);
-			weft_trunk_poll(r->tb->w, r->tb->dp.trunks[0]);
+			weft_trunk_poll(r->tb->w, r->tb->dp.trunks[0], weft_fast_burst);
 		}
 		look(r);
 	}

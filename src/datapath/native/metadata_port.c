@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "datapath/native/policy/tables_priv.h"
-#include "datapath/native/carry/worker.h"
 
 #define MTU	   1500
 #define INDEX_BITS 14
@@ -46,7 +45,7 @@ static void *open_there(void *arg)
 static int open_interface(struct native *dp, const struct datapath_metadata *way,
 			  struct port_io **out, struct err *err)
 {
-	struct opening o = {.way = way, .pool = dp->pool, .err = err};
+	struct opening o = {.way = way, .pool = dp->node.pool, .err = err};
 	sigset_t all, before;
 	pthread_t thread;
 	int ret;
@@ -72,7 +71,7 @@ static void network_put(struct tables *t)
 	*n = (struct network) {.mtu = MTU, .uplink = NATIVE_NO_PORT};
 	strcpy(n->id, METADATA_PORT_ID);
 	n->index = weft_tables_network_index(t, n->id);
-	weft_vmap_put(t->dp->networks, n->id, n);
+	weft_vmap_put(t->node->networks, n->id, n);
 }
 
 void weft_metadata_put(struct native *dp, struct port_io *io, const struct mac_addr *here,
@@ -88,10 +87,10 @@ void weft_metadata_put(struct native *dp, struct port_io *io, const struct mac_a
 	p = weft_tables_port(dp->tables, METADATA_PORT_ID);
 	p->reason[0] = '\0';
 	atomic_store_explicit(&p->io, io, memory_order_release);
-	memcpy(dp->metadata_eth, there->b, 6);
-	memcpy(dp->metadata_eth + 6, here->b, 6);
+	memcpy(dp->node.metadata_eth, there->b, 6);
+	memcpy(dp->node.metadata_eth + 6, here->b, 6);
 	weft_workers_set_ports(dp);
-	atomic_store_explicit(&dp->metadata_port, p->index, memory_order_release);
+	atomic_store_explicit(&dp->node.metadata_port, p->index, memory_order_release);
 }
 
 int weft_metadata_open(struct native *dp, const struct datapath_metadata *way, struct err *err)

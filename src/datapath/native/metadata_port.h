@@ -15,8 +15,6 @@
 
 #include "datapath/native/native.h"
 
-#define METADATA_PORT_ID "metadata"
-
 // Errors say what is missing.
 int weft_metadata_open(struct native *dp, const struct datapath_metadata *way, struct err *err);
 

@@ -10,17 +10,19 @@
 #include "base/log.h"
 #include "datapath/native/outside/advertise.h"
 #include "datapath/native/outside/announce.h"
+#include "datapath/native/config_check.h"
 #include "datapath/native/io/eal.h"
 #include "datapath/native/metadata_port.h"
-#include "datapath/native/carry/priority.h"
+#include "datapath/native/worker/priority.h"
 #include "datapath/native/outside/resolver.h"
 #include "datapath/native/show/show.h"
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/io/tap/tap_host.h"
 #include "datapath/native/io/tap/tap_ring.h"
 #include "datapath/native/show/trace.h"
-#include "datapath/native/outside/uplink.h"
-#include "datapath/native/carry/worker.h"
+#include "datapath/native/uplink_device.h"
+#include "datapath/native/wiring.h"
+#include "datapath/native/carry/turn.h"
 
 // How long a change waits for the workers to have seen it before it reports success.
 #define SETTLE_US 2000
@@ -57,12 +59,14 @@ static void take_off(struct native *dp, struct port *p, const char *reason)
 	weft_native_io_gone(dp, io);
 	p->told_up = false;
 	weft_workers_set_ports(dp);
-	weft_tables_bump(dp, p->index);
-	weft_vstore_retire(dp->vs, io, io_close);
+	weft_tables_bump(&dp->node, p->index);
+	weft_vstore_retire(dp->node.vs, io, io_close);
 }
 
-static void port_gone(struct native *dp, struct port *p)
+static void port_gone(void *native, struct port *p)
 {
+	struct native *dp = native;
+
 	take_off(dp, p, "the port is gone");
 }
 
@@ -72,7 +76,7 @@ static void stop(struct datapath *datapath)
 {
 	struct native *dp = native_of(datapath);
 
-	atomic_store(&dp->stop, true);
+	atomic_store(&dp->node.stop, true);
 	for (uint16_t i = 0; i < dp->n_workers; i++) {
 		struct worker *w = dp->workers[i];
 
@@ -81,27 +85,22 @@ static void stop(struct datapath *datapath)
 			weft_worker_stop(w);
 	}
 	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
-		struct port *p = native_port(dp, (uint16_t)i);
+		struct port *p = native_port(&dp->node, (uint16_t)i);
 		struct port_io *io = p == NULL ? NULL : atomic_exchange(&p->io, NULL);
 
 		if (io != NULL)
 			io->ops->close(io);
 	}
-	weft_priority_finish(dp);
-	weft_resolver_free(dp->resolver);
-	weft_announcer_free(dp->announcer);
-	if (dp->vs != NULL)
-		weft_vstore_reclaim(dp->vs);
-	if (dp->tables != NULL)
-		weft_tables_free(dp->tables);
-	if (dp->vs != NULL)
-		weft_vstore_free(dp->vs);
-	if (dp->sessions != NULL)
-		weft_sessions_free(dp->sessions);
+	weft_priority_finish(&dp->node);
+	weft_wiring_free(dp);
+	if (dp->node.vs != NULL)
+		weft_vstore_free(dp->node.vs);
+	if (dp->node.sessions != NULL)
+		weft_sessions_free(dp->node.sessions);
 	weft_trunks_free(dp);
-	free(dp->qsbr);
+	free(dp->node.qsbr);
 	weft_tap_finish();
-	rte_mempool_free(dp->pool);
+	rte_mempool_free(dp->node.pool);
 	weft_eal_stop();
 	free(datapath);
 }
@@ -110,8 +109,8 @@ static int make_qsbr(struct native *dp, struct err *err)
 {
 	size_t size = rte_rcu_qsbr_get_memsize(NATIVE_MAX_WORKERS);
 
-	dp->qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_CACHE_LINE_ROUNDUP(size));
-	if (dp->qsbr == NULL || rte_rcu_qsbr_init(dp->qsbr, NATIVE_MAX_WORKERS) != 0)
+	dp->node.qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_CACHE_LINE_ROUNDUP(size));
+	if (dp->node.qsbr == NULL || rte_rcu_qsbr_init(dp->node.qsbr, NATIVE_MAX_WORKERS) != 0)
 		return weft_fail(err, -ENOMEM, "datapath: out of memory");
 	return 0;
 }
@@ -119,17 +118,17 @@ static int make_qsbr(struct native *dp, struct err *err)
 static int make_sessions(struct native *dp, struct err *err)
 {
 	struct session_config c = {
-		.connections = dp->config.sessions,
-		.port_share_percent = dp->config.port_share_percent,
-		.project_share_percent = dp->config.project_share_percent,
+		.connections = dp->node.config.sessions,
+		.port_share_percent = dp->node.config.port_share_percent,
+		.project_share_percent = dp->node.config.project_share_percent,
 		.max_ports = NATIVE_MAX_PORTS,
 		.huge = dp->huge,
-		.tcp_loose = dp->config.tcp_loose,
-		.timeouts = dp->config.timeouts,
-		.qsbr = dp->qsbr,
+		.tcp_loose = dp->node.config.tcp_loose,
+		.timeouts = dp->node.config.timeouts,
+		.qsbr = dp->node.qsbr,
 	};
 
-	return weft_sessions_new(&c, &dp->sessions, err);
+	return weft_sessions_new(&c, &dp->node.sessions, err);
 }
 
 static int start_workers(struct native *dp, struct err *err)
@@ -137,14 +136,14 @@ static int start_workers(struct native *dp, struct err *err)
 	int cores[NATIVE_MAX_WORKERS];
 	int ret;
 
-	if (dp->config.workers == 0 || dp->config.workers > NATIVE_MAX_WORKERS)
+	if (dp->node.config.workers == 0 || dp->node.config.workers > NATIVE_MAX_WORKERS)
 		return weft_fail(err, -EINVAL, "datapath: workers = %u, allowed is 1 to %d",
-				 dp->config.workers, NATIVE_MAX_WORKERS);
-	ret = weft_eal_cores(dp->config.cores, dp->config.workers, cores, err);
+				 dp->node.config.workers, NATIVE_MAX_WORKERS);
+	ret = weft_eal_cores(dp->node.config.cores, dp->node.config.workers, cores, err);
 	if (ret == 0)
-		weft_priority_prepare(dp, cores, dp->config.workers);
-	for (uint16_t i = 0; ret == 0 && i < dp->config.workers; i++) {
-		ret = weft_worker_new(dp, i, cores[i], &dp->workers[i], err);
+		weft_priority_prepare(&dp->node, cores, dp->node.config.workers);
+	for (uint16_t i = 0; ret == 0 && i < dp->node.config.workers; i++) {
+		ret = weft_worker_new(&dp->node, i, cores[i], &dp->workers[i], err);
 		if (ret != 0)
 			break;
 		dp->n_workers++;
@@ -166,7 +165,7 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 	if (datapath == NULL)
 		return weft_fail(err, -ENOMEM, "datapath: out of memory");
 	dp = native_of(datapath);
-	dp->config = *config;
+	dp->node.config = *config;
 	dp->on_port = on_port;
 	dp->on_port_arg = arg;
 	weft_tap_ring_size(config->tap_ring_kb);
@@ -175,18 +174,16 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 		free(datapath);
 		return ret;
 	}
-	dp->tsc_hz = rte_get_tsc_hz();
-	dp->tsc_start = rte_rdtsc();
-	ret = weft_eal_pool(config, &dp->pool, err);
+	dp->node.tsc_hz = rte_get_tsc_hz();
+	dp->node.tsc_start = rte_rdtsc();
+	ret = weft_eal_pool(config, &dp->node.pool, err);
 	if (ret == 0)
 		ret = make_qsbr(dp, err);
 	if (ret == 0)
 		ret = make_sessions(dp, err);
 	if (ret == 0) {
-		dp->vs = weft_vstore_new(dp->qsbr);
-		dp->tables = weft_tables_new(dp, port_gone);
-		dp->resolver = weft_resolver_new(dp);
-		dp->announcer = weft_announcer_new(dp);
+		dp->node.vs = weft_vstore_new(dp->node.qsbr);
+		weft_wiring_new(dp, port_gone);
 		ret = weft_trunks_new(dp, config, err);
 	}
 	if (ret == 0)
@@ -206,12 +203,12 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 // will see the new policy when it runs.
 static void settle(struct native *dp)
 {
-	uint64_t token = rte_rcu_qsbr_start(dp->qsbr);
-	uint64_t end = rte_rdtsc() + dp->tsc_hz / 1000000 * SETTLE_US;
+	uint64_t token = rte_rcu_qsbr_start(dp->node.qsbr);
+	uint64_t end = rte_rdtsc() + dp->node.tsc_hz / 1000000 * SETTLE_US;
 
-	while (rte_rcu_qsbr_check(dp->qsbr, token, false) == 0 && rte_rdtsc() < end)
+	while (rte_rcu_qsbr_check(dp->node.qsbr, token, false) == 0 && rte_rdtsc() < end)
 		rte_pause();
-	weft_vstore_reclaim(dp->vs);
+	weft_vstore_reclaim(dp->node.vs);
 }
 
 static void detach(struct datapath *datapath, const char *port_id)
@@ -263,21 +260,21 @@ static void apply(struct datapath *datapath, const struct plan_batch *batch)
 	}
 	if (networks)
 		weft_trunks_sync(dp);
-	weft_announce_batch(dp, batch);
+	weft_announce_batch(&dp->node, batch);
 	settle(dp);
 }
 
 static int open_io(struct native *dp, const struct port_policy *policy, const char *ifname,
 		   uint32_t mtu, struct port_io **io, struct err *err)
 {
-	const struct datapath_config *c = &dp->config;
+	const struct datapath_config *c = &dp->node.config;
 	char path[4096];
 
 	if (policy->plan->vif == PLAN_VIF_TAP)
-		return weft_tap_open(ifname, mtu, dp->pool, io, err);
+		return weft_tap_open(ifname, mtu, dp->node.pool, io, err);
 	snprintf(path, sizeof(path), "%s/%s", c->run_dir, ifname);
 	return weft_vhost_open(path, !c->vhostuser_connect, c->vhostuser_group, dp->n_workers,
-			       dp->pool, io, err);
+			       dp->node.pool, io, err);
 }
 
 static int attach(struct datapath *datapath, const char *port_id, const char *ifname,
@@ -292,8 +289,9 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 
 	if (p == NULL)
 		return weft_fail(err, -ENOENT, "port %s: not on this node", port_id);
-	policy = weft_vslot_value(p->policy, weft_vstore_epoch(dp->vs));
-	net = policy == NULL ? NULL : weft_vslot_value(policy->network, weft_vstore_epoch(dp->vs));
+	policy = weft_vslot_value(p->policy, weft_vstore_epoch(dp->node.vs));
+	net = policy == NULL ? NULL
+			     : weft_vslot_value(policy->network, weft_vstore_epoch(dp->node.vs));
 	if (net == NULL) {
 		ret = weft_fail(err, -ENOENT, "port %s: its network is not known yet", port_id);
 	} else {
@@ -309,8 +307,8 @@ static int attach(struct datapath *datapath, const char *port_id, const char *if
 	p->reason[0] = '\0';
 	atomic_store_explicit(&p->io, io, memory_order_release);
 	weft_workers_set_ports(dp);
-	weft_advertise_port(weft_tables_advertiser(dp->tables), p->index);
-	weft_vstore_reclaim(dp->vs);
+	weft_advertise_port(dp->advertiser, p->index);
+	weft_vstore_reclaim(dp->node.vs);
 	return 0;
 }
 
@@ -325,7 +323,7 @@ static void tell_up(struct port *p, const struct plan_port *plan, void *arg)
 	if (plan->vif != PLAN_VIF_VHOSTUSER || io == NULL)
 		return;
 	if (io->ops->announce != NULL && io->ops->announce(io, &mac))
-		weft_announce_vm(dp, p, &mac);
+		weft_announce_vm(&dp->node, p, &mac);
 	if (up == p->told_up)
 		return;
 	p->told_up = up;
@@ -350,7 +348,7 @@ static void lengthen_ring(struct port *p, const struct plan_port *plan, void *ar
 		return;
 	}
 	atomic_store_explicit(&p->io, longer, memory_order_release);
-	weft_vstore_retire(dp->vs, io, io_close);
+	weft_vstore_retire(dp->node.vs, io, io_close);
 	ret = weft_tap_join(longer);
 	if (ret < 0) // the interface has gone, and will be told of
 		weft_log_warning("port %s: %s: %s", p->id, p->ifname, strerror(-ret));
@@ -373,15 +371,15 @@ static void tick(struct datapath *datapath)
 		weft_workers_set_ports(dp);
 		weft_tables_each_port(dp->tables, tell_up, dp);
 	}
-	if (native_now_ms(dp) - dp->rings_seen_ms >= RINGS_MS) {
-		dp->rings_seen_ms = native_now_ms(dp);
+	if (native_now_ms(&dp->node) - dp->rings_seen_ms >= RINGS_MS) {
+		dp->rings_seen_ms = native_now_ms(&dp->node);
 		weft_tables_each_port(dp->tables, lengthen_ring, dp);
 	}
 	weft_trunks_tick(dp);
-	weft_advertiser_tick(weft_tables_advertiser(dp->tables), native_now_ms(dp));
-	weft_resolver_tick(dp->resolver, native_now_ms(dp));
-	weft_announcer_tick(dp->announcer, native_now_ms(dp));
-	weft_vstore_reclaim(dp->vs);
+	weft_advertiser_tick(dp->advertiser, native_now_ms(&dp->node));
+	weft_resolver_tick(dp->node.resolver, native_now_ms(&dp->node));
+	weft_announcer_tick(dp->node.announcer, native_now_ms(&dp->node));
+	weft_vstore_reclaim(dp->node.vs);
 }
 
 // ---- Metadata --------------------------------------------------------------------------------------
@@ -424,6 +422,7 @@ static void metrics(struct datapath *datapath, struct text *out)
 
 const struct datapath_ops weft_native_ops = {
 	.name = "native",
+	.check = weft_native_check,
 	.start = start,
 	.prepare = prepare,
 	.apply = apply,

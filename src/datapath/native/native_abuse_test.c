@@ -93,7 +93,7 @@ static void shorter_first_fragment_opens_no_way_into_the_longer_one(void **state
 // As a guest says it: this is to be segmented, into pieces of so many bytes.
 static void send_gso(struct testbed *tb, const char *from, const struct frame *f, uint16_t piece)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.node.pool);
 
 	assert_non_null(m);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)f->len), f->b, f->len);
@@ -116,7 +116,7 @@ static void segments_longer_than_the_mtu_are_dropped_like_packets(void **state)
 	(void)state;
 	testbed_network(tb, "n1", 1280);
 	testbed_commit(tb);
-	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.node.vs);
 	for (int i = 0; i < 2; i++) { // the first packet of a flow, then one of its session
 		send_gso(tb, "client", &f, 1241);
 		assert_false(testbed_receive(tb, "server", &got));
@@ -147,7 +147,7 @@ static void fill_share(struct testbed *tb)
 	assert_true(pass(tb, "client", "server", c2s(UDP(513, 2, 8))));
 	assert_true(pass(tb, "server", "client", s2c(UDP(2, 513, 8))));
 	assert_true(pass(tb, "client", "server", c2s(UDP(513, 2, 8))));
-	assert_int_equal(weft_session_count(tb->dp.sessions), 512);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 512);
 }
 
 static void deleted_port_takes_its_sessions_along(void **state)
@@ -157,18 +157,18 @@ static void deleted_port_takes_its_sessions_along(void **state)
 	(void)state;
 	fill_share(tb);
 	hand_turns(tb);
-	assert_int_equal(weft_session_count(tb->dp.sessions), 512);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 512);
 	testbed_del(tb, PLAN_PORT, "server", NULL); // where they lead to
 	testbed_commit(tb);
 	hand_turns(tb);
-	assert_int_equal(weft_session_count(tb->dp.sessions), 0);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 0);
 	testbed_port(tb, "server", "n1", "10.0.0.2", "srv");
 	testbed_commit(tb);
 	fill_share(tb);
 	testbed_del(tb, PLAN_PORT, "client", NULL);
 	testbed_commit(tb);
 	hand_turns(tb);
-	assert_int_equal(weft_session_count(tb->dp.sessions), 0);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 0);
 	testbed_free(tb);
 }
 
@@ -211,7 +211,7 @@ static void ports_of_a_project_take_its_share_from_each_other(void **state)
 		assert_true(
 			pass(tb, "o", "server",
 			     testbed_frame("o", "server", "10.0.0.5", "10.0.0.2", UDP(i, 2, 8))));
-		assert_in_range(weft_session_project_count(tb->dp.sessions, last->index), 1,
+		assert_in_range(weft_session_project_count(tb->dp.node.sessions, last->index), 1,
 				768); // of 1,024
 	}
 	// A port of the project that comes later counts for it, too; and for what else its index
@@ -219,8 +219,8 @@ static void ports_of_a_project_take_its_share_from_each_other(void **state)
 	testbed_del(tb, PLAN_PORT, "g1", NULL);
 	testbed_commit(tb);
 	hand_turns(tb);
-	assert_int_equal(weft_session_project_count(tb->dp.sessions, last->index),
-			 weft_session_port_count(tb->dp.sessions, last->index));
+	assert_int_equal(weft_session_project_count(tb->dp.node.sessions, last->index),
+			 weft_session_port_count(tb->dp.node.sessions, last->index));
 	testbed_free(tb);
 }
 
@@ -238,13 +238,13 @@ static void broadcast_reaches_all_with_few_buffers_left(void **state)
 	assert_non_null(taken);
 	testbed_port(tb, "third", "n1", "10.0.0.3", "srv");
 	testbed_commit(tb);
-	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.node.vs);
 	for (int i = 0; i < 8; i++) {
-		m[i] = rte_pktmbuf_alloc(tb->dp.pool);
+		m[i] = rte_pktmbuf_alloc(tb->dp.node.pool);
 		assert_non_null(m[i]);
 		memcpy(rte_pktmbuf_append(m[i], (uint16_t)f.len), f.b, f.len);
 	}
-	while (n < 1 << 17 && (taken[n] = rte_pktmbuf_alloc(tb->dp.pool)) != NULL)
+	while (n < 1 << 17 && (taken[n] = rte_pktmbuf_alloc(tb->dp.node.pool)) != NULL)
 		n++;
 	rte_pktmbuf_free_bulk(taken, 3);
 	weft_fast_burst(tb->w, weft_tables_port(tb->dp.tables, "client")->index, m, 8);

@@ -57,7 +57,7 @@ static void flow_follows_a_remote_address_to_another_mac(void **state)
 		testbed_commit(tb);
 		assert_true(goes_to(tb, "a", from_a("203.0.113.50"), "ext", to));
 	}
-	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 	testbed_free(tb);
 }
 

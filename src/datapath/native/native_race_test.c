@@ -15,7 +15,7 @@
 #include "datapath/native/testing/sink_testing.h"
 #include "datapath/native/packet/counter.h"
 #include "datapath/native/policy/tables.h"
-#include "datapath/native/carry/worker.h"
+#include "datapath/native/carry/turn.h"
 
 #define CHANGES	  200 // divided by the number of workers
 #define FLOWS	  32
@@ -52,15 +52,15 @@ static uint32_t turn(struct side *s, uint16_t first)
 	for (uint16_t i = 0; i < FLOWS; i++) {
 		struct frame f = s->replies ? s2c(UDP(2, first + i, 8)) : c2s(UDP(first + i, 2, 8));
 
-		m[i] = rte_pktmbuf_alloc(s->tb->dp.pool);
+		m[i] = rte_pktmbuf_alloc(s->tb->dp.node.pool);
 		memcpy(rte_pktmbuf_append(m[i], (uint16_t)f.len), f.b, f.len);
 	}
-	s->w->now_ms = native_now_ms(&s->tb->dp);
-	s->w->epoch = weft_vstore_epoch(s->tb->dp.vs);
+	s->w->now_ms = native_now_ms(&s->tb->dp.node);
+	s->w->epoch = weft_vstore_epoch(s->tb->dp.node.vs);
 	weft_fast_burst(s->w, s->index, m, FLOWS);
 	weft_send_flush(s->w);
 	weft_session_expire(s->w->session_worker, s->w->now_ms, 32);
-	rte_rcu_qsbr_quiescent(s->tb->dp.qsbr, s->w->id);
+	rte_rcu_qsbr_quiescent(s->tb->dp.node.qsbr, s->w->id);
 	return arrived;
 }
 
@@ -70,7 +70,7 @@ static void *run(void *arg)
 
 	// With caches of their own few of them wait for one that has to wait for a core.
 	rte_thread_register();
-	rte_rcu_qsbr_thread_online(s->tb->dp.qsbr, s->w->id);
+	rte_rcu_qsbr_thread_online(s->tb->dp.node.qsbr, s->w->id);
 	while (!atomic_load(&stop)) {
 		uint64_t before = atomic_load(&expected[s->replies]);
 		uint32_t came = turn(s, 1);
@@ -86,7 +86,7 @@ static void *run(void *arg)
 		if (want == 0 ? came > 0 : came < FLOWS && !s->replies)
 			s->wrong++;
 	}
-	rte_rcu_qsbr_thread_offline(s->tb->dp.qsbr, s->w->id);
+	rte_rcu_qsbr_thread_offline(s->tb->dp.node.qsbr, s->w->id);
 	rte_thread_unregister();
 	return NULL;
 }
@@ -107,19 +107,19 @@ static void change(struct testbed *tb, uint32_t number, const char *set, bool st
 		atomic_store(&expected[i], EXPECT(number, -1));
 	testbed_rule_set(tb, set, stateful, rules);
 	testbed_commit(tb);
-	token = rte_rcu_qsbr_start(tb->dp.qsbr);
-	while (rte_rcu_qsbr_check(tb->dp.qsbr, token, false) == 0) {
-		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+	token = rte_rcu_qsbr_start(tb->dp.node.qsbr);
+	while (rte_rcu_qsbr_check(tb->dp.node.qsbr, token, false) == 0) {
+		rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 		sched_yield();
 	}
 	atomic_store(&n_seen, 0);
 	atomic_store(&expected[0], EXPECT(number, questions));
 	atomic_store(&expected[1], EXPECT(number, replies));
 	// Until each worker has had a whole turn; there may be more of them than cores.
-	rte_rcu_qsbr_thread_offline(tb->dp.qsbr, 0);
+	rte_rcu_qsbr_thread_offline(tb->dp.node.qsbr, 0);
 	for (int i = 0; i < 200 && atomic_load(&n_seen) < n_sides; i++)
 		usleep(200);
-	rte_rcu_qsbr_thread_online(tb->dp.qsbr, 0);
+	rte_rcu_qsbr_thread_online(tb->dp.node.qsbr, 0);
 }
 
 // directions: a worker for each letter, that sends questions or replies.
@@ -168,10 +168,10 @@ static void *begin_flows(void *arg)
 	struct side *s = arg;
 
 	rte_thread_register();
-	rte_rcu_qsbr_thread_online(s->tb->dp.qsbr, s->w->id);
+	rte_rcu_qsbr_thread_online(s->tb->dp.node.qsbr, s->w->id);
 	for (uint16_t first = 1; first < NEW_FLOWS; first += FLOWS)
 		s->seen += turn(s, first);
-	rte_rcu_qsbr_thread_offline(s->tb->dp.qsbr, s->w->id);
+	rte_rcu_qsbr_thread_offline(s->tb->dp.node.qsbr, s->w->id);
 	rte_thread_unregister();
 	atomic_store(&stop, true);
 	return NULL;
@@ -181,7 +181,7 @@ static void flows_that_begin_while_the_policy_changes_have_sessions(void **state
 {
 	struct testbed *tb = two_ports("ingress 4 udp\n");
 	struct side s = {.tb = tb, .from = "client"};
-	uint64_t epoch = weft_vstore_epoch(tb->dp.vs);
+	uint64_t epoch = weft_vstore_epoch(tb->dp.node.vs);
 
 	(void)state;
 	make_sink(tb, "server");
@@ -195,12 +195,12 @@ static void flows_that_begin_while_the_policy_changes_have_sessions(void **state
 		testbed_commit(tb);
 		// However slow the worker is, no packet sees more changes than it is judged again for.
 		do {
-			rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+			rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 			usleep(20);
 		} while (COUNTED(s.w->stats.sessions_added) == added && !atomic_load(&stop));
 	}
 	pthread_join(s.thread, NULL);
-	assert_true(weft_vstore_epoch(tb->dp.vs) > epoch + 10);
+	assert_true(weft_vstore_epoch(tb->dp.node.vs) > epoch + 10);
 	assert_true(s.seen > 0);
 	assert_int_equal(s.seen, s.w->stats.sessions_added);
 	testbed_free(tb);
@@ -237,7 +237,7 @@ static struct session *session_of(struct testbed *tb, const char *port, struct f
 	assert_int_equal(weft_packet_parse(f.b, f.len, f.len,
 					   weft_tables_port(tb->dp.tables, port)->index, &p),
 			 DROP_NONE);
-	return weft_session_get(tb->dp.sessions, &p.key, weft_flow_hash(&p.key));
+	return weft_session_get(tb->dp.node.sessions, &p.key, weft_flow_hash(&p.key));
 }
 
 // Two workers judge one connection at the same time, each by what it knows: the newer judgement is what remains.

@@ -36,7 +36,7 @@ static struct rig rig_new(void)
 	struct rig r = {.tb = two_ports("ingress 4 udp\n")};
 
 	r.dp = (struct datapath *)&r.tb->dp;
-	lab_pool = r.tb->dp.pool;
+	lab_pool = r.tb->dp.node.pool;
 	rig_port(&r, "client", &r.vm, 1);
 	rig_port(&r, "server", &r.other, 2);
 	r.packets = peer_packets(&r.vm, 0);
@@ -51,7 +51,7 @@ static struct port_io *io_of(const struct rig *r, const char *id)
 // The worker has done with what it held.
 static void quiescent(const struct rig *r)
 {
-	rte_rcu_qsbr_quiescent(r->tb->dp.qsbr, 0);
+	rte_rcu_qsbr_quiescent(r->tb->dp.node.qsbr, 0);
 }
 
 static void rig_free(struct rig *r)
@@ -68,7 +68,7 @@ static void rig_free(struct rig *r)
 // A tick that looks at the rings.
 static void tick(const struct rig *r)
 {
-	r->tb->dp.rings_seen_ms = native_now_ms(&r->tb->dp) - 1000;
+	r->tb->dp.rings_seen_ms = native_now_ms(&r->tb->dp.node) - 1000;
 	weft_native_ops.tick(r->dp);
 }
 

@@ -79,7 +79,7 @@ static void shared_address_moves_between_ports_with_macs_of_their_own(void **sta
 	assert_true(pass(tb, "m2", "client",
 			 testbed_frame("m2", "client", "10.0.0.100", "10.0.0.1",
 				       TCP(80, 9, SYN | ACK))));
-	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 	testbed_free(tb);
 }
 

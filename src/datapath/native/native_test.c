@@ -17,7 +17,7 @@ static void permitted_flow_passes_both_ways_and_nothing_else(void **state)
 	assert_int_equal(testbed_drop(tb), DROP_INGRESS_RULES);
 	assert_false(pass(tb, "server", "client", s2c(TCP(22, 1001, SYN))));
 	assert_int_equal(testbed_drop(tb), DROP_EGRESS_RULES);
-	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 	testbed_free(tb);
 }
 
@@ -195,7 +195,7 @@ static void syn_that_opens_a_closed_connection_again_is_judged_again(void **stat
 		assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, RST | ACK))));
 		assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, SYN))));
 		assert_int_equal(tb->w->stats.judged, judged + 1);
-		assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+		assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 		assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, SYN | ACK))));
 		assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, RST))));
 	}
@@ -211,10 +211,10 @@ static void flows_go_on_when_the_interface_comes_back(void **state)
 	(void)state;
 	open_tcp(tb);
 	io = atomic_exchange(&server->io, NULL);
-	weft_tables_bump(&tb->dp, server->index);
+	weft_tables_bump(&tb->dp.node, server->index);
 	assert_false(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
 	assert_int_equal(tb->w->drops[DROP_PORT_DETACHED], 1);
-	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 	atomic_store(&server->io, io);
 	assert_true(pass(tb, "server", "client", s2c(TCP(22, 1000, ACK))));
 	assert_true(pass(tb, "client", "server", c2s(TCP(1000, 22, ACK))));
@@ -339,8 +339,8 @@ static void clock_goes_on_after_months(void **state)
 	(void)state;
 	// 2^64 / 1000 cycles are 85 days at 2.5 GHz, 53 at 4 GHz.
 	for (uint64_t s = 0; s < 86400 * 400; s += 86400) {
-		tb->dp.tsc_start = rte_rdtsc() - s * tb->dp.tsc_hz;
-		assert_in_range(native_now_ms(&tb->dp) - (uint32_t)(s * 1000), 0, 10000);
+		tb->dp.node.tsc_start = rte_rdtsc() - s * tb->dp.node.tsc_hz;
+		assert_in_range(native_now_ms(&tb->dp.node) - (uint32_t)(s * 1000), 0, 10000);
 	}
 	testbed_free(tb);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trunks: how a device's bursts are dealt out to its networks, and what goes back to it.
+#include "datapath/native/carry/fast.h"
 #include "datapath/native/outside/uplink.h"
 
 #include "datapath/native/testing/native_fixture.h"
@@ -47,7 +48,7 @@ static const struct port_io_ops wire_ops = {
 
 static struct rte_mbuf *wire_put(struct testbed *tb, const struct frame *f, int tag)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.node.pool);
 	uint8_t *at = (uint8_t *)rte_pktmbuf_append(
 		m, (uint16_t)(f->len + (tag >= 0 && tag < TAG_ASIDE ? 4 : 0)));
 
@@ -109,7 +110,7 @@ static void bursts_are_dealt_out_by_their_tags_in_order(void **state)
 			testbed_frame("outside", of[i].to, "10.0.0.200", "10.0.0.1", UDP(i, 2, 8));
 		wire_put(tb, &sent[i], of[i].tag);
 	}
-	assert_int_equal(weft_trunk_poll(tb->w, tb->dp.trunks[0]), 8);
+	assert_int_equal(weft_trunk_poll(tb->w, tb->dp.trunks[0], weft_fast_burst), 8);
 	for (uint16_t i = 0; i < 8; i++) {
 		assert_true(testbed_receive(tb, of[i].to, &got));
 		assert_int_equal(got.len, sent[i].len);
@@ -133,7 +134,7 @@ static void offloads_lose_the_tag_that_was_in_the_frame(void **state)
 	m->l2_len = 18;
 	m->l3_len = 20;
 	rte_mbuf_refcnt_update(m, 1);
-	weft_trunk_poll(tb->w, tb->dp.trunks[0]);
+	weft_trunk_poll(tb->w, tb->dp.trunks[0], weft_fast_burst);
 	assert_int_equal(m->l2_len, 14);
 	assert_int_equal(m->pkt_len, in.len);
 	rte_pktmbuf_free(m);
@@ -173,24 +174,24 @@ static void unknown_tags_are_counted_and_go_nowhere(void **state)
 	provider = wire_put(tb, &f, 101);
 	rte_pktmbuf_mtod(provider, uint8_t *)[12] = 0x88; // 802.1ad
 	rte_pktmbuf_mtod(provider, uint8_t *)[13] = 0xa8;
-	weft_trunk_poll(tb->w, t);
+	weft_trunk_poll(tb->w, t, weft_fast_burst);
 	assert_int_equal(t->unknown[0], 3);
 	assert_int_equal(tb->w->drops[DROP_VLAN_UNKNOWN], 3);
-	assert_int_equal(rte_mempool_in_use_count(tb->dp.pool), 0);
+	assert_int_equal(rte_mempool_in_use_count(tb->dp.node.pool), 0);
 	// Without a tag it is another thing.
 	testbed_del(tb, PLAN_PORT, "p-flat", NULL);
 	testbed_del(tb, PLAN_NETWORK, "flat", NULL);
 	testbed_commit(tb);
 	testbed_trunk(tb, &wire.io);
 	wire_put(tb, &f, TAG_NONE);
-	weft_trunk_poll(tb->w, t);
+	weft_trunk_poll(tb->w, t, weft_fast_burst);
 	assert_int_equal(t->unknown[0], 4);
 	assert_int_equal(tb->w->drops[DROP_UNTAGGED], 1);
 	// A second tag inside of a known one is as forbidden as a VM's.
 	f.b[12] = 0x81;
 	f.b[13] = 0;
 	wire_put(tb, &f, 101 | TAG_ASIDE);
-	weft_trunk_poll(tb->w, t);
+	weft_trunk_poll(tb->w, t, weft_fast_burst);
 	assert_int_equal(testbed_drop(tb), DROP_VLAN);
 	testbed_free(tb);
 }
@@ -207,7 +208,7 @@ static void network_that_changes_its_vlan_moves_along(void **state)
 	testbed_trunk(tb, &wire.io);
 	wire_put(tb, &f, 101);
 	wire_put(tb, &f, 201);
-	weft_trunk_poll(tb->w, tb->dp.trunks[0]);
+	weft_trunk_poll(tb->w, tb->dp.trunks[0], weft_fast_burst);
 	assert_int_equal(tb->dp.trunks[0]->unknown[0], 1);
 	assert_true(testbed_receive(tb, "p-101", &got));
 	assert_false(testbed_receive(tb, "p-101", &got));
@@ -241,7 +242,7 @@ static void what_would_leave_without_a_carrier_says_so(void **state)
 		testbed_send(tb, "p-101", &f);
 		assert_int_equal(wire.n_out, i);
 	}
-	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 	testbed_free(tb);
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control thread's side of trunks: devices that come and go, and which network is on which VLAN.
-#include "datapath/native/outside/uplink.h"
+#include "datapath/native/uplink_device.h"
 
 #include <errno.h>
 #include <linux/ethtool.h>
@@ -20,7 +19,6 @@
 #include "datapath/native/show/show.h"
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/io/tap/tap_host.h"
-#include "datapath/native/carry/worker.h"
 
 #define RETRY_MS    2000
 #define CARRIER_MS  100
@@ -98,10 +96,11 @@ static void io_close(void *object)
 
 static void announce(struct native *dp, const struct port *p)
 {
-	const struct port_policy *policy = native_policy(dp, p->index, weft_vstore_epoch(dp->vs));
+	const struct port_policy *policy =
+		native_policy(&dp->node, p->index, weft_vstore_epoch(dp->node.vs));
 
 	if (policy != NULL)
-		weft_announce_network(dp, policy->network_index);
+		weft_announce_network(&dp->node, policy->network_index);
 }
 
 static void attach_uplink(struct native *dp, struct port *p, struct trunk *trunk, uint16_t vlan)
@@ -125,8 +124,8 @@ static void detach_uplink(struct native *dp, struct port *p, const char *reason)
 	snprintf(p->reason, sizeof(p->reason), "%s", reason);
 	if (io == NULL)
 		return;
-	weft_tables_bump(dp, p->index);
-	weft_vstore_retire(dp->vs, io, io_close);
+	weft_tables_bump(&dp->node, p->index);
+	weft_vstore_retire(dp->node.vs, io, io_close);
 }
 
 struct visit { // of the uplinks of one trunk
@@ -179,7 +178,7 @@ static void visit_network(struct port *p, struct trunk *trunk, uint16_t vlan, vo
 	if (trunk != v->trunk)
 		return;
 	v->port[vlan] = p->index;
-	v->mtu = RTE_MAX(v->mtu, atomic_load(&v->dp->mtu[p->index]));
+	v->mtu = RTE_MAX(v->mtu, atomic_load(&v->dp->node.mtu[p->index]));
 }
 
 static struct visit look_at(struct native *dp, struct trunk *t)
@@ -227,7 +226,7 @@ static void close_device(struct native *dp, struct trunk *t, const char *why)
 		abort();
 	*c = (struct closing) {t, io};
 	t->closing = true;
-	weft_vstore_retire(dp->vs, c, device_closed);
+	weft_vstore_retire(dp->node.vs, c, device_closed);
 }
 
 static void warn(struct trunk *t, const char *what)
@@ -262,7 +261,7 @@ static void fit_interface(struct trunk *t, const char *name, uint32_t mtu)
 static int open_interface(struct native *dp, struct trunk *t, uint32_t mtu, struct port_io **io,
 			  struct err *err)
 {
-	int ret = weft_tap_open_trunk(t->device, mtu, dp->pool, io, err);
+	int ret = weft_tap_open_trunk(t->device, mtu, dp->node.pool, io, err);
 
 	if (ret == 0)
 		fit_interface(t, t->device, mtu);
@@ -295,7 +294,7 @@ static int open_dpdk(struct native *dp, struct trunk *t, uint32_t wanted, struct
 	if (interface_of(t, name))
 		ret = prepare_below(t, name, wanted, err);
 	if (ret == 0)
-		ret = weft_ethdev_open(t->device, dp->n_workers, &mtu, dp->pool, io, err);
+		ret = weft_ethdev_open(t->device, dp->n_workers, &mtu, dp->node.pool, io, err);
 	if (ret != 0)
 		return ret;
 	if (mtu < wanted) {

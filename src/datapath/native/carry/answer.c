@@ -45,10 +45,10 @@ static bool has_router(const struct judge *j, const struct plan_subnet *s)
 	const struct neighbours *n;
 
 	memcpy(key.ip, s->gateway.b, sizeof(key.ip));
-	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
+	n = weft_vmap_get(j->node->neighbours, &key, j->epoch);
 	for (size_t i = 0; n != NULL && i < n->n; i++) {
 		mac.mac = n->at[i].mac;
-		if (weft_vmap_get(j->dp->gateways, &mac, j->epoch) != NULL)
+		if (weft_vmap_get(j->node->gateways, &mac, j->epoch) != NULL)
 			return true;
 	}
 	return false;
@@ -58,7 +58,7 @@ static bool has_router(const struct judge *j, const struct plan_subnet *s)
 static size_t metadata_route(const struct judge *j, const struct plan_subnet *s,
 			     struct dhcp_route *out)
 {
-	if (atomic_load_explicit(&j->dp->metadata_port, memory_order_relaxed) == NATIVE_NO_PORT ||
+	if (atomic_load_explicit(&j->node->metadata_port, memory_order_relaxed) == NATIVE_NO_PORT ||
 	    has_router(j, s))
 		return 0;
 	*out = (struct dhcp_route) {
@@ -162,7 +162,7 @@ static size_t dhcp6(const struct judge *j, uint8_t *buf, size_t len, size_t cap,
 static void advertise(struct worker *w, const struct judge *j, const struct ra *ra,
 		      const struct mac_addr *mac, const struct ip_addr *to)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(w->dp->pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(w->node->pool);
 	size_t len;
 
 	if (m == NULL)
@@ -198,7 +198,8 @@ static bool asker(struct worker *w, const struct judge *j, struct mac_addr *mac,
 
 static void answer_solicitation(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
-	const struct adverts *list = weft_vmap_get(w->dp->adverts, &j->in->network_index, j->epoch);
+	const struct adverts *list =
+		weft_vmap_get(w->node->adverts, &j->in->network_index, j->epoch);
 	struct judge others = *j;
 	struct mac_addr mac;
 	struct ip_addr to;
@@ -237,7 +238,7 @@ static void answer_echo(struct worker *w, struct rte_mbuf *m, const struct judge
 // An answer is made in place: those who are to hear the question as well hear a copy of it.
 static void pass_on(struct worker *w, const struct rte_mbuf *m, const struct judge *j)
 {
-	struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->dp->pool, 0, UINT32_MAX);
+	struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->node->pool, 0, UINT32_MAX);
 	struct judge others = *j;
 
 	if (copy == NULL) {

@@ -7,12 +7,6 @@
 #pragma once
 
 #include "datapath/native/judge/judge.h"
-#include "datapath/native/native.h"
-
-// Do the hosts of an IPv6 subnet ask a DHCPv6 server, and is it this one?
-static inline bool answer_has_dhcp6(const struct plan_subnet *s)
-{
-	return s->dhcp && (s->address == PLAN_V6_STATELESS || s->address == PLAN_V6_STATEFUL);
-}
+#include "datapath/native/worker/worker.h"
 
 void weft_answer(struct worker *w, struct rte_mbuf *m, const struct judge *j);

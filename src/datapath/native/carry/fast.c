@@ -162,7 +162,7 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 	// its next packet, in either direction.
 	if (unlikely(memcmp(rte_pktmbuf_mtod(m, const void *), s->eth_in, 12) != 0 ||
 		     native_session_gen(s) !=
-			     native_gen(w->dp, s->key.in_port, weft_session_out_port(s)) ||
+			     native_gen(w->node, s->key.in_port, weft_session_out_port(s)) ||
 		     (flags & SESSION_SLOW) != 0))
 		return false;
 	if (flags >> SESSION_HOPS_SHIFT != 0 && unlikely(!weft_session_fits(w, m, s, ttl_of(m, s))))
@@ -209,7 +209,7 @@ static inline void expect_next(struct worker *w, const struct fast *f, uint16_t 
 // sessions (the bulk look-up overlaps them), then the packets again.
 void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n)
 {
-	const struct port_policy *policy = native_policy(w->dp, in_port, w->epoch);
+	const struct port_policy *policy = native_policy(w->node, in_port, w->epoch);
 	const struct network *net = policy == NULL ? NULL
 						   : weft_vslot_value(policy->network, w->epoch);
 	struct port_stats *stats = &w->port_stats[in_port];

@@ -5,6 +5,6 @@
 // Ownership  takes the mbufs
 #pragma once
 
-#include "datapath/native/native.h"
+#include "datapath/native/worker/worker.h"
 
 void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n);

@@ -4,9 +4,9 @@
 #include <rte_ether.h>
 #include <string.h>
 
-#include "datapath/native/packet/cut.h"
+#include "datapath/native/io/cut.h"
 #include "datapath/native/session/nat.h"
-#include "datapath/native/packet/segment.h"
+#include "datapath/native/io/segment.h"
 #include "datapath/frames/services.h"
 #include "datapath/native/carry/slow.h"
 #include "datapath/native/io/vnet.h"
@@ -23,7 +23,7 @@ static bool cut(struct worker *w, const struct rte_mbuf *m, const struct judge *
 
 	for (weft_cut_begin(&c, m, mtu); !weft_cut_done(&c);) {
 		struct rte_mbuf *part = w->n_cut == CUT_MOST ? NULL
-							     : weft_cut_next(&c, w->dp->pool);
+							     : weft_cut_next(&c, w->node->pool);
 
 		if (part == NULL)
 			return false;
@@ -41,7 +41,7 @@ static bool cut_segments(struct worker *w, const struct rte_mbuf *m, const struc
 	bool whole = true;
 
 	for (weft_segment_begin(&s, m); whole && !weft_segment_done(&s);) {
-		struct rte_mbuf *segment = weft_segment_next(&s, w->dp->pool);
+		struct rte_mbuf *segment = weft_segment_next(&s, w->node->pool);
 
 		if (segment == NULL)
 			return false;
@@ -81,7 +81,7 @@ void weft_route_rewrite(struct rte_mbuf *m, const struct judge *j)
 
 void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j)
 {
-	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[j->out->index], memory_order_relaxed);
+	uint32_t mtu = atomic_load_explicit(&w->node->mtu[j->out->index], memory_order_relaxed);
 
 	weft_route_rewrite(m, j);
 	if (j->wire_len <= mtu + RTE_ETHER_HDR_LEN)
@@ -145,7 +145,7 @@ void weft_route_tell(struct worker *w, const struct rte_mbuf *m, const struct ju
 
 	if (j->icmp.from.family == 0 || !may_tell(w, j))
 		return;
-	told = rte_pktmbuf_alloc(w->dp->pool);
+	told = rte_pktmbuf_alloc(w->node->pool);
 	if (told == NULL)
 		return;
 	len = weft_icmp_error(rte_pktmbuf_mtod(m, const uint8_t *), rte_pktmbuf_data_len(m), j->pkt,

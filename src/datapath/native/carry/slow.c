@@ -12,18 +12,17 @@
 #include "datapath/native/outside/resolver.h"
 #include "datapath/native/carry/route.h"
 #include "datapath/native/carry/slow_session.h"
-#include "datapath/native/carry/worker.h"
 
 #define JUDGE_TRIES 4 // of a packet that the policy changes under again and again
 
-void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
+void weft_judge_init(struct judge *j, const struct node *node, uint64_t epoch,
 		     const struct packet *p, const uint8_t *eth, uint32_t frame_len)
 {
 	*j = (struct judge) {
-		.dp = dp,
+		.node = node,
 		.epoch = epoch,
-		.next_hops = weft_resolver_version(dp->resolver),
-		.in = native_policy(dp, p->key.in_port, epoch),
+		.next_hops = weft_resolver_version(node->resolver),
+		.in = native_policy(node, p->key.in_port, epoch),
 		.pkt = p,
 		.eth = eth,
 		.frame_len = frame_len,
@@ -43,7 +42,7 @@ void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
 static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j, bool again)
 {
 	bool plain = weft_slow_makes_session(j);
-	uint32_t gen = native_gen(w->dp, j->in->index, j->out->index);
+	uint32_t gen = native_gen(w->node, j->in->index, j->out->index);
 	enum drop why = weft_slow_untranslatable(j);
 
 	if (why != DROP_NONE) {
@@ -72,8 +71,8 @@ static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j, bool 
 static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uint16_t port,
 		      uint32_t *reached, enum drop *last)
 {
-	const struct port_policy *out = native_policy(w->dp, port, j->epoch);
-	const struct port *p = native_port(w->dp, port);
+	const struct port_policy *out = native_policy(w->node, port, j->epoch);
+	const struct port *p = native_port(w->node, port);
 	struct rte_mbuf *copy;
 
 	if (port == j->in->index || out == NULL || p == NULL ||
@@ -82,10 +81,10 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 	*last = weft_judge_receiver(j, out);
 	if (*last != DROP_NONE)
 		return;
-	copy = rte_pktmbuf_clone(m, w->dp->pool);
+	copy = rte_pktmbuf_clone(m, w->node->pool);
 	if (unlikely(copy == NULL)) { // the copies that wait to be sent may hold them all
 		weft_send_flush(w);
-		copy = rte_pktmbuf_clone(m, w->dp->pool);
+		copy = rte_pktmbuf_clone(m, w->node->pool);
 	}
 	++*reached;
 	if (copy == NULL) { // counted for the receiver, as what is lost on the way to it
@@ -125,7 +124,7 @@ static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct pa
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
 
-	weft_judge_init(j, w->dp, weft_vstore_epoch(w->dp->vs), p, eth, rte_pktmbuf_pkt_len(m));
+	weft_judge_init(j, w->node, weft_vstore_epoch(w->node->vs), p, eth, rte_pktmbuf_pkt_len(m));
 	j->wire_len = native_wire_len(m);
 	j->dont_fragment = p->key.family == 4 && (eth[20] & 0x40) != 0;
 	if (permit != NULL && permit->flow != NULL) {
@@ -149,7 +148,7 @@ static struct permit find_permit(struct worker *w, const struct packet *p, const
 	enum rejudged judged = REJUDGED_GOOD;
 	enum drop why;
 
-	if (related != NULL && weft_slow_is_stale(w->dp, related))
+	if (related != NULL && weft_slow_is_stale(w->node, related))
 		judged = weft_slow_rejudge(w, related, &why);
 	if (judged == REJUDGED_CUT || judged == REJUDGED_REFUSED)
 		related = NULL;
@@ -192,7 +191,7 @@ static bool judge_once(struct worker *w, struct rte_mbuf *m, const struct packet
 		weft_answer(w, m, &j);
 		return true;
 	case VERDICT_RESOLVE:
-		weft_resolver_hold(w, m, &j);
+		weft_resolver_hold(w, m, j.in->index, &j.ask);
 		return true;
 	case VERDICT_DROP:
 		break;
@@ -214,7 +213,7 @@ static void judge_packet(struct worker *w, struct rte_mbuf *m, const struct pack
 static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p)
 {
 	struct session *s = weft_slow_find(w->sessions, p);
-	uint32_t mtu = atomic_load_explicit(&w->dp->mtu[p->key.in_port], memory_order_relaxed);
+	uint32_t mtu = atomic_load_explicit(&w->node->mtu[p->key.in_port], memory_order_relaxed);
 
 	if (weft_resolver_heard(w, m, p)) {
 		weft_drop(w, m, p->key.in_port, DROP_SERVICE_DONE);
@@ -222,7 +221,7 @@ static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p
 	}
 	// Its first fragment may still wait for a next hop that is known by now, and has no session before it goes on.
 	if (s == NULL && p->fragment == FRAGMENT_LATER) {
-		weft_resolver_turn(w);
+		weft_resolver_turn(w, weft_slow_packet);
 		s = weft_slow_find(w->sessions, p);
 	}
 	// A session says nothing of the sender's MTU: what is too long goes to the stages, which refuse it.
@@ -281,7 +280,7 @@ static enum drop admit_fragment(struct worker *w, const struct rte_mbuf *m, cons
 {
 	struct judge j;
 
-	weft_judge_init(&j, w->dp, weft_vstore_epoch(w->dp->vs), p,
+	weft_judge_init(&j, w->node, weft_vstore_epoch(w->node->vs), p,
 			rte_pktmbuf_mtod(m, const uint8_t *), rte_pktmbuf_pkt_len(m));
 	if (j.in == NULL)
 		return DROP_PORT_DOWN;
@@ -319,7 +318,7 @@ void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port)
 	struct packet p;
 	enum drop why;
 
-	if (weft_is_lent(m) && weft_lent_take(m, w->dp->pool) < 0) {
+	if (weft_is_lent(m) && weft_lent_take(m, w->node->pool) < 0) {
 		weft_drop(w, m, in_port, DROP_NO_BUFFER);
 		return;
 	}

@@ -15,8 +15,9 @@
 
 #include "datapath/native/judge/judge.h"
 #include "datapath/native/session/nat.h"
-#include "datapath/native/native.h"
+#include "datapath/native/worker/worker.h"
 #include "datapath/native/carry/route.h"
+#include "datapath/native/packet/wire_len.h"
 
 void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port);
 
@@ -61,7 +62,7 @@ static inline bool weft_session_fits(const struct worker *w, const struct rte_mb
 
 	return hops == 0 ||
 	       (ttl > hops &&
-		native_wire_len(m) <= atomic_load_explicit(&w->dp->mtu[weft_session_out_port(s)],
+		native_wire_len(m) <= atomic_load_explicit(&w->node->mtu[weft_session_out_port(s)],
 							   memory_order_relaxed) +
 					      RTE_ETHER_HDR_LEN);
 }
@@ -70,7 +71,7 @@ static inline bool weft_session_fits(const struct worker *w, const struct rte_mb
 void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j);
 
 // Prepare a judgement of a parsed packet, without anything that the session table knows.
-void weft_judge_init(struct judge *j, const struct native *dp, uint64_t epoch,
+void weft_judge_init(struct judge *j, const struct node *node, uint64_t epoch,
 		     const struct packet *p, const uint8_t *eth, uint32_t frame_len);
 
 // It was judged for a flow's sake, and goes where that flow does not lead: nothing is permitted there for that reason.

@@ -64,7 +64,7 @@ static bool gives_way(struct worker *w, struct session *s)
 	enum rejudged judged = REJUDGED_GOOD;
 	enum drop why;
 
-	if (weft_slow_is_stale(w->dp, s))
+	if (weft_slow_is_stale(w->node, s))
 		judged = weft_slow_rejudge(w, s, &why);
 	if (judged == REJUDGED_CUT)
 		return true;

@@ -26,9 +26,9 @@ static void packet_of_session(const struct session *original, struct packet *p)
 	}
 }
 
-bool weft_slow_is_stale(const struct native *dp, const struct session *s)
+bool weft_slow_is_stale(const struct node *node, const struct session *s)
 {
-	return native_session_gen(s) != native_gen(dp, s->key.in_port, weft_session_out_port(s));
+	return native_session_gen(s) != native_gen(node, s->key.in_port, weft_session_out_port(s));
 }
 
 // A direction's flags and its generation where they must change together: they lie in one word.
@@ -150,12 +150,12 @@ static enum rejudged compare_way(const struct session *original, const struct ju
 }
 
 // But for the rules, would it go the way that it went? Otherwise they refuse another flow than this one: a floating IP has moved, say.
-static bool keeps_its_way(const struct native *dp, const struct session *original,
+static bool keeps_its_way(const struct node *node, const struct session *original,
 			  const struct packet *p, uint64_t epoch)
 {
 	struct judge j;
 
-	weft_judge_init(&j, dp, epoch, p, original->eth_in, 0);
+	weft_judge_init(&j, node, epoch, p, original->eth_in, 0);
 	j.rejudge = true;
 	j.related_to = weft_session_out_port(original);
 	if (j.in == NULL)
@@ -164,19 +164,19 @@ static bool keeps_its_way(const struct native *dp, const struct session *origina
 	return compare_way(original, &j) != REJUDGED_CUT;
 }
 
-enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s, struct packet *p,
+enum rejudged weft_slow_would_rejudge(const struct node *node, struct session *s, struct packet *p,
 				      struct judge *j)
 {
 	struct session *original = weft_session_original(s);
 
 	packet_of_session(original, p);
-	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, original->eth_in, 0);
+	weft_judge_init(j, node, weft_vstore_epoch(node->vs), p, original->eth_in, 0);
 	j->rejudge = true;
 	if (j->in == NULL)
 		return REJUDGED_CUT;
 	weft_judge(j);
 	if (is_refused(j))
-		return keeps_its_way(dp, original, p, j->epoch) ? REJUDGED_REFUSED : REJUDGED_CUT;
+		return keeps_its_way(node, original, p, j->epoch) ? REJUDGED_REFUSED : REJUDGED_CUT;
 	return compare_way(original, j);
 }
 
@@ -219,13 +219,13 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 {
 	struct session *original = weft_session_original(s);
 	// The generation first: whoever sees a new one also sees the epoch that goes with it.
-	uint32_t gen = native_gen(w->dp, original->key.in_port, weft_session_out_port(original));
+	uint32_t gen = native_gen(w->node, original->key.in_port, weft_session_out_port(original));
 	enum rejudged result;
 	struct packet p;
 	struct judge j;
 
 	COUNT(w->stats.rejudged, !weft_slow_is_refused(original)); // else by each packet
-	result = weft_slow_would_rejudge(w->dp, original, &p, &j);
+	result = weft_slow_would_rejudge(w->node, original, &p, &j);
 	*why = j.why;
 	switch (result) {
 	case REJUDGED_GOOD:
@@ -243,15 +243,15 @@ enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *
 	return result;
 }
 
-enum drop weft_slow_judge_replies(const struct native *dp, struct session *s)
+enum drop weft_slow_judge_replies(const struct node *node, struct session *s)
 {
 	struct session *original = weft_session_original(s);
 	struct packet p;
 	struct judge j;
 
 	packet_of_session(original, &p);
-	weft_judge_init(&j, dp, weft_vstore_epoch(dp->vs), &p, original->eth_in, 0);
-	j.out = native_policy(dp, weft_session_out_port(original), j.epoch);
+	weft_judge_init(&j, node, weft_vstore_epoch(node->vs), &p, original->eth_in, 0);
+	j.out = native_policy(node, weft_session_out_port(original), j.epoch);
 	memcpy(j.eth_out, original->eth_out, sizeof(j.eth_out));
 	weft_nat_leaves_as(original, &j.now);
 	if (j.in == NULL || j.out == NULL)
@@ -263,7 +263,7 @@ enum drop weft_slow_judge_replies(const struct native *dp, struct session *s)
 static enum drop session_slow_check(struct worker *w, struct session *s)
 {
 	union standing marked = standing_get(s), clear = marked;
-	enum drop why = weft_slow_judge_replies(w->dp, s);
+	enum drop why = weft_slow_judge_replies(w->node, s);
 
 	if (why != DROP_NONE)
 		return why;
@@ -307,7 +307,7 @@ static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 
 	if (likely(memcmp(mac, s->eth_in + 6, 6) == 0))
 		return true;
-	in = native_policy(w->dp, s->key.in_port, weft_vstore_epoch(w->dp->vs));
+	in = native_policy(w->node, s->key.in_port, weft_vstore_epoch(w->node->vs));
 	if (in == NULL || in->plan->filtered || (mac[0] & 1) != 0)
 		return false;
 	if (!may_correct(s))
@@ -345,7 +345,7 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 	// Another router would translate it otherwise.
 	if (!same_way && (weft_session_flags(s) & SESSION_NAT) != 0)
 		return NOT_CARRIED;
-	if (weft_slow_is_stale(w->dp, s)) {
+	if (weft_slow_is_stale(w->node, s)) {
 		judged = weft_slow_rejudge(w, s, &why);
 		if (judged == REJUDGED_CUT ||
 		    (judged == REJUDGED_REFUSED && !weft_slow_shares_refusal(s, p, same_way)))
@@ -388,8 +388,8 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 
 bool weft_slow_is_current(const struct judge *j)
 {
-	return weft_vstore_epoch(j->dp->vs) == j->epoch &&
-	       weft_resolver_version(j->dp->resolver) == j->next_hops;
+	return weft_vstore_epoch(j->node->vs) == j->epoch &&
+	       weft_resolver_version(j->node->resolver) == j->next_hops;
 }
 
 // A live session's packets come another way than expected (another router of the network, say): remember it. The

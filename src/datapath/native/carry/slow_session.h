@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "datapath/native/judge/judge.h"
-#include "datapath/native/native.h"
+#include "datapath/native/worker/worker.h"
 
 // The MACs of the other direction.
 static inline void weft_eth_swap(uint8_t out[12], const uint8_t in[12])
@@ -23,7 +23,7 @@ static inline void weft_eth_swap(uint8_t out[12], const uint8_t in[12])
 // The session of a parsed packet's key; NULL = none, or a packet that never has one.
 struct session *weft_slow_find(const struct session_table *t, const struct packet *p);
 
-bool weft_slow_is_stale(const struct native *dp, const struct session *s);
+bool weft_slow_is_stale(const struct node *node, const struct session *s);
 
 // Did the rules refuse it when it was judged last?
 static inline bool weft_slow_is_refused(struct session *s)
@@ -41,7 +41,7 @@ enum rejudged {
 // way, or be translated otherwise; but a port that was chosen for it stays its own, and so does its state.
 enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *why);
 // The same without any effect. p and j are for the judgement; p must outlive j.
-enum rejudged weft_slow_would_rejudge(const struct native *dp, struct session *s, struct packet *p,
+enum rejudged weft_slow_would_rejudge(const struct node *node, struct session *s, struct packet *p,
 				      struct judge *j);
 // Is a packet of a refused connection refused with it? Otherwise it is judged by itself: what goes to another MAC than the connection did,
 // and a new TCP connection of the other end, which takes the place of the refused one if it may. (One of the end that is refused would
@@ -58,7 +58,7 @@ static inline bool weft_slow_shares_refusal(const struct session *s, const struc
 bool weft_slow_same_translation(const struct session *original, const struct judge *j);
 
 // May the replies pass? Stateless groups have rules for them.
-enum drop weft_slow_judge_replies(const struct native *dp, struct session *s);
+enum drop weft_slow_judge_replies(const struct node *node, struct session *s);
 
 enum carried {
 	CARRIED,

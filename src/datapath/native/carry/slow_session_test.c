@@ -12,10 +12,11 @@ static uint32_t judged(struct testbed *tb, const struct frame *f, struct packet 
 	uint16_t in = weft_tables_port(tb->dp.tables, "a")->index;
 
 	assert_int_equal(weft_packet_parse(f->b, f->len, f->len, in, p), DROP_NONE);
-	weft_judge_init(j, &tb->dp, weft_vstore_epoch(tb->dp.vs), p, f->b, (uint32_t)f->len);
+	weft_judge_init(j, &tb->dp.node, weft_vstore_epoch(tb->dp.node.vs), p, f->b,
+			(uint32_t)f->len);
 	weft_judge(j);
 	assert_int_equal(j->verdict, VERDICT_FORWARD);
-	return native_gen(&tb->dp, j->in->index, j->out->index);
+	return native_gen(&tb->dp.node, j->in->index, j->out->index);
 }
 
 static void translated_flow_that_begins_on_two_workers_is_one(void **state)
@@ -38,12 +39,12 @@ static void translated_flow_that_begins_on_two_workers_is_one(void **state)
 	assert_true(weft_slow_make(tb->w, &j[1], gen, &why));
 	assert_ptr_equal(weft_slow_find(tb->w->sessions, &p[1]), s);
 	assert_true(weft_flow_equal(&j[0].now, &j[1].now));
-	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 	// What was made by another policy is none of its kind.
 	judged(tb, &f, &p[2], &j[2]);
 	assert_true(weft_slow_make(tb->w, &j[2], gen + 1, &why));
 	assert_ptr_not_equal(weft_slow_find(tb->w->sessions, &p[2]), s);
-	assert_int_equal(weft_session_count(tb->dp.sessions), 1);
+	assert_int_equal(weft_session_count(tb->dp.node.sessions), 1);
 	testbed_free(tb);
 }
 

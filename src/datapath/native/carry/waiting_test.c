@@ -25,7 +25,7 @@ static struct testbed *north_with(int floods)
 
 static uint32_t in_use(struct testbed *tb)
 {
-	return rte_mempool_in_use_count(tb->dp.pool);
+	return rte_mempool_in_use_count(tb->dp.node.pool);
 }
 
 static void send_later_fragment(struct testbed *tb, const char *port, const char *src, uint16_t id,
@@ -123,7 +123,7 @@ static void packets_that_wait_for_next_hops_leave_buffers_and_places_to_others(v
 	// Nobody has more than any other may have.
 	for (uint32_t k = 0; k < 20; k++) {
 		snprintf(name, sizeof(name), "f%u", k);
-		assert_in_range(weft_shares_of(&tb->dp.resolver->workers[0].shares,
+		assert_in_range(weft_shares_of(&tb->dp.node.resolver->workers[0].shares,
 					       policy(tb, name)->index),
 				HELD_MOST / 24, HELD_PER_PORT);
 	}

@@ -22,7 +22,7 @@
 
 #include "base/log.h"
 #include "datapath/native/io/huge.h"
-#include "datapath/native/native.h"
+#include "datapath/native/packet/limits.h"
 
 // A DPDK port's rings, for each worker: 1,024 packets to be received and as many to be sent.
 #define BUFFERS_PER_RING   2048

@@ -124,3 +124,7 @@ int weft_vhost_open(const char *path, bool server, gid_t group, uint16_t shares,
 // Grows whenever a vhost-user port goes up or down, or its driver uses more or fewer queues, or QEMU asks for an announcement: look at
 // `up`, the shares and `announce` then. Any thread.
 uint32_t weft_vhost_changes(void);
+
+// Of this thread, among those that send and receive packets: a worker's id + 1, 0 for all others
+// (the control thread).
+extern _Thread_local uint16_t weft_thread_number;

@@ -19,7 +19,7 @@
 
 #include <jansson.h>
 
-#include "datapath/native/native.h"
+#include "datapath/native/outside/resolver.h"
 #include "datapath/frames/packet.h"
 
 enum verdict {
@@ -59,17 +59,9 @@ enum flood_to {
 	FLOOD_OWNERS,	  // the ports in `owners`: they share an address or a MAC
 };
 
-// Whose MAC must be known before the packet can go on.
-struct next_hop {
-	uint32_t network_index;
-	struct ip_addr ip;
-	struct ip_addr from; // the asking router's address there, and its MAC
-	struct mac_addr from_mac;
-};
-
 struct judge {
 	// In
-	const struct native *dp;
+	const struct node *node;
 	uint64_t epoch;
 	uint32_t next_hops; // weft_resolver_version, before any next hop was looked up
 	const struct port_policy *in;
@@ -172,13 +164,12 @@ enum stage_result weft_stage_route(struct judge *j);
 enum stage_result weft_stage_switch(struct judge *j);
 enum stage_result weft_stage_ingress(struct judge *j);
 
-// Is (mac, ip) one of the port's pairs? ip: 4 or 16 bytes.
-bool weft_pair_allowed(const struct port_policy *p, const uint8_t *mac, uint8_t family,
-		       const void *ip);
-// Is there a pair of the port for this address, whatever the MAC?
-bool weft_port_may_have(const struct port_policy *p, const struct ip_addr *ip);
-// Is the MAC one of the port's?
-bool weft_mac_allowed(const struct port_policy *p, const uint8_t *mac);
 // Does any of the port's groups permit this? The rule's id or NULL.
 const char *weft_rules_of_port(const struct judge *j, const struct port_policy *p,
 			       const struct rule_query *q);
+
+// Do the hosts of an IPv6 subnet ask a DHCPv6 server, and is it this one?
+static inline bool answer_has_dhcp6(const struct plan_subnet *s)
+{
+	return s->dhcp && (s->address == PLAN_V6_STATELESS || s->address == PLAN_V6_STATEFUL);
+}

@@ -39,7 +39,7 @@ static bool is_owned(const struct judge *j)
 {
 	struct neighbour_key key = {
 		.network = j->network_index, .family = 4, .ip = {169, 254, 169, 254}};
-	const struct neighbours *n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
+	const struct neighbours *n = weft_vmap_get(j->node->neighbours, &key, j->epoch);
 
 	return n != NULL && n->n > 0;
 }
@@ -51,7 +51,7 @@ static bool leads_to_us(const struct judge *j)
 
 	memcpy(key.mac.b, j->eth_out, 6);
 	return weft_mac_equal(&key.mac, &weft_service_mac) ||
-	       weft_vmap_get(j->dp->gateways, &key, j->epoch) != NULL;
+	       weft_vmap_get(j->node->gateways, &key, j->epoch) != NULL;
 }
 
 static enum stage_result refuse(struct judge *j)
@@ -70,7 +70,7 @@ static enum stage_result refuse(struct judge *j)
 
 enum stage_result weft_stage_metadata(struct judge *j)
 {
-	uint16_t proxy = atomic_load_explicit(&j->dp->metadata_port, memory_order_acquire);
+	uint16_t proxy = atomic_load_explicit(&j->node->metadata_port, memory_order_acquire);
 	const struct port *in;
 
 	if (j->in->role == PORT_METADATA)
@@ -80,11 +80,11 @@ enum stage_result weft_stage_metadata(struct judge *j)
 		return STAGE_NEXT;
 	if (proxy == NATIVE_NO_PORT)
 		return refuse(j);
-	in = native_port(j->dp, j->in->index);
-	j->out = native_policy(j->dp, proxy, j->epoch);
+	in = native_port(j->node, j->in->index);
+	j->out = native_policy(j->node, proxy, j->epoch);
 	if (in == NULL || j->out == NULL)
 		return judge_drop(j, DROP_INTERNAL);
-	memcpy(j->eth_out, j->dp->metadata_eth, sizeof(j->eth_out));
+	memcpy(j->eth_out, j->node->metadata_eth, sizeof(j->eth_out));
 	if (j->binding != NULL) {
 		j->now = *j->binding;
 	} else {

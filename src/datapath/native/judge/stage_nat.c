@@ -21,7 +21,7 @@ static const struct floating *floating_get(const struct judge *j, const struct v
 
 const struct floating *weft_nat_floating(const struct judge *j, uint32_t network, rte_be32_t ip)
 {
-	return floating_get(j, j->dp->floatings, network, ip);
+	return floating_get(j, j->node->floatings, network, ip);
 }
 
 // Who translates: "floating IP", "router"... and its id; for the trace.
@@ -115,7 +115,7 @@ static bool is_hairpin(const struct judge *j, const struct hop *h)
 	if (j->hops == 0)
 		return false;
 	memcpy(key.mac.b, j->eth_out + 6, 6);
-	g = weft_vmap_get(j->dp->gateways, &key, j->epoch);
+	g = weft_vmap_get(j->node->gateways, &key, j->epoch);
 	return g != NULL && weft_vslot_value(g->router, j->epoch) == h->router;
 }
 
@@ -173,7 +173,8 @@ static const struct floating *floating_of_source(const struct judge *j, const st
 	memcpy(src.b, &j->now.src4, 4);
 	for (size_t i = 0; i < h->in->n_addrs; i++)
 		if (weft_prefix_contains(&h->in->addrs[i], &src))
-			return floating_get(j, j->dp->floatings_of, h->router->index, j->now.src4);
+			return floating_get(j, j->node->floatings_of, h->router->index,
+					    j->now.src4);
 	return NULL;
 }
 

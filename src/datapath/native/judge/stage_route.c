@@ -24,7 +24,7 @@ static bool find_router(const struct judge *j, struct hop *h)
 	uint16_t in;
 
 	memcpy(key.mac.b, j->eth_out, 6);
-	g = weft_vmap_get(j->dp->gateways, &key, j->epoch);
+	g = weft_vmap_get(j->node->gateways, &key, j->epoch);
 	h->router = g == NULL ? NULL : weft_vslot_value(g->router, j->epoch);
 	if (h->router == NULL)
 		return false;
@@ -171,6 +171,8 @@ const struct router_route *weft_route_find(const struct router *r, const struct 
 static enum stage_result resolve(struct judge *j, const struct hop *h,
 				 const struct router_interface *out, const struct ip_addr *target)
 {
+	const void *dst = j->now.family == 4 ? (const void *)&j->now.dst4 : j->now.dst6;
+
 	weft_judge_note(j, "route", "resolve", NULL, "router %s asks for the MAC of the next hop",
 			h->router->id);
 	j->verdict = VERDICT_RESOLVE;
@@ -179,6 +181,7 @@ static enum stage_result resolve(struct judge *j, const struct hop *h,
 		.ip = *target,
 		.from = weft_route_own_address(out, target->family),
 		.from_mac = out->mac,
+		.is_destination = memcmp(dst, target->b, j->now.family == 4 ? 4 : 16) == 0,
 	};
 	// Asked without a word of who asks: an ARP probe, or from the link-local address.
 	if (j->ask.from.family == 0)
@@ -192,20 +195,20 @@ static enum stage_result next_hop(struct judge *j, const struct hop *h,
 				  const struct router_interface *out, const struct ip_addr *target)
 {
 	uint32_t network = out->network_index;
-	struct address_claim c = weft_claim_address(j->dp, j->epoch, network, target);
+	struct address_claim c = weft_claim_address(j->node, j->epoch, network, target);
 	enum next_hop_state state = NEXT_HOP_FAILED;
 	struct next_hop_at at;
 
 	j->next_port = NATIVE_NO_PORT;
 	if (c.kind != CLAIM_CERTAIN)
-		state = weft_resolver_get(j->dp->resolver, j->epoch, &c, network, target, &at);
+		state = weft_resolver_get(j->node->resolver, j->epoch, &c, network, target, &at);
 	if (state == NEXT_HOP_KNOWN) {
 		memcpy(j->eth_out, at.mac.b, 6);
 		j->next_port = at.port;
 		return STAGE_NEXT;
 	}
 	if (state == NEXT_HOP_UNKNOWN &&
-	    (c.kind == CLAIM_ASKED || weft_claim_is_possible(j->dp, j->epoch, network, target)))
+	    (c.kind == CLAIM_ASKED || weft_claim_is_possible(j->node, j->epoch, network, target)))
 		return resolve(j, h, out, target);
 	// Nobody else is known to have it.
 	if (c.fixed != NULL) {

@@ -51,7 +51,7 @@ const char *weft_rules_of_port(const struct judge *j, const struct port_policy *
 	for (size_t i = 0; i < p->n_rule_sets; i++) {
 		const struct rules *r = weft_vslot_value(p->rule_sets[i], j->epoch);
 		const char *rule = r == NULL ? NULL
-					     : weft_rules_permit(r, j->dp->sets, j->epoch, q);
+					     : weft_rules_permit(r, j->node->sets, j->epoch, q);
 
 		if (rule != NULL)
 			return rule;
@@ -64,7 +64,7 @@ static enum drop check_tcp(const struct judge *j)
 {
 	if (j->pkt->key.proto != PROTO_TCP || j->rejudge || j->pkt->fragment == FRAGMENT_LATER)
 		return DROP_NONE;
-	return weft_tcp_may_open(j->pkt->tcp_flags, j->dp->config.tcp_loose);
+	return weft_tcp_may_open(j->pkt->tcp_flags, j->node->config.tcp_loose);
 }
 
 static enum drop check_rules(struct judge *j, const struct port_policy *p,

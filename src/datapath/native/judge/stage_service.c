@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "datapath/native/outside/advertise.h"
-#include "datapath/native/carry/answer.h"
 #include "datapath/frames/services.h"
 
 #define PROTO_UDP    17
@@ -33,7 +32,7 @@ static bool is_gateway(const struct judge *j, const struct mac_addr *mac)
 {
 	struct mac_key key = {.network = j->in->network_index, .mac = *mac};
 
-	return weft_vmap_get(j->dp->gateways, &key, j->epoch) != NULL;
+	return weft_vmap_get(j->node->gateways, &key, j->epoch) != NULL;
 }
 
 static enum stage_result answer(struct judge *j, enum answer what, const struct mac_addr *mac)
@@ -86,7 +85,7 @@ static bool is_dhcp_server(const struct judge *j, const struct ip_addr *ip)
 static bool may_be_gateway(const struct judge *j, const struct ip_addr *ip)
 {
 	const struct flood_list *list =
-		weft_vmap_get(j->dp->floods, &j->in->network_index, j->epoch);
+		weft_vmap_get(j->node->floods, &j->in->network_index, j->epoch);
 	static const uint8_t link_local[2] = {169, 254};
 
 	return list != NULL && list->n_unfiltered > 0 && memcmp(ip->b, link_local, 2) != 0;
@@ -182,11 +181,11 @@ static bool is_metadata(const struct judge *j, const struct ip_addr *ip, bool ha
 {
 	static const struct ip_addr address = {.family = 4, .b = {169, 254, 169, 254}};
 	const struct flood_list *list =
-		weft_vmap_get(j->dp->floods, &j->in->network_index, j->epoch);
+		weft_vmap_get(j->node->floods, &j->in->network_index, j->epoch);
 
 	if (j->in->role != PORT_VM || !weft_ip_equal(ip, &address))
 		return false;
-	return atomic_load_explicit(&j->dp->metadata_port, memory_order_relaxed) !=
+	return atomic_load_explicit(&j->node->metadata_port, memory_order_relaxed) !=
 		       NATIVE_NO_PORT ||
 	       (!has_pair && (list == NULL || list->n_unfiltered == 0));
 }
@@ -225,7 +224,7 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 	const struct neighbours *n;
 
 	memcpy(key.ip, target->b, sizeof(key.ip));
-	n = weft_vmap_get(j->dp->neighbours, &key, j->epoch);
+	n = weft_vmap_get(j->node->neighbours, &key, j->epoch);
 	if (native_is_uplink(j->in))
 		return resolve_outside(j, what, target, n);
 	if (n == NULL || n->n == 0) {
@@ -267,7 +266,8 @@ static enum stage_result arp(struct judge *j)
 // Who asks from outside, on a provider network, is answered only for subnets whose gateway is a router of ours.
 static enum stage_result router_solicitation(struct judge *j)
 {
-	const struct adverts *list = weft_vmap_get(j->dp->adverts, &j->in->network_index, j->epoch);
+	const struct adverts *list =
+		weft_vmap_get(j->node->adverts, &j->in->network_index, j->epoch);
 
 	for (size_t i = 0; list != NULL && i < list->n; i++)
 		if (advert_is_for(&list->at[i], j->in))

@@ -30,51 +30,6 @@ static bool is_zero(const void *data, size_t len)
 	return true;
 }
 
-static bool in_prefix(const struct ip_prefix *prefix, const uint8_t *ip)
-{
-	uint8_t whole = prefix->len / 8, rest = prefix->len % 8;
-
-	if (memcmp(prefix->ip.b, ip, whole) != 0)
-		return false;
-	if (rest == 0)
-		return true;
-	return ((prefix->ip.b[whole] ^ ip[whole]) & (uint8_t)(0xff << (8 - rest))) == 0;
-}
-
-bool weft_pair_allowed(const struct port_policy *p, const uint8_t *mac, uint8_t family,
-		       const void *ip)
-{
-	for (size_t i = 0; i < p->plan->n_pairs; i++) {
-		const struct plan_pair *pair = &p->plan->pairs[i];
-
-		if (pair->prefix.ip.family == family && memcmp(pair->mac.b, mac, 6) == 0 &&
-		    in_prefix(&pair->prefix, ip))
-			return true;
-	}
-	return false;
-}
-
-bool weft_port_may_have(const struct port_policy *p, const struct ip_addr *ip)
-{
-	for (size_t i = 0; i < p->plan->n_pairs; i++) {
-		const struct ip_prefix *prefix = &p->plan->pairs[i].prefix;
-
-		if (prefix->ip.family == ip->family && in_prefix(prefix, ip->b))
-			return true;
-	}
-	return false;
-}
-
-bool weft_mac_allowed(const struct port_policy *p, const uint8_t *mac)
-{
-	if (memcmp(p->plan->mac.b, mac, 6) == 0)
-		return true;
-	for (size_t i = 0; i < p->plan->n_pairs; i++)
-		if (memcmp(p->plan->pairs[i].mac.b, mac, 6) == 0)
-			return true;
-	return false;
-}
-
 static enum drop check_arp(const struct judge *j, const uint8_t *src_mac)
 {
 	const struct packet *p = j->pkt;
@@ -178,11 +133,11 @@ static bool is_ours(const struct judge *j)
 	const struct mac_owners *owners;
 
 	memcpy(key.mac.b, j->eth + 6, 6);
-	if (weft_vmap_get(j->dp->gateways, &key, j->epoch) != NULL)
+	if (weft_vmap_get(j->node->gateways, &key, j->epoch) != NULL)
 		return true;
-	owners = weft_vmap_get(j->dp->macs, &key, j->epoch);
+	owners = weft_vmap_get(j->node->macs, &key, j->epoch);
 	for (uint16_t i = 0; owners != NULL && i < owners->n; i++) {
-		const struct port_policy *p = native_policy(j->dp, owners->ports[i], j->epoch);
+		const struct port_policy *p = native_policy(j->node, owners->ports[i], j->epoch);
 
 		if (p != NULL && weft_mac_equal(&p->plan->mac, &key.mac))
 			return true;

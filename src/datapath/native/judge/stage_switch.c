@@ -10,7 +10,7 @@
 
 uint16_t weft_judge_uplink(const struct judge *j, uint32_t network_index)
 {
-	const struct flood_list *list = weft_vmap_get(j->dp->floods, &network_index, j->epoch);
+	const struct flood_list *list = weft_vmap_get(j->node->floods, &network_index, j->epoch);
 
 	return list == NULL ? NATIVE_NO_PORT : list->uplink;
 }
@@ -22,7 +22,7 @@ size_t weft_judge_receivers(const struct judge *j, const uint16_t **ports)
 	*ports = j->owners;
 	if (j->flood == FLOOD_OWNERS)
 		return j->n_owners;
-	list = weft_vmap_get(j->dp->floods, &j->in->network_index, j->epoch);
+	list = weft_vmap_get(j->node->floods, &j->in->network_index, j->epoch);
 	if (list == NULL)
 		return 0;
 	*ports = list->ports;
@@ -33,7 +33,7 @@ size_t weft_judge_receivers(const struct judge *j, const uint16_t **ports)
 
 static enum stage_result to_port(struct judge *j, uint16_t port, enum drop otherwise)
 {
-	j->out = native_policy(j->dp, port, j->epoch);
+	j->out = native_policy(j->node, port, j->epoch);
 	if (j->out == NULL)
 		return judge_drop(j, otherwise);
 	weft_judge_note(j, "switch", "next", NULL, "to %s %s",
@@ -62,8 +62,8 @@ static uint16_t only_unfiltered(const struct judge *j, const struct flood_list *
 // only one can.
 static enum stage_result to_unknown(struct judge *j, const struct mac_addr *mac)
 {
-	const struct flood_list *list = weft_vmap_get(j->dp->floods, &j->network_index, j->epoch);
-	uint16_t port = weft_resolver_port_of(j->dp->resolver, j->epoch, j->network_index, mac);
+	const struct flood_list *list = weft_vmap_get(j->node->floods, &j->network_index, j->epoch);
+	uint16_t port = weft_resolver_port_of(j->node->resolver, j->epoch, j->network_index, mac);
 	size_t n = list == NULL ? 0 : list->n_unfiltered;
 
 	if (port == NATIVE_NO_PORT)
@@ -105,7 +105,7 @@ static bool find_owners(struct judge *j, const struct mac_owners *owners, uint16
 // A MAC that an allowed pair shares leads to the port that uses it; until that is seen, all of them hear it.
 static void choose_owner(struct judge *j, const struct mac_addr *mac)
 {
-	uint16_t port = weft_resolver_port_of(j->dp->resolver, j->epoch, j->network_index, mac);
+	uint16_t port = weft_resolver_port_of(j->node->resolver, j->epoch, j->network_index, mac);
 
 	if (port == NATIVE_NO_PORT)
 		port = j->next_port;
@@ -134,7 +134,7 @@ enum stage_result weft_stage_switch(struct judge *j)
 	// It is on no wire. What it takes has been taken by now.
 	if (weft_mac_equal(&key.mac, &weft_service_mac))
 		return judge_drop(j, DROP_SERVICE_ADDRESS);
-	owners = weft_vmap_get(j->dp->macs, &key, j->epoch);
+	owners = weft_vmap_get(j->node->macs, &key, j->epoch);
 	if (owners == NULL || owners->n == 0)
 		return to_unknown(j, &key.mac);
 	uplink = weft_judge_uplink(j, j->network_index);

@@ -35,7 +35,7 @@ struct campaign {
 };
 
 struct advertiser {
-	struct native *dp;
+	struct node *node;
 	uint64_t sent;
 	size_t n, cap;
 	struct campaign **heap; // the next one first
@@ -174,7 +174,7 @@ static void send_one(struct advertiser *a, const struct advert *advert,
 
 	if (!advert_is_for(advert, port))
 		return;
-	m = rte_pktmbuf_alloc(a->dp->pool);
+	m = rte_pktmbuf_alloc(a->node->pool);
 	if (m == NULL)
 		return;
 	len = weft_ra_write(rte_pktmbuf_mtod(m, uint8_t *), rte_pktmbuf_tailroom(m), &advert->ra,
@@ -183,14 +183,14 @@ static void send_one(struct advertiser *a, const struct advert *advert,
 		rte_pktmbuf_free(m);
 		return;
 	}
-	weft_send_now(a->dp, m, port->index);
+	weft_send_now(a->node, m, port->index);
 	a->sent++;
 }
 
 static void tell(struct advertiser *a, const struct campaign *c, uint16_t port, uint64_t epoch)
 {
-	const struct port_policy *policy = native_policy(a->dp, port, epoch);
-	const struct port *p = native_port(a->dp, port);
+	const struct port_policy *policy = native_policy(a->node, port, epoch);
+	const struct port *p = native_port(a->node, port);
 	const struct adverts *list;
 
 	if (policy == NULL || !policy->plan->admin_up || atomic_load(&p->io) == NULL)
@@ -199,7 +199,7 @@ static void tell(struct advertiser *a, const struct campaign *c, uint16_t port, 
 		send_one(a, c->gone, policy);
 		return;
 	}
-	list = weft_vmap_get(a->dp->adverts, &policy->network_index, epoch);
+	list = weft_vmap_get(a->node->adverts, &policy->network_index, epoch);
 	for (size_t i = 0; list != NULL && i < list->n; i++)
 		send_one(a, &list->at[i], policy);
 }
@@ -208,7 +208,7 @@ static void tell(struct advertiser *a, const struct campaign *c, uint16_t port, 
 // out or told twice: the next time is not far.
 static bool go_on(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t *budget)
 {
-	const struct flood_list *list = weft_vmap_get(a->dp->floods, &c->network, epoch);
+	const struct flood_list *list = weft_vmap_get(a->node->floods, &c->network, epoch);
 
 	for (; list != NULL && c->cursor < list->n; c->cursor++) {
 		if (*budget == 0)
@@ -251,7 +251,7 @@ static bool run_periodic(struct advertiser *a, struct campaign *c, uint64_t epoc
 static bool run_final(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t now_ms,
 		      uint32_t *budget)
 {
-	const struct adverts *now = weft_vmap_get(a->dp->adverts, &c->network, epoch);
+	const struct adverts *now = weft_vmap_get(a->node->adverts, &c->network, epoch);
 
 	if (!is_gone(&c->gone->ra, now)) // it came back
 		return true;
@@ -281,7 +281,7 @@ static bool run(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32
 
 void weft_advertiser_tick(struct advertiser *a, uint32_t now_ms)
 {
-	uint64_t epoch = weft_vstore_epoch(a->dp->vs);
+	uint64_t epoch = weft_vstore_epoch(a->node->vs);
 	uint32_t budget = FRAMES_PER_TICK;
 
 	while (budget > 0 && a->n > 0 && (int32_t)(a->heap[0]->due_ms - now_ms) <= 0)
@@ -291,13 +291,13 @@ void weft_advertiser_tick(struct advertiser *a, uint32_t now_ms)
 
 // ---- Campaigns -------------------------------------------------------------------------------------
 
-struct advertiser *weft_advertiser_new(struct native *dp)
+struct advertiser *weft_advertiser_new(struct node *node)
 {
 	struct advertiser *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
 		abort();
-	a->dp = dp;
+	a->node = node;
 	return a;
 }
 
@@ -314,18 +314,18 @@ uint64_t weft_advertiser_sent(const struct advertiser *a)
 	return a->sent;
 }
 
-struct campaign *weft_advertise_start(struct advertiser *a, uint32_t network)
+static struct campaign *begin(struct advertiser *a, uint32_t network)
 {
-	struct campaign *c = add(a, CAMPAIGN_PERIODIC, native_now_ms(a->dp));
+	struct campaign *c = add(a, CAMPAIGN_PERIODIC, native_now_ms(a->node));
 
 	c->network = network;
 	c->left = QUICK_COUNT;
 	return c;
 }
 
-void weft_advertise_again(struct advertiser *a, struct campaign *c)
+static void again(struct advertiser *a, struct campaign *c)
 {
-	uint32_t now_ms = native_now_ms(a->dp);
+	uint32_t now_ms = native_now_ms(a->node);
 
 	c->left = QUICK_COUNT;
 	c->cursor = 0;
@@ -335,14 +335,10 @@ void weft_advertise_again(struct advertiser *a, struct campaign *c)
 	settle(a, c);
 }
 
-void weft_advertise_stop(struct advertiser *a, struct campaign *c)
+// It is not, or not all of it, advertised any longer.
+static void withdraw(struct advertiser *a, uint32_t network, const struct advert *gone)
 {
-	take_out(a, c->at);
-}
-
-void weft_advertise_withdraw(struct advertiser *a, uint32_t network, const struct advert *gone)
-{
-	struct campaign *c = add(a, CAMPAIGN_FINAL, native_now_ms(a->dp));
+	struct campaign *c = add(a, CAMPAIGN_FINAL, native_now_ms(a->node));
 
 	c->network = network;
 	c->left = FINAL_COUNT;
@@ -352,10 +348,25 @@ void weft_advertise_withdraw(struct advertiser *a, uint32_t network, const struc
 	*c->gone = *gone;
 }
 
+void weft_advertise_change(struct advertiser *a, uint32_t network, const struct adverts *old,
+			   const struct adverts *new, struct campaign **campaign)
+{
+	for (size_t i = 0; old != NULL && i < old->n; i++)
+		withdraw(a, network, &old->at[i]);
+	if (new != NULL &&*campaign != NULL) {
+		again(a, *campaign);
+	} else if (new != NULL) {
+		*campaign = begin(a, network);
+	} else if (*campaign != NULL) {
+		take_out(a, (*campaign)->at);
+		*campaign = NULL;
+	}
+}
+
 void weft_advertise_port(struct advertiser *a, uint16_t port)
 {
 	struct campaign *c =
-		add(a, CAMPAIGN_GREETING, native_now_ms(a->dp) + between(0, DELAY_MAX_MS));
+		add(a, CAMPAIGN_GREETING, native_now_ms(a->node) + between(0, DELAY_MAX_MS));
 
 	c->port = port;
 }

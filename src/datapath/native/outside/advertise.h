@@ -12,25 +12,8 @@
 // Ownership  adverts belong to the versioned map; a withdrawal keeps its own copy
 #pragma once
 
-#include "datapath/native/native.h"
+#include "datapath/native/policy/policy.h"
 #include "datapath/frames/services.h"
-
-// What one router's interface advertises.
-struct advert {
-	struct ra ra;
-	bool is_gateway; // of one of the prefixes' subnets: on a provider network it advertises outside, too
-};
-
-struct adverts { // of a network
-	size_t n;
-	struct advert at[];
-};
-
-// Is this for that port? A physical network has its own routers: ours speaks there only for subnets whose gateway it is.
-static inline bool advert_is_for(const struct advert *a, const struct port_policy *port)
-{
-	return a->is_gateway || !native_is_uplink(port);
-}
 
 // ff02::1, and its MAC.
 extern const struct ip_addr weft_all_nodes;
@@ -39,17 +22,15 @@ extern const struct mac_addr weft_all_nodes_mac;
 struct advertiser;
 struct campaign;
 
-struct advertiser *weft_advertiser_new(struct native *dp);
+struct advertiser *weft_advertiser_new(struct node *node);
 void weft_advertiser_free(struct advertiser *a);
 // Send what is due. Called about ten times a second.
 void weft_advertiser_tick(struct advertiser *a, uint32_t now_ms);
 uint64_t weft_advertiser_sent(const struct advertiser *a); // frames, ever
 
-// A network has routers that advertise; what they say changed; it has none any more.
-struct campaign *weft_advertise_start(struct advertiser *a, uint32_t network);
-void weft_advertise_again(struct advertiser *a, struct campaign *c);
-void weft_advertise_stop(struct advertiser *a, struct campaign *c);
-// This was advertised to the network and is not, or not all of it, any longer.
-void weft_advertise_withdraw(struct advertiser *a, uint32_t network, const struct advert *gone);
+// What the routers of a network advertise changes; NULL: nothing. *campaign is kept for the network
+// by the caller, at first NULL.
+void weft_advertise_change(struct advertiser *a, uint32_t network, const struct adverts *old,
+			   const struct adverts *new, struct campaign **campaign);
 // A port was attached: it need not wait for the next time.
 void weft_advertise_port(struct advertiser *a, uint16_t port);

@@ -60,13 +60,13 @@ static struct testbed *lab(const char *interfaces)
 
 static struct advertiser *advertiser(struct testbed *tb)
 {
-	return weft_tables_advertiser(tb->dp.tables);
+	return tb->dp.advertiser;
 }
 
 // So much later.
 static void later(struct testbed *tb, uint32_t ms)
 {
-	weft_advertiser_tick(advertiser(tb), native_now_ms(&tb->dp) + ms);
+	weft_advertiser_tick(advertiser(tb), native_now_ms(&tb->dp.node) + ms);
 }
 
 static size_t frames(struct testbed *tb, const char *port)

@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
-#include "datapath/native/judge/judge.h"
+#include "datapath/native/policy/claim.h"
 #include "datapath/frames/neighbour_frame.h"
 
 #define ROUNDS	  3
@@ -42,7 +42,7 @@ struct owner {
 };
 
 struct announcer {
-	struct native *dp;
+	struct node *node;
 	uint32_t now_ms;
 	struct map *owners;		     // id -> struct owner
 	struct map *addresses;		     // "network address" -> struct announced
@@ -58,11 +58,11 @@ static void *must(void *p)
 	return p;
 }
 
-struct announcer *weft_announcer_new(struct native *dp)
+struct announcer *weft_announcer_new(struct node *node)
 {
 	struct announcer *a = must(calloc(1, sizeof(*a)));
 
-	a->dp = dp;
+	a->node = node;
 	a->owners = weft_map_new();
 	a->addresses = weft_map_new();
 	for (size_t i = 0; i < ROUNDS; i++)
@@ -219,9 +219,9 @@ static void router_put(struct announcer *a, const struct plan_router *r)
 	take(a, r->id, old, now);
 }
 
-void weft_announce_batch(struct native *dp, const struct plan_batch *batch)
+void weft_announce_batch(struct node *node, const struct plan_batch *batch)
 {
-	struct announcer *a = dp->announcer;
+	struct announcer *a = node->announcer;
 
 	for (size_t i = 0; i < batch->n; i++) {
 		const struct plan_change *c = &batch->changes[i];
@@ -242,12 +242,12 @@ static const struct network *network_of(const struct announcer *a, const char *i
 	char key[WEFT_ID_LEN + 1] = {0};
 
 	memcpy(key, id, strnlen(id, WEFT_ID_LEN));
-	return weft_vmap_get(a->dp->networks, key, weft_vstore_epoch(a->dp->vs));
+	return weft_vmap_get(a->node->networks, key, weft_vstore_epoch(a->node->vs));
 }
 
-void weft_announce_network(struct native *dp, uint32_t network_index)
+void weft_announce_network(struct node *node, uint32_t network_index)
 {
-	struct announcer *a = dp->announcer;
+	struct announcer *a = node->announcer;
 
 	for (struct map_entry *e = weft_map_first(a->owners); e; e = weft_map_next(e)) {
 		struct owner *o = weft_map_value(e);
@@ -262,9 +262,9 @@ void weft_announce_network(struct native *dp, uint32_t network_index)
 	}
 }
 
-bool weft_announce_defend(struct native *dp, const char *network_id, const struct ip_addr *ip)
+bool weft_announce_defend(struct node *node, const char *network_id, const struct ip_addr *ip)
 {
-	struct announcer *a = dp->announcer;
+	struct announcer *a = node->announcer;
 	char key[KEY_LEN];
 	struct announced *n = weft_map_get(a->addresses, key_of(key, network_id, ip));
 
@@ -283,19 +283,19 @@ bool weft_announce_defend(struct native *dp, const char *network_id, const struc
 
 // ---- Out -------------------------------------------------------------------------------------------
 
-static void send_one(struct native *dp, uint16_t port, const uint8_t *frame, size_t len)
+static void send_one(struct node *node, uint16_t port, const uint8_t *frame, size_t len)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(dp->pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(node->pool);
 
 	if (m == NULL)
 		return;
 	memcpy(rte_pktmbuf_append(m, (uint16_t)len), frame, len);
-	weft_send_now(dp, m, port);
+	weft_send_now(node, m, port);
 }
 
-void weft_announce_vm(struct native *dp, struct port *p, const struct mac_addr *mac)
+void weft_announce_vm(struct node *node, struct port *p, const struct mac_addr *mac)
 {
-	uint64_t epoch = weft_vstore_epoch(dp->vs);
+	uint64_t epoch = weft_vstore_epoch(node->vs);
 	const struct port_policy *policy = weft_vslot_value(p->policy, epoch);
 	const struct network *net = policy == NULL ? NULL
 						   : weft_vslot_value(policy->network, epoch);
@@ -313,18 +313,18 @@ void weft_announce_vm(struct native *dp, struct port *p, const struct mac_addr *
 	}
 	if (net->uplink == NATIVE_NO_PORT)
 		return;
-	send_one(dp, net->uplink, frame, weft_neighbour_rarp(frame, mac));
+	send_one(node, net->uplink, frame, weft_neighbour_rarp(frame, mac));
 	p->announced++;
 }
 
 // To the uplink and all ports of the network. Returns how many frames.
 static uint32_t say(struct announcer *a, const struct announced *n)
 {
-	struct native *dp = a->dp;
+	struct node *node = a->node;
 	const struct network *net = network_of(a, n->network_id);
 	const struct flood_list *list =
 		net == NULL ? NULL
-			    : weft_vmap_get(dp->floods, &net->index, weft_vstore_epoch(dp->vs));
+			    : weft_vmap_get(node->floods, &net->index, weft_vstore_epoch(node->vs));
 	uint8_t frame[2][NEIGHBOUR_FRAME_MAX];
 	size_t forms = n->ip.family == 4 ? 2 : 1, len = 0;
 
@@ -333,7 +333,7 @@ static uint32_t say(struct announcer *a, const struct announced *n)
 			frame[f], f == 0 ? ANNOUNCE_REQUEST : ANNOUNCE_REPLY, &n->ip, &n->mac);
 	for (size_t i = 0; list != NULL && i < list->n; i++)
 		for (size_t f = 0; f < forms; f++)
-			send_one(dp, list->ports[i], frame[f], len);
+			send_one(node, list->ports[i], frame[f], len);
 	a->sent++;
 	return list == NULL ? 0 : (uint32_t)(list->n * forms);
 }

@@ -16,21 +16,21 @@
 // Threads    control
 #pragma once
 
-#include "datapath/native/native.h"
+#include "datapath/native/policy/policy.h"
 
-struct announcer *weft_announcer_new(struct native *dp);
+struct announcer *weft_announcer_new(struct node *node);
 void weft_announcer_free(struct announcer *a);
 
 // A batch has been applied.
-void weft_announce_batch(struct native *dp, const struct plan_batch *batch);
+void weft_announce_batch(struct node *node, const struct plan_batch *batch);
 // The uplink of a network has been attached, or its carrier is back.
-void weft_announce_network(struct native *dp, uint32_t network_index);
+void weft_announce_network(struct node *node, uint32_t network_index);
 
 // QEMU asks for an announcement of this MAC of a VM's port.
-void weft_announce_vm(struct native *dp, struct port *p, const struct mac_addr *mac);
+void weft_announce_vm(struct node *node, struct port *p, const struct mac_addr *mac);
 
 // Somebody outside claims an address of the network. True: it is one that is announced, and is defended.
-bool weft_announce_defend(struct native *dp, const char *network_id, const struct ip_addr *ip);
+bool weft_announce_defend(struct node *node, const char *network_id, const struct ip_addr *ip);
 
 // Ten times a second.
 void weft_announcer_tick(struct announcer *a, uint32_t now_ms);

@@ -128,7 +128,7 @@ static void address_that_goes_is_not_announced_any_more(void **state)
 	testbed_commit(tb);
 	testbed_pass_time(tb, 5000);
 	expect(tb, "ext", "203.0.113.20", "fm", 0);
-	assert_int_equal(weft_announcer_waiting(tb->dp.announcer), 0);
+	assert_int_equal(weft_announcer_waiting(tb->dp.node.announcer), 0);
 	testbed_free(tb);
 }
 
@@ -217,11 +217,11 @@ static void network_whose_uplink_comes_announces_all_it_has(void **state)
 	external_router_put(tb, "203.0.113.1/24,2001:db8::1/64", true);
 	floating(tb, "f", "203.0.113.20", "fm", "10.0.1.1");
 	silence(tb);
-	weft_announce_network(&tb->dp, ext(tb) + 1);
+	weft_announce_network(&tb->dp.node, ext(tb) + 1);
 	testbed_pass_time(tb, 3000);
 	assert_int_equal(heard(tb, "ext", "203.0.113.20", "fm").requests, 0);
-	weft_announce_network(&tb->dp, ext(tb));
-	weft_announce_network(&tb->dp, ext(tb)); // once more changes nothing
+	weft_announce_network(&tb->dp.node, ext(tb));
+	weft_announce_network(&tb->dp.node, ext(tb)); // once more changes nothing
 	testbed_pass_time(tb, 3000);
 	expect(tb, "ext", "203.0.113.20", "fm", 3);
 	expect(tb, "local", "2001:db8::1", "rx", 3);
@@ -242,7 +242,7 @@ static void thousands_of_addresses_are_spread_over_time(void **state)
 		snprintf(ip, sizeof(ip), "203.0.%u.%u", 120 + i / 250, i % 250 + 1);
 		floating(tb, id, ip, id, "10.0.1.1");
 	}
-	while (weft_announcer_waiting(tb->dp.announcer) > 0 && ticks < 1000) {
+	while (weft_announcer_waiting(tb->dp.node.announcer) > 0 && ticks < 1000) {
 		uint32_t n = 0;
 
 		testbed_pass_time(tb, 100);
@@ -266,8 +266,8 @@ static const uint8_t rarp_head[] = {0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3};
 
 static void announce_vm(struct testbed *tb, const char *port, struct mac_addr mac)
 {
-	weft_announce_vm(&tb->dp, weft_tables_port(tb->dp.tables, port), &mac);
-	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+	weft_announce_vm(&tb->dp.node, weft_tables_port(tb->dp.tables, port), &mac);
+	rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 }
 
 static void migrated_vm_is_announced_to_the_uplink_as_qemu_does(void **state)

@@ -6,9 +6,8 @@
 
 #include "datapath/native/outside/resolver_priv.h"
 #include "datapath/native/policy/tables.h"
-#include "datapath/native/carry/worker.h"
 
-struct resolver *weft_resolver_new(struct native *dp)
+struct resolver *weft_resolver_new(struct node *node)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	size_t hops = NEXT_HOPS * sizeof(r->hops[0]);
@@ -16,7 +15,7 @@ struct resolver *weft_resolver_new(struct native *dp)
 
 	if (r == NULL)
 		abort();
-	r->dp = dp;
+	r->node = node;
 	r->hops = aligned_alloc(RTE_CACHE_LINE_SIZE, hops);
 	r->chains = calloc(NEXT_HOP_CHAINS, sizeof(r->chains[0]));
 	r->workers = aligned_alloc(RTE_CACHE_LINE_SIZE, workers);
@@ -135,7 +134,8 @@ enum next_hop_state weft_resolver_get(const struct resolver *r, uint64_t epoch,
 	switch (hop_state(word)) {
 	case HOP_KNOWN:
 		found = at_of(h, word);
-		if (!weft_hop_is_allowed(r->dp, epoch, claim, network, ip, found.port, &found.mac))
+		if (!weft_hop_is_allowed(r->node, epoch, claim, network, ip, found.port,
+					 &found.mac))
 			break;
 		count_use(r, h);
 		*at = found;
@@ -167,9 +167,9 @@ uint16_t weft_resolver_port_of(const struct resolver *r, uint64_t epoch, uint32_
 
 	if (hop_state(word) != HOP_KNOWN)
 		return NATIVE_NO_PORT;
-	p = native_policy(r->dp, hop_word_port(word), epoch);
+	p = native_policy(r->node, hop_word_port(word), epoch);
 	if (p == NULL || p->network_index != network ||
-	    !weft_claim_mac_allowed(r->dp, epoch, p, mac))
+	    !weft_claim_mac_allowed(r->node, epoch, p, mac))
 		return NATIVE_NO_PORT;
 	count_use(r, h);
 	return p->index;
@@ -180,11 +180,11 @@ uint32_t weft_resolver_version(const struct resolver *r)
 	return atomic_load_explicit(&r->version, memory_order_acquire);
 }
 
-bool weft_hop_is_allowed(const struct native *dp, uint64_t epoch, const struct address_claim *claim,
+bool weft_hop_is_allowed(const struct node *node, uint64_t epoch, const struct address_claim *claim,
 			 uint32_t network, const struct ip_addr *ip, uint16_t port,
 			 const struct mac_addr *mac)
 {
-	const struct port_policy *p = native_policy(dp, port, epoch);
+	const struct port_policy *p = native_policy(node, port, epoch);
 
 	return claim->kind != CLAIM_CERTAIN && p != NULL && p->network_index == network &&
 	       weft_claim_allows(claim, p, ip, mac);
@@ -196,14 +196,14 @@ void weft_hop_changed(struct resolver *r, uint16_t port)
 {
 	atomic_fetch_add_explicit(&r->version, 1, memory_order_acq_rel);
 	if (port != NATIVE_NO_PORT)
-		weft_tables_bump(r->dp, port);
+		weft_tables_bump(r->node, port);
 }
 
 // ---- What is heard ---------------------------------------------------------------------------------
 
 static void report_conflict(struct worker *w, const struct port_policy *in, const struct told *t)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	struct resolver_worker *rw = &r->workers[w->id];
 	uint32_t tail = atomic_load_explicit(&rw->claim_tail, memory_order_relaxed);
 
@@ -243,7 +243,7 @@ static void tell_moved(struct resolver *r, const struct address_claim *c, enum h
 static void take(struct worker *w, uint16_t port, const struct address_claim *c, struct hop *h,
 		 const struct told *t)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	uint64_t word = atomic_load_explicit(&h->word, memory_order_acquire), next;
 	enum hop_state state;
 	uint16_t was;
@@ -279,9 +279,9 @@ static void take(struct worker *w, uint16_t port, const struct address_claim *c,
 static void hear(struct worker *w, const struct port_policy *in, uint64_t epoch,
 		 const uint8_t *frame, const struct told *t)
 {
-	struct native *dp = w->dp;
+	struct node *node = w->node;
 	uint32_t network = in->network_index;
-	struct address_claim c = weft_claim_address(dp, epoch, network, &t->ip);
+	struct address_claim c = weft_claim_address(node, epoch, network, &t->ip);
 	struct neighbour_key key = hop_key(network, &t->ip);
 	struct mac_addr mac = t->mac;
 	struct hop *h;
@@ -295,9 +295,9 @@ static void hear(struct worker *w, const struct port_policy *in, uint64_t epoch,
 			report_conflict(w, in, t);
 		return;
 	}
-	if (c.kind == CLAIM_CERTAIN || weft_claim_is_routers(dp, epoch, network, &mac))
+	if (c.kind == CLAIM_CERTAIN || weft_claim_is_routers(node, epoch, network, &mac))
 		return;
-	h = weft_hop_find(dp->resolver, &key);
+	h = weft_hop_find(node->resolver, &key);
 	if (h == NULL)
 		return;
 	take(w, in->index, &c, h, t);
@@ -312,10 +312,10 @@ static bool may_teach(const struct port_policy *in, const uint8_t *eth)
 
 bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struct packet *p)
 {
-	struct native *dp = w->dp;
+	struct node *node = w->node;
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint64_t epoch = weft_vstore_epoch(dp->vs);
-	const struct port_policy *in = native_policy(dp, p->key.in_port, epoch);
+	uint64_t epoch = weft_vstore_epoch(node->vs);
+	const struct port_policy *in = native_policy(node, p->key.in_port, epoch);
 	struct mac_addr mac;
 	struct told t;
 
@@ -331,7 +331,7 @@ bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struc
 	if (!t.answers)
 		return false;
 	memcpy(mac.b, frame, 6);
-	return weft_claim_is_routers(dp, epoch, in->network_index, &mac);
+	return weft_claim_is_routers(node, epoch, in->network_index, &mac);
 }
 
 // ---- Views -----------------------------------------------------------------------------------------

@@ -32,7 +32,9 @@
 #pragma once
 
 #include "base/text.h"
+#include "datapath/frames/packet.h"
 #include "datapath/native/policy/claim.h"
+#include "datapath/native/worker/worker.h"
 
 enum next_hop_state {
 	NEXT_HOP_UNKNOWN, // ask: VERDICT_RESOLVE
@@ -40,8 +42,17 @@ enum next_hop_state {
 	NEXT_HOP_FAILED, // did not answer lately: DROP_NEXT_HOP
 };
 
-struct resolver *weft_resolver_new(struct native *dp);
+struct resolver *weft_resolver_new(struct node *node);
 void weft_resolver_free(struct resolver *r); // workers must have stopped
+
+// Whose MAC must be known before the packet can go on.
+struct next_hop {
+	uint32_t network_index;
+	struct ip_addr ip;
+	struct ip_addr from; // the asking router's address there, and its MAC
+	struct mac_addr from_mac;
+	bool is_destination; // the packet is for it; else a route leads there
+};
 
 struct next_hop_at {
 	struct mac_addr mac;
@@ -64,18 +75,20 @@ bool weft_resolver_has(const struct resolver *r, const struct neighbour_key *key
 // Changes whenever a known next hop moved or failed. What was judged before is not to be kept after.
 uint32_t weft_resolver_version(const struct resolver *r);
 
-// Takes the packet that was judged VERDICT_RESOLVE, asks for j->ask if nobody has, and gives the packet to weft_slow_packet
-// again when the answer is there, or when there is none: then it is judged as for a failed next hop. A packet for which
-// there is no place is dropped (DROP_NEXT_HOP_WAIT).
-void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, const struct judge *j);
+// Takes a packet of the port that must wait, and asks for the next hop if nobody has. It comes back
+// by weft_resolver_turn when the answer is there, or when there is none: then it is judged as for a
+// failed next hop. A packet for which there is no place is dropped (DROP_NEXT_HOP_WAIT).
+void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, uint16_t in_port,
+			const struct next_hop *ask);
 
 // What a packet from any port tells about where its sender's MAC is, and ARP or ND about who has an address, is remembered, if it may be said
 // by that port. Of addresses only what is asked for or known already is taken; nobody fills the table from outside. True: it was an answer
 // to one of the routers, and so is of no further use. The mbuf stays the caller's.
 bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struct packet *p);
 
-// Each turn of a worker, and before what must not overtake the packets that wait: costs nothing when none does.
-void weft_resolver_turn(struct worker *w);
+// Each turn of a worker, and before what must not overtake the packets that wait: costs nothing when
+// none does. go_on takes those that wait no longer: weft_slow_packet.
+void weft_resolver_turn(struct worker *w, packet_sink go_on);
 
 // Ten times a second: questions are repeated, next hops refreshed, entries given up and reused.
 void weft_resolver_tick(struct resolver *r, uint32_t now_ms);

@@ -7,7 +7,7 @@
 static bool ask_at(struct resolver *r, struct worker *w, uint16_t port, const uint8_t *frame,
 		   size_t len)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(r->dp->pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(r->node->pool);
 
 	if (m == NULL)
 		return false;
@@ -15,13 +15,13 @@ static bool ask_at(struct resolver *r, struct worker *w, uint16_t port, const ui
 	if (w != NULL)
 		weft_send(w, m, port);
 	else
-		weft_send_now(r->dp, m, port);
+		weft_send_now(r->node, m, port);
 	return true;
 }
 
-static bool is_attached(const struct native *dp, uint16_t port)
+static bool is_attached(const struct node *node, uint16_t port)
 {
-	const struct port *p = native_port(dp, port);
+	const struct port *p = native_port(node, port);
 
 	return p != NULL && atomic_load_explicit(&p->io, memory_order_relaxed) != NULL;
 }
@@ -30,15 +30,15 @@ static bool is_attached(const struct native *dp, uint16_t port)
 static uint32_t ask_all(struct resolver *r, struct worker *w, const struct hop *h, uint64_t epoch,
 			const uint8_t *frame, size_t len)
 {
-	const struct native *dp = r->dp;
-	const struct flood_list *list = weft_vmap_get(dp->floods, &h->key.network, epoch);
+	const struct node *node = r->node;
+	const struct flood_list *list = weft_vmap_get(node->floods, &h->key.network, epoch);
 	struct ip_addr ip = hop_ip(h);
 	uint32_t sent = 0;
 
 	for (size_t i = 0; list != NULL && i < list->n_asked; i++) {
-		const struct port_policy *p = native_policy(dp, list->ports[i], epoch);
+		const struct port_policy *p = native_policy(node, list->ports[i], epoch);
 
-		if (p == NULL || !is_attached(dp, list->ports[i]) ||
+		if (p == NULL || !is_attached(node, list->ports[i]) ||
 		    (i >= list->n_unfiltered && !weft_port_may_have(p, &ip)))
 			continue;
 		sent += ask_at(r, w, list->ports[i], frame, len);
@@ -50,11 +50,11 @@ static uint32_t ask_owners(struct resolver *r, struct worker *w, const struct ne
 			   uint32_t network, uint64_t epoch, const uint8_t *frame, size_t len)
 {
 	uint16_t ports[CLAIM_OWNERS];
-	uint16_t n = weft_claim_ports(r->dp, epoch, network, owners, ports);
+	uint16_t n = weft_claim_ports(r->node, epoch, network, owners, ports);
 	uint32_t sent = 0;
 
 	for (uint16_t i = 0; i < n; i++)
-		if (is_attached(r->dp, ports[i]))
+		if (is_attached(r->node, ports[i]))
 			sent += ask_at(r, w, ports[i], frame, len);
 	return sent;
 }
@@ -66,11 +66,11 @@ uint32_t weft_hop_ask(struct resolver *r, struct worker *w, const struct hop *h,
 	struct ip_addr ip = hop_ip(h);
 	size_t len = weft_neighbour_question(frame, &h->from, &h->from_mac, &ip, to);
 	uint16_t port = hop_port(h);
-	uint64_t epoch = weft_vstore_epoch(r->dp->vs);
-	struct address_claim claim = weft_claim_address(r->dp, epoch, h->key.network, &ip);
+	uint64_t epoch = weft_vstore_epoch(r->node->vs);
+	struct address_claim claim = weft_claim_address(r->node, epoch, h->key.network, &ip);
 	uint32_t sent;
 
-	if (to != NULL && is_attached(r->dp, port))
+	if (to != NULL && is_attached(r->node, port))
 		sent = ask_at(r, w, port, frame, len);
 	else if (claim.owners != NULL)
 		sent = ask_owners(r, w, claim.owners, h->key.network, epoch, frame, len);

@@ -8,7 +8,7 @@
 static void announcement_moves_a_known_next_hop_at_once(void **state)
 {
 	struct testbed *tb = with_gateway();
-	uint32_t gen = gen_of(tb, "ext"), version = weft_resolver_version(tb->dp.resolver);
+	uint32_t gen = gen_of(tb, "ext"), version = weft_resolver_version(tb->dp.node.resolver);
 	struct mac_addr mac;
 	struct frame q;
 
@@ -18,7 +18,7 @@ static void announcement_moves_a_known_next_hop_at_once(void **state)
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_KNOWN);
 	assert_memory_equal(mac.b, other_mac.b, 6);
 	assert_true(gen_of(tb, "ext") != gen);
-	assert_true(weft_resolver_version(tb->dp.resolver) != version);
+	assert_true(weft_resolver_version(tb->dp.node.resolver) != version);
 	assert_int_equal(stats(tb).moves, 1);
 	quiet(tb);
 	testbed_pass_time(tb, 1200); // is it really there?
@@ -126,7 +126,7 @@ static uint32_t heard_ago(struct testbed *tb, const char *ip)
 {
 	struct next_hop_view v = {.ip = ip_of(ip)};
 
-	weft_resolver_each(tb->dp.resolver, take_view, &v);
+	weft_resolver_each(tb->dp.node.resolver, take_view, &v);
 	assert_true(v.has_mac);
 	return tb->w->now_ms - v.heard_ms;
 }
@@ -206,7 +206,7 @@ static void claim_for_an_address_of_the_plan_is_a_conflict_and_not_believed(void
 	says_arp(tb, "ext", &own, 1, "203.0.113.1", "203.0.113.1"); // our own, come back
 	assert_int_equal(stats(tb).conflicts, 3);
 	testbed_pass_time(tb, 100);
-	weft_resolver_each_conflict(tb->dp.resolver, count_conflicts, &n);
+	weft_resolver_each_conflict(tb->dp.node.resolver, count_conflicts, &n);
 	assert_int_equal(n, 3);
 	assert_int_equal(state_of(tb, "203.0.113.1", &mac), NEXT_HOP_UNKNOWN);
 	testbed_free(tb);
@@ -243,7 +243,7 @@ static void false_claim(struct testbed *tb, const char *ip)
 static void routers_address_is_defended_once_in_ten_seconds(void **state)
 {
 	struct testbed *tb = with_gateway();
-	struct announcer *a = tb->dp.announcer;
+	struct announcer *a = tb->dp.node.announcer;
 
 	(void)state;
 	testbed_pass_time(tb, 3000);
@@ -285,7 +285,7 @@ static void only_what_is_announced_is_defended(void **state)
 	assert_int_equal(announced(tb, "203.0.113.1", "rx"), 0);
 	false_claim(tb, "203.0.113.3");
 	assert_int_equal(announced(tb, "203.0.113.3", "rx"), 2);
-	assert_int_equal(weft_announcer_defended(tb->dp.announcer), 1);
+	assert_int_equal(weft_announcer_defended(tb->dp.node.announcer), 1);
 	testbed_free(tb);
 }
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "datapath/native/outside/resolver_priv.h"
-#include "datapath/native/carry/slow.h"
 
 bool weft_hop_may(struct ask_bucket *b, uint32_t now, uint32_t most, uint32_t per_second)
 {
@@ -21,43 +20,37 @@ bool weft_hop_may(struct ask_bucket *b, uint32_t now, uint32_t most, uint32_t pe
 }
 
 // What is asked for because somebody sends there is limited; what a route leads to is not.
-static bool is_destination(const struct judge *j)
+static bool may_ask(struct worker *w, uint16_t in_port, const struct next_hop *ask)
 {
-	const void *dst = j->now.family == 4 ? (const void *)&j->now.dst4 : j->now.dst6;
-
-	return memcmp(dst, j->ask.ip.b, j->now.family == 4 ? 4 : 16) == 0;
-}
-
-static bool may_ask(struct worker *w, const struct judge *j)
-{
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	struct resolver_worker *rw = &r->workers[w->id];
 	uint32_t unanswered = atomic_load_explicit(&r->unanswered, memory_order_relaxed);
 
-	if (!is_destination(j))
+	if (!ask->is_destination)
 		return unanswered < UNANSWERED_ALL;
 	return unanswered < UNANSWERED_MOST &&
-	       weft_hop_may(&rw->ports[j->in->index], w->now_ms, PORT_ASKS, PORT_ASKS_PER_SECOND) &&
+	       weft_hop_may(&rw->ports[in_port], w->now_ms, PORT_ASKS, PORT_ASKS_PER_SECOND) &&
 	       weft_hop_may(&rw->all, w->now_ms, ALL_ASKS, ALL_ASKS_PER_SECOND);
 }
 
 // ---- Making an entry -------------------------------------------------------------------------------
 
-static struct hop *make(struct worker *w, const struct judge *j, const struct neighbour_key *key)
+static struct hop *make(struct worker *w, uint16_t in_port, const struct next_hop *ask,
+			const struct neighbour_key *key)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	uint32_t chain = hop_chain(key);
 	uint64_t word = HOP_MADE;
 	struct hop *h, *linked;
 
-	if (!may_ask(w, j))
+	if (!may_ask(w, in_port, ask))
 		return NULL;
 	h = weft_hop_claim(r, chain);
 	if (h == NULL)
 		return NULL;
 	h->key = *key;
-	h->from = j->ask.from;
-	h->from_mac = j->ask.from_mac;
+	h->from = ask->from;
+	h->from_mac = ask->from_mac;
 	h->asked_ms = w->now_ms;
 	atomic_store_explicit(&h->used_ms, w->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&h->fresh_ms, w->now_ms, memory_order_relaxed);
@@ -95,7 +88,7 @@ static void push_out(struct worker *w, struct resolver_worker *rw, uint16_t port
 	p = rw->waiting[i];
 	rw->n--;
 	memmove(&rw->waiting[i], &rw->waiting[i + 1], (size_t)(rw->n - i) * sizeof(p));
-	leave(w->dp->resolver, rw, &p);
+	leave(w->node->resolver, rw, &p);
 	weft_drop(w, p.m, port, DROP_NEXT_HOP_WAIT);
 }
 
@@ -118,15 +111,15 @@ static bool is_asked(const struct hop *h)
 
 static uint32_t port_gen(const struct worker *w, uint16_t port)
 {
-	return atomic_load_explicit(&w->dp->gen[port], memory_order_acquire);
+	return atomic_load_explicit(&w->node->gen[port], memory_order_acquire);
 }
 
-static bool wait_for(struct worker *w, struct hop *h, struct rte_mbuf *m, const struct judge *j)
+static bool wait_for(struct worker *w, struct hop *h, struct rte_mbuf *m, uint16_t in_port,
+		     bool is_destination)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	struct resolver_worker *rw = &r->workers[w->id];
-	uint32_t most = is_destination(j) ? NEXT_HOP_PACKETS : ROUTE_PACKETS;
-	uint16_t in_port = j->in->index;
+	uint32_t most = is_destination ? NEXT_HOP_PACKETS : ROUTE_PACKETS;
 
 	if (atomic_fetch_add_explicit(&h->held, 1, memory_order_acq_rel) >= most ||
 	    !make_room(w, rw, in_port, m->nb_segs)) {
@@ -148,16 +141,16 @@ static bool wait_for(struct worker *w, struct hop *h, struct rte_mbuf *m, const 
 // What is known may not be so any more, because the plan has changed: ask anew.
 static void doubt(struct worker *w, struct hop *h, const struct neighbour_key *key)
 {
-	struct resolver *r = w->dp->resolver;
-	uint64_t epoch = weft_vstore_epoch(w->dp->vs);
+	struct resolver *r = w->node->resolver;
+	uint64_t epoch = weft_vstore_epoch(w->node->vs);
 	uint64_t word = atomic_load_explicit(&h->word, memory_order_acquire);
 	uint16_t port = hop_port(h);
 	struct mac_addr mac = hop_mac(word);
 	struct ip_addr ip = hop_ip(h);
-	struct address_claim claim = weft_claim_address(w->dp, epoch, key->network, &ip);
+	struct address_claim claim = weft_claim_address(w->node, epoch, key->network, &ip);
 
 	if (hop_state(word) != HOP_KNOWN ||
-	    weft_hop_is_allowed(w->dp, epoch, &claim, key->network, &ip, port, &mac) ||
+	    weft_hop_is_allowed(w->node, epoch, &claim, key->network, &ip, port, &mac) ||
 	    !atomic_compare_exchange_strong_explicit(
 		    &h->word, &word, hop_word(HOP_ASKING, 1, &(struct mac_addr) {0}),
 		    memory_order_acq_rel, memory_order_relaxed))
@@ -165,37 +158,39 @@ static void doubt(struct worker *w, struct hop *h, const struct neighbour_key *k
 	weft_hop_ask(r, w, h, NULL);
 }
 
-void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, const struct judge *j)
+void weft_resolver_hold(struct worker *w, struct rte_mbuf *m, uint16_t in_port,
+			const struct next_hop *ask)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	struct resolver_worker *rw = &r->workers[w->id];
-	struct neighbour_key key = hop_key(j->ask.network_index, &j->ask.ip);
+	struct neighbour_key key = hop_key(ask->network_index, &ask->ip);
 	struct hop *h;
 
 	// It has waited before, and whom it waited for has gone.
 	if (rw->releasing) {
-		weft_drop(w, m, j->in->index, DROP_NEXT_HOP);
+		weft_drop(w, m, in_port, DROP_NEXT_HOP);
 		return;
 	}
 	h = weft_hop_find(r, &key);
 	if (h == NULL)
-		h = make(w, j, &key);
+		h = make(w, in_port, ask, &key);
 	else
 		doubt(w, h, &key);
-	if (h == NULL || !wait_for(w, h, m, j))
-		weft_drop(w, m, j->in->index, DROP_NEXT_HOP_WAIT);
+	if (h == NULL || !wait_for(w, h, m, in_port, ask->is_destination))
+		weft_drop(w, m, in_port, DROP_NEXT_HOP_WAIT);
 }
 
 // The port may have gone, and its index may be another's.
-static void go_on(struct worker *w, const struct waiting *p)
+static void let_go(struct worker *w, const struct waiting *p, packet_sink go_on)
 {
 	if (port_gen(w, p->in_port) != p->gen)
 		weft_drop(w, p->m, p->in_port, DROP_NEXT_HOP_WAIT);
 	else
-		weft_slow_packet(w, p->m, p->in_port);
+		go_on(w, p->m, p->in_port);
 }
 
-static void release(struct worker *w, struct resolver *r, struct resolver_worker *rw)
+static void release(struct worker *w, struct resolver *r, struct resolver_worker *rw,
+		    packet_sink go_on)
 {
 	struct waiting go[HELD_MOST];
 	uint16_t n = 0, left = 0;
@@ -211,18 +206,18 @@ static void release(struct worker *w, struct resolver *r, struct resolver_worker
 	rw->n = left;
 	if (n == 0)
 		return;
-	w->epoch = weft_vstore_epoch(w->dp->vs);
+	w->epoch = weft_vstore_epoch(w->node->vs);
 	w->n_cut = 0;
 	rw->releasing = true;
 	for (uint16_t i = 0; i < n; i++)
-		go_on(w, &go[i]);
+		let_go(w, &go[i], go_on);
 	rw->releasing = false;
 	weft_send_flush(w);
 }
 
-void weft_resolver_turn(struct worker *w)
+void weft_resolver_turn(struct worker *w, packet_sink go_on)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	struct resolver_worker *rw = &r->workers[w->id];
 	uint32_t changes;
 
@@ -232,5 +227,5 @@ void weft_resolver_turn(struct worker *w)
 	if (changes == rw->seen)
 		return;
 	rw->seen = changes;
-	release(w, r, rw);
+	release(w, r, rw, go_on);
 }

@@ -12,13 +12,13 @@ static bool is_host_mac(const struct mac_addr *mac)
 }
 
 // Where nobody but those outside may have unknown MACs, there is nothing to tell apart: they are behind the uplink.
-static bool is_of_use(const struct native *dp, uint64_t epoch, const struct port_policy *in)
+static bool is_of_use(const struct node *node, uint64_t epoch, const struct port_policy *in)
 {
 	const struct flood_list *list;
 
 	if (!native_is_uplink(in))
 		return !in->plan->filtered;
-	list = weft_vmap_get(dp->floods, &in->network_index, epoch);
+	list = weft_vmap_get(node->floods, &in->network_index, epoch);
 	return list != NULL && list->n_unfiltered > 1;
 }
 
@@ -46,22 +46,22 @@ static bool has_room(const struct resolver *r, uint16_t port)
 static void tell_first(struct worker *w, const struct port_policy *in, uint64_t epoch,
 		       const struct mac_owners *owners)
 {
-	struct native *dp = w->dp;
-	const struct flood_list *list = weft_vmap_get(dp->floods, &in->network_index, epoch);
+	struct node *node = w->node;
+	const struct flood_list *list = weft_vmap_get(node->floods, &in->network_index, epoch);
 	uint16_t uplink = list == NULL ? NATIVE_NO_PORT : list->uplink;
 
 	for (uint16_t i = 0; owners != NULL && i < owners->n; i++) {
 		uint16_t port = owners->ports[i] == NATIVE_NO_PORT ? uplink : owners->ports[i];
 
 		if (port != NATIVE_NO_PORT && port != in->index)
-			weft_hop_changed(dp->resolver, port);
+			weft_hop_changed(node->resolver, port);
 	}
 }
 
 static void learn(struct worker *w, const struct port_policy *in, uint64_t epoch,
 		  const struct neighbour_key *key, const struct mac_owners *owners)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	uint32_t chain = hop_chain(key);
 	struct hop *h;
 
@@ -84,10 +84,10 @@ static void learn(struct worker *w, const struct port_policy *in, uint64_t epoch
 static bool may_leave(struct worker *w, const struct port_policy *in, uint64_t epoch,
 		      const struct mac_addr *mac, struct hop *h, uint16_t was)
 {
-	const struct port_policy *p = native_policy(w->dp, was, epoch);
+	const struct port_policy *p = native_policy(w->node, was, epoch);
 
 	if (p == NULL || p->network_index != in->network_index ||
-	    !weft_claim_mac_allowed(w->dp, epoch, p, mac))
+	    !weft_claim_mac_allowed(w->node, epoch, p, mac))
 		return true;
 	return is_since(w->now_ms, atomic_load_explicit(&h->since_ms, memory_order_relaxed),
 			SETTLE_MS) &&
@@ -97,7 +97,7 @@ static bool may_leave(struct worker *w, const struct port_policy *in, uint64_t e
 static void move(struct worker *w, const struct port_policy *in, uint64_t epoch,
 		 const struct mac_addr *mac, struct hop *h)
 {
-	struct resolver *r = w->dp->resolver;
+	struct resolver *r = w->node->resolver;
 	uint64_t word = atomic_load_explicit(&h->word, memory_order_acquire);
 	uint16_t was = hop_word_port(word);
 
@@ -121,14 +121,14 @@ static void move(struct worker *w, const struct port_policy *in, uint64_t epoch,
 
 bool weft_hop_may_move(struct worker *w, uint16_t port)
 {
-	return weft_hop_may(&w->dp->resolver->workers[w->id].moves[port], w->now_ms, PORT_MOVES,
+	return weft_hop_may(&w->node->resolver->workers[w->id].moves[port], w->now_ms, PORT_MOVES,
 			    PORT_MOVES_PER_SECOND);
 }
 
 void weft_hop_seen(struct worker *w, const struct port_policy *in, uint64_t epoch,
 		   const struct mac_addr *mac)
 {
-	struct native *dp = w->dp;
+	struct node *node = w->node;
 	struct mac_key owned = {.network = in->network_index, .mac = *mac};
 	const struct mac_owners *owners;
 	struct neighbour_key key;
@@ -136,12 +136,12 @@ void weft_hop_seen(struct worker *w, const struct port_policy *in, uint64_t epoc
 
 	if (!is_host_mac(mac))
 		return;
-	owners = weft_vmap_get(dp->macs, &owned, epoch);
-	if ((owners == NULL && !is_of_use(dp, epoch, in)) ||
-	    !weft_claim_mac_allowed(dp, epoch, in, mac))
+	owners = weft_vmap_get(node->macs, &owned, epoch);
+	if ((owners == NULL && !is_of_use(node, epoch, in)) ||
+	    !weft_claim_mac_allowed(node, epoch, in, mac))
 		return;
 	key = hop_mac_key(in->network_index, mac);
-	h = weft_hop_find(dp->resolver, &key);
+	h = weft_hop_find(node->resolver, &key);
 	if (h != NULL)
 		move(w, in, epoch, mac, h);
 	else

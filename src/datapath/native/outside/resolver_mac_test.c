@@ -30,7 +30,7 @@ static struct resolver_stats stats(struct testbed *tb)
 {
 	struct resolver_stats s;
 
-	weft_resolver_stats(tb->dp.resolver, &s);
+	weft_resolver_stats(tb->dp.node.resolver, &s);
 	return s;
 }
 

@@ -180,11 +180,13 @@ static void judgement_knows_that_a_next_hop_has_moved_since(void **state)
 	hold(tb, GATEWAY);
 	answer_arp(tb, &gateway_mac, GATEWAY);
 	weft_packet_parse(f.b, f.len, f.len, policy(tb, "a")->index, &p);
-	weft_judge_init(&j, &tb->dp, weft_vstore_epoch(tb->dp.vs), &p, f.b, (uint32_t)f.len);
+	weft_judge_init(&j, &tb->dp.node, weft_vstore_epoch(tb->dp.node.vs), &p, f.b,
+			(uint32_t)f.len);
 	before = j.next_hops;
 	testbed_pass_time(tb, 2000);
 	says_arp(tb, "ext", &other_mac, 1, GATEWAY, GATEWAY);
-	weft_judge_init(&j, &tb->dp, weft_vstore_epoch(tb->dp.vs), &p, f.b, (uint32_t)f.len);
+	weft_judge_init(&j, &tb->dp.node, weft_vstore_epoch(tb->dp.node.vs), &p, f.b,
+			(uint32_t)f.len);
 	assert_true(before != j.next_hops);
 	testbed_free(tb);
 }

@@ -178,7 +178,7 @@ struct resolver_worker {
 } __rte_cache_aligned;
 
 struct resolver {
-	struct native *dp;
+	struct node *node;
 	struct hop *hops;
 	_Atomic uint32_t *chains; // index + 1 of the first
 	_Atomic uint32_t now_ms;  // of the last tick
@@ -265,7 +265,7 @@ void weft_hop_seen(struct worker *w, const struct port_policy *in, uint64_t epoc
 void weft_hop_mac_gone(struct resolver *r, uint16_t port);
 
 // May it still be what it is? *claim: what the plan says of its address.
-bool weft_hop_is_allowed(const struct native *dp, uint64_t epoch, const struct address_claim *claim,
+bool weft_hop_is_allowed(const struct node *node, uint64_t epoch, const struct address_claim *claim,
 			 uint32_t network, const struct ip_addr *ip, uint16_t port,
 			 const struct mac_addr *mac);
 

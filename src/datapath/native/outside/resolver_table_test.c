@@ -7,7 +7,8 @@
 
 #include "datapath/native/testing/resolver_fixture.h"
 #include "datapath/native/outside/resolver_priv.h"
-#include "datapath/native/carry/worker.h"
+#include "datapath/native/carry/slow.h"
+#include "datapath/native/carry/turn.h"
 
 static void scan(struct testbed *tb, const char *port, uint32_t first, uint32_t n)
 {
@@ -105,7 +106,7 @@ static void least_used_known_next_hops_make_room(void **state)
 static void entry_is_reused_only_after_everyone_was_quiescent(void **state)
 {
 	struct testbed *tb = north();
-	struct resolver *r = tb->dp.resolver;
+	struct resolver *r = tb->dp.node.resolver;
 	struct neighbour_key key;
 	struct ip_addr ip = ip_of("203.0.113.254");
 	struct hop *h;
@@ -121,7 +122,7 @@ static void entry_is_reused_only_after_everyone_was_quiescent(void **state)
 	assert_null(weft_hop_find(r, &key));
 	assert_int_equal(hop_state(h->word), HOP_GONE);
 	assert_memory_equal(&h->key, &key, sizeof(key)); // as somebody may still see it
-	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+	rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 	h->held = 1; // he has put a packet there
 	weft_resolver_tick(r, tb->w->now_ms += 100);
 	assert_int_equal(hop_state(h->word), HOP_GONE);
@@ -240,7 +241,7 @@ static struct mac_addr mac_of(uint32_t host, uint32_t place)
 
 static struct rte_mbuf *buffer(struct testbed *tb, const struct frame *f)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.node.pool);
 
 	assert_non_null(m);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)f->len), f->b, f->len);
@@ -262,15 +263,11 @@ static void side_holds(struct side *s, const struct ip_addr *ip, uint32_t step)
 {
 	struct frame f = testbed_frame("a", "b", "10.0.1.1", "10.0.1.2", UDP(1, 2, 8));
 	struct rte_mbuf *m = buffer(s->tb, &f);
-	struct packet p;
-	struct judge j;
+	struct next_hop ask = hop_to(s->tb, ip);
 
-	weft_packet_parse(f.b, f.len, f.len, policy(s->tb, "a")->index, &p);
-	weft_judge_init(&j, &s->tb->dp, weft_vstore_epoch(s->tb->dp.vs), &p, f.b, (uint32_t)f.len);
-	j.ask = hop_to(s->tb, ip);
 	if (step > 0)
 		meet(s->seed, step);
-	weft_resolver_hold(s->w, m, &j);
+	weft_resolver_hold(s->w, m, policy(s->tb, "a")->index, &ask);
 	s->held++;
 }
 
@@ -291,7 +288,7 @@ static void *side_runs(void *arg)
 	struct side *s = arg;
 	struct native *dp = &s->tb->dp;
 
-	rte_rcu_qsbr_thread_online(dp->qsbr, s->w->id);
+	rte_rcu_qsbr_thread_online(dp->node.qsbr, s->w->id);
 	while (!atomic_load(&stop)) {
 		uint32_t host = next_random(&s->seed) % HOSTS, dice = next_random(&s->seed) % 16;
 		struct mac_addr mac;
@@ -300,18 +297,18 @@ static void *side_runs(void *arg)
 
 		snprintf(text, sizeof(text), "203.0.113.%u", 100 + host);
 		weft_ip_parse(text, &ip);
-		s->w->now_ms = atomic_load(&dp->resolver->now_ms);
+		s->w->now_ms = atomic_load(&dp->node.resolver->now_ms);
 		if (state_of(s->tb, text, &mac) == NEXT_HOP_KNOWN)
 			s->wrong += mac.b[4] != host;
 		else if (dice < 12)
 			side_holds(s, &ip, 0);
 		if (dice == 15)
 			side_hears(s, host, next_random(&s->seed) % 2, text);
-		weft_resolver_turn(s->w);
+		weft_resolver_turn(s->w, weft_slow_packet);
 		weft_send_flush(s->w);
-		rte_rcu_qsbr_quiescent(dp->qsbr, s->w->id);
+		rte_rcu_qsbr_quiescent(dp->node.qsbr, s->w->id);
 	}
-	rte_rcu_qsbr_thread_offline(dp->qsbr, s->w->id);
+	rte_rcu_qsbr_thread_offline(dp->node.qsbr, s->w->id);
 	return NULL;
 }
 
@@ -320,7 +317,7 @@ static void start(struct side *s, uint16_t id, void *(*runs)(void *))
 	struct native *dp = &s->tb->dp;
 	struct err err;
 
-	assert_int_equal(weft_worker_new(dp, id, 0, &s->w, &err), 0);
+	assert_int_equal(weft_worker_new(&dp->node, id, 0, &s->w, &err), 0);
 	dp->workers[id] = s->w;
 	dp->n_workers = (uint16_t)(id + 1);
 	assert_int_equal(pthread_create(&s->thread, NULL, runs, s), 0);
@@ -344,15 +341,15 @@ static void *side_asks(void *arg)
 {
 	struct side *s = arg;
 
-	rte_rcu_qsbr_thread_online(s->tb->dp.qsbr, s->w->id);
+	rte_rcu_qsbr_thread_online(s->tb->dp.node.qsbr, s->w->id);
 	for (uint32_t i = 1; i <= SAME; i++) {
 		struct ip_addr ip = {4, {203, 1, (uint8_t)(i >> 8), (uint8_t)i}};
 
 		side_holds(s, &ip, i);
 		weft_send_flush(s->w);
-		rte_rcu_qsbr_quiescent(s->tb->dp.qsbr, s->w->id);
+		rte_rcu_qsbr_quiescent(s->tb->dp.node.qsbr, s->w->id);
 	}
-	rte_rcu_qsbr_thread_offline(s->tb->dp.qsbr, s->w->id);
+	rte_rcu_qsbr_thread_offline(s->tb->dp.node.qsbr, s->w->id);
 	return NULL;
 }
 
@@ -365,18 +362,18 @@ static void finish(struct side side[2])
 		dp->workers[i + 1] = NULL;
 		weft_worker_stop(side[i].w);
 	}
-	rte_rcu_qsbr_thread_online(dp->qsbr, 0);
+	rte_rcu_qsbr_thread_online(dp->node.qsbr, 0);
 	testbed_free(side->tb);
 }
 
 static void two_workers_that_ask_for_the_same_make_one_entry(void **state)
 {
 	struct testbed *tb = north();
-	struct resolver *r = tb->dp.resolver;
+	struct resolver *r = tb->dp.node.resolver;
 	struct side side[2] = {{.tb = tb, .seed = 0}, {.tb = tb, .seed = 1}};
 
 	(void)state;
-	rte_rcu_qsbr_thread_offline(tb->dp.qsbr, 0);
+	rte_rcu_qsbr_thread_offline(tb->dp.node.qsbr, 0);
 	for (uint16_t i = 0; i < 2; i++)
 		start(&side[i], (uint16_t)(i + 1), side_asks);
 	for (uint16_t i = 0; i < 2; i++)
@@ -399,15 +396,15 @@ static bool is_busy(const struct side *side)
 static void two_workers_and_time_agree_on_the_table(void **state)
 {
 	struct testbed *tb = north();
-	struct resolver *r = tb->dp.resolver;
+	struct resolver *r = tb->dp.node.resolver;
 	struct side side[2] = {{.tb = tb, .seed = 1}, {.tb = tb, .seed = 2}};
-	unsigned before = rte_mempool_avail_count(tb->dp.pool);
+	unsigned before = rte_mempool_avail_count(tb->dp.node.pool);
 	uint32_t now = 10000;
 
 	(void)state;
 	atomic_store(&stop, false);
 	weft_resolver_tick(r, now);
-	rte_rcu_qsbr_thread_offline(tb->dp.qsbr, 0);
+	rte_rcu_qsbr_thread_offline(tb->dp.node.qsbr, 0);
 	for (uint16_t i = 0; i < 2; i++)
 		start(&side[i], (uint16_t)(i + 1), side_runs);
 	// Time flies: hops fail, go and are refreshed while they are used.
@@ -430,7 +427,7 @@ static void two_workers_and_time_agree_on_the_table(void **state)
 		weft_resolver_tick(r, now += 700);
 		for (uint16_t k = 0; k < 2; k++) {
 			side[k].w->now_ms = now;
-			weft_resolver_turn(side[k].w);
+			weft_resolver_turn(side[k].w, weft_slow_packet);
 		}
 	}
 	assert_int_equal(stats(tb).known + stats(tb).asking + stats(tb).failed, 0);
@@ -438,7 +435,7 @@ static void two_workers_and_time_agree_on_the_table(void **state)
 	assert_int_equal(r->in_use, 0);
 	for (size_t i = 0; i < NEXT_HOPS; i++)
 		assert_int_equal(r->hops[i].word, HOP_FREE);
-	assert_int_equal(rte_mempool_avail_count(tb->dp.pool), before);
+	assert_int_equal(rte_mempool_avail_count(tb->dp.node.pool), before);
 	finish(side);
 }
 

@@ -111,7 +111,7 @@ static void fragments_do_not_overtake_the_first_that_waits(void **state)
 	struct frame first = testbed_fragment(&f, 7, 0, 600),
 		     last = testbed_fragment(&f, 7, 600, 408);
 	struct frame answer = arp_from(&gateway_mac, 2, "203.0.113.254", "203.0.113.1", "rx");
-	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.node.pool);
 
 	(void)state;
 	testbed_send(tb, "a", &first);
@@ -239,7 +239,7 @@ static void next_hop_that_is_heard_of_need_not_be_asked(void **state)
 static void known_next_hop_that_is_silent_fails_and_its_sessions_are_judged_again(void **state)
 {
 	struct testbed *tb = with_gateway();
-	uint32_t gen = gen_of(tb, "ext"), version = weft_resolver_version(tb->dp.resolver);
+	uint32_t gen = gen_of(tb, "ext"), version = weft_resolver_version(tb->dp.node.resolver);
 	struct mac_addr mac;
 	struct frame q;
 
@@ -256,7 +256,7 @@ static void known_next_hop_that_is_silent_fails_and_its_sessions_are_judged_agai
 	testbed_pass_time(tb, 1000);
 	assert_int_equal(state_of(tb, "203.0.113.254", &mac), NEXT_HOP_FAILED);
 	assert_true(gen_of(tb, "ext") != gen);
-	assert_true(weft_resolver_version(tb->dp.resolver) != version);
+	assert_true(weft_resolver_version(tb->dp.node.resolver) != version);
 	testbed_free(tb);
 }
 

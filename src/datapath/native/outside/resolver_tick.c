@@ -50,7 +50,7 @@ bool weft_hop_withdraw(struct resolver *r, struct hop *h, uint64_t word)
 	if (h->key.family == HOP_MAC)
 		weft_hop_mac_gone(r, hop_word_port(word));
 	unlink_hop(r, h);
-	h->token = rte_rcu_qsbr_start(r->dp->qsbr);
+	h->token = rte_rcu_qsbr_start(r->node->qsbr);
 	return true;
 }
 
@@ -58,7 +58,7 @@ static void reuse(struct resolver *r, struct hop *h)
 {
 	// A worker that found it before it went may have put a packet there after.
 	if (atomic_load_explicit(&h->held, memory_order_acquire) > 0 ||
-	    rte_rcu_qsbr_check(r->dp->qsbr, h->token, false) != 1)
+	    rte_rcu_qsbr_check(r->node->qsbr, h->token, false) != 1)
 		return;
 	atomic_fetch_sub_explicit(&r->in_use, 1, memory_order_relaxed);
 	atomic_store_explicit(&h->word, HOP_FREE, memory_order_release);
@@ -122,16 +122,16 @@ static bool still_has(const struct router_interface *i, const struct hop *h)
 // The router that asked first may have gone, or have other addresses; then it asks from those, or any other of the network's routers does.
 static bool has_asker(struct resolver *r, struct hop *h)
 {
-	uint64_t epoch = weft_vstore_epoch(r->dp->vs);
+	uint64_t epoch = weft_vstore_epoch(r->node->vs);
 	struct mac_key key = {.network = h->key.network, .mac = h->from_mac};
-	const struct gateway *g = weft_vmap_get(r->dp->gateways, &key, epoch);
+	const struct gateway *g = weft_vmap_get(r->node->gateways, &key, epoch);
 	const struct router *router = g == NULL ? NULL : weft_vslot_value(g->router, epoch);
 	struct search s = {.h = h, .ip = hop_ip(h)};
 
 	if (router != NULL && g->interface < router->n_interfaces &&
 	    still_has(&router->interfaces[g->interface], h))
 		return true;
-	weft_vmap_each(r->dp->routers, try_router, &s);
+	weft_vmap_each(r->node->routers, try_router, &s);
 	return s.found;
 }
 
@@ -139,29 +139,29 @@ static struct address_claim claim_of(const struct resolver *r, const struct hop 
 {
 	struct ip_addr ip = hop_ip(h);
 
-	return weft_claim_address(r->dp, weft_vstore_epoch(r->dp->vs), h->key.network, &ip);
+	return weft_claim_address(r->node, weft_vstore_epoch(r->node->vs), h->key.network, &ip);
 }
 
 // Does the plan still leave it to the wire who has the address, and may it be who is known to have it?
 static bool is_right(const struct resolver *r, const struct hop *h, uint64_t word)
 {
-	uint64_t epoch = weft_vstore_epoch(r->dp->vs);
+	uint64_t epoch = weft_vstore_epoch(r->node->vs);
 	struct address_claim claim = claim_of(r, h);
 	struct mac_addr mac = hop_mac(word);
 	struct ip_addr ip = hop_ip(h);
 
-	return weft_hop_is_allowed(r->dp, epoch, &claim, h->key.network, &ip, hop_port(h), &mac);
+	return weft_hop_is_allowed(r->node, epoch, &claim, h->key.network, &ip, hop_port(h), &mac);
 }
 
 static bool is_mac_right(const struct resolver *r, const struct hop *h, uint64_t word)
 {
-	uint64_t epoch = weft_vstore_epoch(r->dp->vs);
-	const struct port_policy *p = native_policy(r->dp, hop_word_port(word), epoch);
+	uint64_t epoch = weft_vstore_epoch(r->node->vs);
+	const struct port_policy *p = native_policy(r->node, hop_word_port(word), epoch);
 	struct mac_addr mac;
 
 	memcpy(mac.b, h->key.ip, sizeof(mac.b));
 	return p != NULL && p->network_index == h->key.network &&
-	       weft_claim_mac_allowed(r->dp, epoch, p, &mac);
+	       weft_claim_mac_allowed(r->node, epoch, p, &mac);
 }
 
 // ---- Questions -------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ static struct seen_conflict *place_for(struct resolver *r, const struct claim *c
 
 static void remember(struct resolver *r, const struct claim *c, uint32_t now)
 {
-	const struct port *uplink = native_port(r->dp, c->port);
+	const struct port *uplink = native_port(r->node, c->port);
 	struct seen_conflict *s = place_for(r, c);
 	char ip[WEFT_IP_STRLEN], mac[WEFT_MAC_STRLEN];
 
@@ -268,7 +268,7 @@ static void remember(struct resolver *r, const struct claim *c, uint32_t now)
 	s->c.at_ms = now;
 	// Its index may be another port's by now.
 	if (uplink != NULL && uplink->role == PORT_UPLINK)
-		s->c.defended += weft_announce_defend(r->dp, uplink->id, &c->ip);
+		s->c.defended += weft_announce_defend(r->node, uplink->id, &c->ip);
 	if (s->c.times++ > 0 && !is_since(now, s->logged_ms, LOG_AGAIN_MS))
 		return;
 	s->logged_ms = now;
@@ -331,8 +331,8 @@ void weft_resolver_tick(struct resolver *r, uint32_t now_ms)
 	if (atomic_load_explicit(&r->in_use, memory_order_relaxed) == 0)
 		return;
 	r->budget = TICK_QUESTIONS;
-	r->compare = weft_vstore_epoch(r->dp->vs) != r->epoch;
-	r->epoch = weft_vstore_epoch(r->dp->vs);
+	r->compare = weft_vstore_epoch(r->node->vs) != r->epoch;
+	r->epoch = weft_vstore_epoch(r->node->vs);
 	for (size_t i = 0; i < NEXT_HOPS; i++)
 		age(r, &r->hops[i], now_ms, &n_known, &n_unanswered);
 	// Workers count up meanwhile; what they add is counted exactly the next time.

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "datapath/native/packet/counter.h"
-#include "datapath/native/carry/fast.h"
 
 #define MACS_LEN (2 * RTE_ETHER_ADDR_LEN)
 
@@ -55,19 +54,19 @@ static void refuse(struct worker *w, struct trunk *t, uint16_t vlan, struct rte_
 }
 
 static inline void deliver(struct worker *w, struct trunk *t, uint16_t vlan, struct rte_mbuf **pkts,
-			   uint16_t n)
+			   uint16_t n, burst_sink carry)
 {
 	uint16_t port = atomic_load_explicit(&t->port[vlan], memory_order_acquire);
 
 	if (likely(port != NATIVE_NO_PORT))
-		weft_fast_burst(w, port, pkts, n);
+		carry(w, port, pkts, n);
 	else
 		refuse(w, t, vlan, pkts, n);
 }
 
 // A burst of several VLANs: one of each, its packets in their order.
 static void deal(struct worker *w, struct trunk *t, struct rte_mbuf **pkts, uint16_t *vlans,
-		 uint16_t n)
+		 uint16_t n, burst_sink carry)
 {
 	while (n > 0) {
 		struct rte_mbuf *same[NATIVE_BURST];
@@ -81,12 +80,12 @@ static void deal(struct worker *w, struct trunk *t, struct rte_mbuf **pkts, uint
 				vlans[left++] = vlans[i];
 			}
 		}
-		deliver(w, t, vlan, same, n_same);
+		deliver(w, t, vlan, same, n_same, carry);
 		n = left;
 	}
 }
 
-uint32_t weft_trunk_poll(struct worker *w, struct trunk *t)
+uint32_t weft_trunk_poll(struct worker *w, struct trunk *t, burst_sink carry)
 {
 	struct port_io *io = atomic_load_explicit(&t->io, memory_order_acquire);
 	struct rte_mbuf *pkts[NATIVE_BURST];
@@ -100,11 +99,11 @@ uint32_t weft_trunk_poll(struct worker *w, struct trunk *t)
 		vlans[i] = take_tag(pkts[i]);
 		differ |= vlans[i] ^ vlans[0];
 	}
-	w->epoch = weft_vstore_epoch(w->dp->vs);
+	w->epoch = weft_vstore_epoch(w->node->vs);
 	if (likely(differ == 0))
-		deliver(w, t, vlans[0], pkts, n);
+		deliver(w, t, vlans[0], pkts, n, carry);
 	else
-		deal(w, t, pkts, vlans, n);
+		deal(w, t, pkts, vlans, n, carry);
 	weft_send_flush(w);
 	return n;
 }

@@ -15,11 +15,10 @@
 // Ownership  a trunk lives until weft_trunks_free; its device is closed after a grace period
 #pragma once
 
-#include "datapath/native/native.h"
+#include "datapath/native/worker/worker.h"
 
 #define TRUNK_UNTAGGED	0    // as a VLAN id
 #define TRUNK_NO_VLAN	4096 // a tag that is no VLAN of ours (802.1ad)
-#define TRUNK_VLANS	4096
 #define TRUNK_TAG_BYTES 4
 
 struct trunk {
@@ -46,24 +45,6 @@ struct trunk {
 	uint32_t lost_looks; // without one, in a row
 };
 
-// A trunk for each physical network of the configuration, without their devices.
-int weft_trunks_new(struct native *dp, const struct datapath_config *config, struct err *err);
-int weft_trunk_add(struct native *dp, const char *name, const char *device, struct err *err);
-void weft_trunks_free(struct native *dp); // workers must have stopped; closes the devices
-
-// NULL = the configuration has no such physical network.
-struct trunk *weft_trunk_find(const struct native *dp, const char *name);
-
-// Open the devices that are missing and due; called about ten times a second.
-void weft_trunks_tick(struct native *dp);
-// An interface of this name came, went or was replaced.
-void weft_trunks_interface_changed(struct native *dp, const char *ifname);
-// The plan's networks changed: VLANs, MTUs and uplink ports follow.
-void weft_trunks_sync(struct native *dp);
-
-// A kernel interface's carrier, or a DPDK port's link. What a device does not tell is thought to be there.
-bool weft_trunk_has_carrier(const struct trunk *t);
-
 // The port_io of a provider network: it sends through `trunk` with this tag (TRUNK_UNTAGGED: none) and receives nothing by
 // itself. It must not outlive the trunk's.
 struct port_io *weft_uplink_io_new(struct port_io *trunk, uint16_t vlan);
@@ -75,5 +56,8 @@ static inline bool weft_trunk_is_polled_by(const struct trunk *t, uint16_t worke
 	return io != NULL && (t->every_worker ? worker < port_io_shares(io) : t->worker == worker);
 }
 
-// One burst of the trunk through the fast path; how many packets it was.
-uint32_t weft_trunk_poll(struct worker *w, struct trunk *t);
+// Who takes a burst of one port: weft_fast_burst.
+typedef void (*burst_sink)(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n);
+
+// One burst of the trunk, dealt out by networks; how many packets it was.
+uint32_t weft_trunk_poll(struct worker *w, struct trunk *t, burst_sink carry);

@@ -262,7 +262,7 @@ static void deleted_network_takes_its_uplink_along(void **state)
 	testbed_del(tb, PLAN_NETWORK, "n1", NULL);
 	testbed_commit(tb);
 	assert_null(weft_tables_port(tb->dp.tables, "n1"));
-	assert_null(native_port(&tb->dp, index));
+	assert_null(native_port(&tb->dp.node, index));
 	testbed_free(tb);
 }
 
@@ -318,15 +318,15 @@ static void what_comes_from_outside_counts_for_the_port_it_leads_to(void **state
 					       UDP(53, i, 8))));
 		assert_true(pass(tb, "n1", "server",
 				 from_outside("server", "10.0.0.2", UDP(i, 53, 8))));
-		assert_int_equal(weft_session_port_count(tb->dp.sessions, uplink), 0);
-		assert_in_range(weft_session_port_count(tb->dp.sessions, server), 1,
+		assert_int_equal(weft_session_port_count(tb->dp.node.sessions, uplink), 0);
+		assert_in_range(weft_session_port_count(tb->dp.node.sessions, server), 1,
 				512); // of 1,024
 	}
 	// So there is room for others.
 	for (uint16_t i = 1; i <= 500; i++)
 		assert_true(pass(tb, "client", "n1", to_outside(UDP(i, 2, 8))));
-	assert_int_equal(weft_session_port_count(tb->dp.sessions, uplink), 0);
-	assert_in_range(weft_session_port_count(tb->dp.sessions, server), 500, 512);
+	assert_int_equal(weft_session_port_count(tb->dp.node.sessions, uplink), 0);
+	assert_in_range(weft_session_port_count(tb->dp.node.sessions, server), 500, 512);
 	testbed_free(tb);
 }
 

@@ -12,7 +12,7 @@
 // Threads    any registered reader of the policy
 #pragma once
 
-#include "datapath/native/judge/judge.h"
+#include "datapath/native/policy/policy.h"
 
 #define CLAIM_OWNERS 64
 
@@ -24,15 +24,15 @@ struct address_claim {
 	const struct neighbour *fixed;	 // of them, the one by fixed IP; NULL = none
 };
 
-struct address_claim weft_claim_address(const struct native *dp, uint64_t epoch, uint32_t network,
+struct address_claim weft_claim_address(const struct node *node, uint64_t epoch, uint32_t network,
 					const struct ip_addr *ip);
 
 // The ports of owners, each once: of those on other nodes the uplink, if there is one. Returns how many.
-uint16_t weft_claim_ports(const struct native *dp, uint64_t epoch, uint32_t network,
+uint16_t weft_claim_ports(const struct node *node, uint64_t epoch, uint32_t network,
 			  const struct neighbours *owners, uint16_t ports[CLAIM_OWNERS]);
 
 // May any port of the network have an address that is unknown?
-bool weft_claim_is_possible(const struct native *dp, uint64_t epoch, uint32_t network,
+bool weft_claim_is_possible(const struct node *node, uint64_t epoch, uint32_t network,
 			    const struct ip_addr *ip);
 
 // May the port, which is on that network, have the address at that MAC?
@@ -40,9 +40,17 @@ bool weft_claim_allows(const struct address_claim *c, const struct port_policy *
 		       const struct ip_addr *ip, const struct mac_addr *mac);
 
 // Is it the MAC of a router's interface there, or of a floating IP?
-bool weft_claim_is_routers(const struct native *dp, uint64_t epoch, uint32_t network,
+bool weft_claim_is_routers(const struct node *node, uint64_t epoch, uint32_t network,
 			   const struct mac_addr *mac);
 
 // May the port have the MAC, which the plan does not give to one port alone?
-bool weft_claim_mac_allowed(const struct native *dp, uint64_t epoch, const struct port_policy *p,
+bool weft_claim_mac_allowed(const struct node *node, uint64_t epoch, const struct port_policy *p,
 			    const struct mac_addr *mac);
+
+// Is (mac, ip) one of the port's pairs? ip: 4 or 16 bytes.
+bool weft_pair_allowed(const struct port_policy *p, const uint8_t *mac, uint8_t family,
+		       const void *ip);
+// Is there a pair of the port for this address, whatever the MAC?
+bool weft_port_may_have(const struct port_policy *p, const struct ip_addr *ip);
+// Is the MAC one of the port's?
+bool weft_mac_allowed(const struct port_policy *p, const uint8_t *mac);

@@ -167,7 +167,7 @@ static void vm_that_answers_nothing_is_reached_as_the_plan_says(void **state)
 		send_far(tb, "10.0.0.5", (uint16_t)(i + 2));
 		assert_true(gets(tb, "u", "u"));
 	}
-	weft_resolver_stats(tb->dp.resolver, &s);
+	weft_resolver_stats(tb->dp.node.resolver, &s);
 	assert_in_range(s.questions, 3, 4);
 	// It speaks after all.
 	says(tb, "u", "other", "10.0.0.5");

@@ -45,26 +45,26 @@ static void rules_free(void *value)
 	weft_rules_free(value);
 }
 
-struct tables *weft_tables_new(struct native *dp, void (*detach)(struct native *dp, struct port *p))
+struct tables *weft_tables_new(struct node *node, const struct tables_hooks *hooks)
 {
 	struct tables *t = weft_tables_alloc(sizeof(*t));
 
-	t->dp = dp;
-	atomic_store(&dp->metadata_port, NATIVE_NO_PORT);
-	t->detach = detach;
+	t->node = node;
+	atomic_store(&node->metadata_port, NATIVE_NO_PORT);
+	t->hooks = *hooks;
 	t->networks = weft_map_new();
 	t->gone_networks = weft_map_new();
 	t->rule_sets = weft_map_new();
 	t->ports = weft_map_new();
 	t->set_users = weft_map_new();
-	dp->networks = weft_vmap_new(dp->vs, WEFT_ID_LEN + 1, free);
-	dp->subnets = weft_vmap_new(dp->vs, WEFT_ID_LEN + 1, subnet_free);
-	dp->ports = weft_vmap_new(dp->vs, WEFT_ID_LEN + 1, policy_free);
-	dp->rule_sets = weft_vmap_new(dp->vs, WEFT_ID_LEN + 1, rules_free);
-	dp->macs = weft_vmap_new(dp->vs, sizeof(struct mac_key), free);
-	dp->neighbours = weft_vmap_new(dp->vs, sizeof(struct neighbour_key), free);
-	dp->floods = weft_vmap_new(dp->vs, sizeof(uint32_t), free);
-	dp->sets = weft_sets_new(dp->vs);
+	node->networks = weft_vmap_new(node->vs, WEFT_ID_LEN + 1, free);
+	node->subnets = weft_vmap_new(node->vs, WEFT_ID_LEN + 1, subnet_free);
+	node->ports = weft_vmap_new(node->vs, WEFT_ID_LEN + 1, policy_free);
+	node->rule_sets = weft_vmap_new(node->vs, WEFT_ID_LEN + 1, rules_free);
+	node->macs = weft_vmap_new(node->vs, sizeof(struct mac_key), free);
+	node->neighbours = weft_vmap_new(node->vs, sizeof(struct neighbour_key), free);
+	node->floods = weft_vmap_new(node->vs, sizeof(uint32_t), free);
+	node->sets = weft_sets_new(node->vs);
 	weft_tables_projects_new(t);
 	weft_tables_routers_new(t);
 	weft_tables_ra_new(t);
@@ -82,7 +82,7 @@ static void rule_set_ctl_free(struct rule_set_ctl *c)
 
 void weft_tables_free(struct tables *t)
 {
-	struct native *dp = t->dp;
+	struct node *node = t->node;
 
 	weft_tables_forget(t);
 	for (struct map_entry *e = weft_map_first(t->rule_sets); e; e = weft_map_next(e))
@@ -105,14 +105,14 @@ void weft_tables_free(struct tables *t)
 	weft_tables_nat_free(t);
 	weft_tables_routers_free(t);
 	weft_tables_projects_free(t);
-	weft_vmap_free(dp->floods);
-	weft_vmap_free(dp->neighbours);
-	weft_vmap_free(dp->macs);
-	weft_vmap_free(dp->ports);
-	weft_vmap_free(dp->rule_sets);
-	weft_vmap_free(dp->subnets);
-	weft_vmap_free(dp->networks);
-	weft_sets_free(dp->sets);
+	weft_vmap_free(node->floods);
+	weft_vmap_free(node->neighbours);
+	weft_vmap_free(node->macs);
+	weft_vmap_free(node->ports);
+	weft_vmap_free(node->rule_sets);
+	weft_vmap_free(node->subnets);
+	weft_vmap_free(node->networks);
+	weft_sets_free(node->sets);
 	free(t);
 }
 
@@ -124,9 +124,9 @@ void weft_tables_mark(struct tables *t, uint16_t port)
 	t->bumps[t->n_bumps++] = port;
 }
 
-void weft_tables_bump(struct native *dp, uint16_t port)
+void weft_tables_bump(struct node *node, uint16_t port)
 {
-	atomic_fetch_add_explicit(&dp->gen[port], 1, memory_order_release);
+	atomic_fetch_add_explicit(&node->gen[port], 1, memory_order_release);
 }
 
 uint32_t weft_tables_network_index(struct tables *t, const char *id)
@@ -150,13 +150,13 @@ static void network_put(struct tables *t, const struct plan_network *plan)
 	memcpy(n->id, plan->id, sizeof(n->id));
 	n->mtu = plan->mtu;
 	n->uplink = weft_tables_uplink_put(t, plan);
-	weft_vmap_put(t->dp->networks, n->id, n);
+	weft_vmap_put(t->node->networks, n->id, n);
 	weft_tables_ra_network(t, plan->id);
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e)) {
 		struct port_ctl *c = weft_map_value(e);
 
 		if (c->network_index == n->index)
-			atomic_store(&t->dp->mtu[c->port->index], n->mtu);
+			atomic_store(&t->node->mtu[c->port->index], n->mtu);
 	}
 }
 
@@ -172,7 +172,7 @@ static void network_del(struct tables *t, const char *id)
 
 	id_key(key, id);
 	weft_tables_uplink_del(t, id);
-	weft_vmap_del(t->dp->networks, key);
+	weft_vmap_del(t->node->networks, key);
 	weft_tables_ra_network(t, id);
 	weft_map_put(t->gone_networks, id, t);
 }
@@ -185,7 +185,7 @@ static void networks_forget(struct tables *t)
 		char key[WEFT_ID_LEN + 1];
 
 		id_key(key, weft_map_key(e));
-		if (weft_vmap_staged(t->dp->networks, key) == NULL)
+		if (weft_vmap_staged(t->node->networks, key) == NULL)
 			weft_map_del(t->networks, key);
 		weft_map_del(t->gone_networks, key);
 	}
@@ -196,9 +196,9 @@ static void subnet_put(struct tables *t, const struct plan_subnet *plan)
 	struct subnet *s = weft_tables_alloc(sizeof(*s)), *old;
 
 	s->plan = weft_plan_object_copy(PLAN_SUBNET, plan);
-	old = weft_vmap_staged(t->dp->subnets, s->plan->id);
+	old = weft_vmap_staged(t->node->subnets, s->plan->id);
 	weft_tables_ra_subnet(t, old == NULL ? NULL : old->plan, s->plan);
-	weft_vmap_put(t->dp->subnets, s->plan->id, s);
+	weft_vmap_put(t->node->subnets, s->plan->id, s);
 }
 
 static void subnet_del(struct tables *t, const char *id)
@@ -207,10 +207,10 @@ static void subnet_del(struct tables *t, const char *id)
 	char key[WEFT_ID_LEN + 1];
 
 	id_key(key, id);
-	old = weft_vmap_staged(t->dp->subnets, key);
+	old = weft_vmap_staged(t->node->subnets, key);
 	if (old != NULL)
 		weft_tables_ra_subnet(t, old->plan, NULL);
-	weft_vmap_del(t->dp->subnets, key);
+	weft_vmap_del(t->node->subnets, key);
 }
 
 // ---- Rule sets and members -------------------------------------------------------------------------
@@ -269,7 +269,7 @@ static void rule_set_put(struct tables *t, const struct plan_rule_set *plan, str
 	}
 	c->plan = weft_plan_object_copy(PLAN_RULE_SET, plan);
 	set_users_change(t, c, true);
-	weft_vmap_put(t->dp->rule_sets, c->plan->id, compiled);
+	weft_vmap_put(t->node->rule_sets, c->plan->id, compiled);
 }
 
 static void rule_set_del(struct tables *t, const char *id)
@@ -286,7 +286,7 @@ static void rule_set_del(struct tables *t, const char *id)
 		weft_plan_object_free(PLAN_RULE_SET, c->plan);
 		c->plan = NULL;
 	}
-	weft_vmap_del(t->dp->rule_sets, key);
+	weft_vmap_del(t->node->rule_sets, key);
 	if (c->n_users == 0) {
 		weft_map_del(t->rule_sets, id);
 		rule_set_ctl_free(c);
@@ -299,10 +299,10 @@ static void member_change(struct tables *t, const struct plan_member *m, bool ad
 	struct map *users;
 
 	if (add) {
-		weft_sets_add(t->dp->sets, m->set_id, &m->prefix);
+		weft_sets_add(t->node->sets, m->set_id, &m->prefix);
 		return;
 	}
-	weft_sets_remove(t->dp->sets, m->set_id, &m->prefix);
+	weft_sets_remove(t->node->sets, m->set_id, &m->prefix);
 	users = weft_map_get(t->set_users, m->set_id);
 	if (users == NULL)
 		return;
@@ -352,7 +352,7 @@ int weft_tables_prepare(struct tables *t, const struct plan_batch *batch, size_t
 			continue;
 		ret = check(t, c, &new_ports, err);
 		if (ret == 0 && c->kind == PLAN_RULE_SET)
-			ret = weft_rules_compile(c->rule_set, t->dp->sets, &t->compiled[i], err);
+			ret = weft_rules_compile(c->rule_set, t->node->sets, &t->compiled[i], err);
 	}
 	if (ret != 0)
 		weft_tables_forget(t);
@@ -438,9 +438,9 @@ static void stage_del(struct tables *t, const struct plan_change *c)
 void weft_tables_commit(struct tables *t)
 {
 	// First the new policy, then the generations: who sees a new generation also sees its policy.
-	weft_vstore_commit(t->dp->vs);
+	weft_vstore_commit(t->node->vs);
 	for (size_t i = 0; i < t->n_bumps; i++) {
-		weft_tables_bump(t->dp, t->bumps[i]);
+		weft_tables_bump(t->node, t->bumps[i]);
 		t->bumped[t->bumps[i]] = false;
 	}
 	t->n_bumps = 0;

@@ -9,11 +9,28 @@
 // Threads    control
 #pragma once
 
-#include "datapath/native/native.h"
+#include "datapath/native/policy/policy.h"
 
-// detach: how an attached port that leaves the plan is taken off its interface.
-struct tables *weft_tables_new(struct native *dp,
-			       void (*detach)(struct native *dp, struct port *p));
+struct trunk;	 // the device of a physical network (outside/uplink.h)
+struct campaign; // of advertisements (outside/advertise.h)
+
+// Who wires the rooms listens here. arg comes first.
+struct tables_hooks {
+	void *arg;
+	// A port is about to be seen by workers; so many had its index before.
+	void (*made)(void *arg, struct port *p, uint32_t before);
+	// An attached port that leaves the plan is to be taken off its interface.
+	void (*detach)(void *arg, struct port *p);
+	// The physical network's; NULL: this node has none of that name.
+	struct trunk *(*trunk)(void *arg, const char *physical);
+	// Has somebody asked the wire for this address?
+	bool (*is_asked)(void *arg, const struct neighbour_key *key);
+	// What the routers of a network advertise changes; NULL: nothing. *campaign is the listener's.
+	void (*advertise)(void *arg, uint32_t network, const struct adverts *old,
+			  const struct adverts *new, struct campaign **campaign);
+};
+
+struct tables *weft_tables_new(struct node *node, const struct tables_hooks *hooks);
 void weft_tables_free(struct tables *t); // workers must have stopped
 
 // As datapath_ops.prepare, .apply and .forget.
@@ -46,6 +63,4 @@ void weft_tables_each_floating(const struct tables *t,
 					     size_t n, void *arg),
 			       void *arg);
 const struct plan_rule_set *weft_tables_rule_set(const struct tables *t, const char *id);
-// Who sends what routers say unasked (advertise.h).
-struct advertiser *weft_tables_advertiser(const struct tables *t);
-void weft_tables_bump(struct native *dp, uint16_t port);
+void weft_tables_bump(struct node *node, uint16_t port);

@@ -34,11 +34,11 @@ static void ctl_free(struct floating_ctl *c)
 
 void weft_tables_nat_new(struct tables *t)
 {
-	struct native *dp = t->dp;
+	struct node *node = t->node;
 
 	t->floatings = weft_map_new();
-	dp->floatings = weft_vmap_new(dp->vs, sizeof(struct floating_key), floating_free);
-	dp->floatings_of = weft_vmap_new(dp->vs, sizeof(struct floating_key), floating_free);
+	node->floatings = weft_vmap_new(node->vs, sizeof(struct floating_key), floating_free);
+	node->floatings_of = weft_vmap_new(node->vs, sizeof(struct floating_key), floating_free);
 }
 
 void weft_tables_nat_free(struct tables *t)
@@ -46,8 +46,8 @@ void weft_tables_nat_free(struct tables *t)
 	for (struct map_entry *e = weft_map_first(t->floatings); e; e = weft_map_next(e))
 		ctl_free(weft_map_value(e));
 	weft_map_free(t->floatings);
-	weft_vmap_free(t->dp->floatings);
-	weft_vmap_free(t->dp->floatings_of);
+	weft_vmap_free(t->node->floatings);
+	weft_vmap_free(t->node->floatings_of);
 }
 
 // ---- What workers read -----------------------------------------------------------------------------
@@ -75,7 +75,7 @@ static struct floating *compile(struct tables *t, const struct floating_ctl *c)
 
 	memcpy(f->id, c->plan->id, sizeof(f->id));
 	memcpy(router, c->plan->router_id, strnlen(c->plan->router_id, WEFT_ID_LEN));
-	f->router = weft_vmap_slot_make(t->dp->routers, router);
+	f->router = weft_vmap_slot_make(t->node->routers, router);
 	f->ip = ip4_of(&c->plan->ip);
 	f->fixed = ip4_of(&c->plan->fixed);
 	f->mac = c->plan->mac;
@@ -117,9 +117,9 @@ static void publish(struct tables *t, const struct floating_ctl *c)
 	struct keys k = keys_of(t, c->plan);
 
 	weft_tables_gateway_put(t, &k.mac, c->plan->id, c->plan->router_id, GATEWAY_FLOATING);
-	weft_vmap_put(t->dp->floatings, &k.own, compile(t, c));
+	weft_vmap_put(t->node->floatings, &k.own, compile(t, c));
 	if (k.fixed.ip != 0)
-		weft_vmap_put(t->dp->floatings_of, &k.fixed, compile(t, c));
+		weft_vmap_put(t->node->floatings_of, &k.fixed, compile(t, c));
 }
 
 static bool is_staged(const struct vmap *map, const struct floating_key *key, const char *id)
@@ -135,10 +135,10 @@ static void publish_forwardings(struct tables *t, const struct floating_ctl *c)
 {
 	struct keys k = keys_of(t, c->plan);
 
-	if (is_staged(t->dp->floatings, &k.own, c->plan->id))
-		weft_vmap_put(t->dp->floatings, &k.own, compile(t, c));
-	if (is_staged(t->dp->floatings_of, &k.fixed, c->plan->id))
-		weft_vmap_put(t->dp->floatings_of, &k.fixed, compile(t, c));
+	if (is_staged(t->node->floatings, &k.own, c->plan->id))
+		weft_vmap_put(t->node->floatings, &k.own, compile(t, c));
+	if (is_staged(t->node->floatings_of, &k.fixed, c->plan->id))
+		weft_vmap_put(t->node->floatings_of, &k.fixed, compile(t, c));
 }
 
 static void withdraw(struct tables *t, const struct floating_ctl *c)
@@ -146,10 +146,10 @@ static void withdraw(struct tables *t, const struct floating_ctl *c)
 	struct keys k = keys_of(t, c->plan);
 
 	weft_tables_gateway_del(t, &k.mac, c->plan->id);
-	if (is_staged(t->dp->floatings, &k.own, c->plan->id))
-		weft_vmap_del(t->dp->floatings, &k.own);
-	if (is_staged(t->dp->floatings_of, &k.fixed, c->plan->id))
-		weft_vmap_del(t->dp->floatings_of, &k.fixed);
+	if (is_staged(t->node->floatings, &k.own, c->plan->id))
+		weft_vmap_del(t->node->floatings, &k.own);
+	if (is_staged(t->node->floatings_of, &k.fixed, c->plan->id))
+		weft_vmap_del(t->node->floatings_of, &k.fixed);
 }
 
 // ---- Whose sessions are concerned ------------------------------------------------------------------
@@ -159,10 +159,10 @@ static void mark_network(struct tables *t, uint32_t network, const struct ip_add
 {
 	struct neighbour_key key = {.network = network, .family = ip->family};
 	const struct neighbours *n;
-	const struct flood_list *any = weft_vmap_staged(t->dp->floods, &network);
+	const struct flood_list *any = weft_vmap_staged(t->node->floods, &network);
 
 	memcpy(key.ip, ip->b, sizeof(key.ip));
-	n = weft_vmap_staged(t->dp->neighbours, &key);
+	n = weft_vmap_staged(t->node->neighbours, &key);
 	for (size_t i = 0; n != NULL && i < n->n; i++)
 		if (n->at[i].port != NATIVE_NO_PORT)
 			weft_tables_mark(t, n->at[i].port);

@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/native/metadata_port.h"
-#include "datapath/native/outside/resolver.h"
-
 // ---- Who hears a network's broadcasts --------------------------------------------------------------
 
 // How much of what nobody is known to have may be a port's.
@@ -26,7 +23,7 @@ static enum unknown unknown_of(const struct plan_port *p)
 static void flood_change(struct tables *t, uint32_t network, uint16_t port,
 			 const struct plan_port *plan)
 {
-	const struct flood_list *old = weft_vmap_staged(t->dp->floods, &network);
+	const struct flood_list *old = weft_vmap_staged(t->node->floods, &network);
 	size_t ends[] = {old == NULL ? 0 : old->n_unfiltered, old == NULL ? 0 : old->n_asked,
 			 old == NULL ? 0 : old->n};
 	struct flood_list *list =
@@ -41,22 +38,22 @@ static void flood_change(struct tables *t, uint32_t network, uint16_t port,
 		ends[kind] = list->n;
 	}
 	list->uplink = old == NULL ? NATIVE_NO_PORT : old->uplink;
-	if (native_port(t->dp, port)->role == PORT_UPLINK)
+	if (native_port(t->node, port)->role == PORT_UPLINK)
 		list->uplink = plan == NULL ? NATIVE_NO_PORT : port;
 	list->n_unfiltered = ends[UNKNOWN_ANY];
 	list->n_asked = ends[UNKNOWN_SOME];
 	if (list->n > 0) {
-		weft_vmap_put(t->dp->floods, &network, list);
+		weft_vmap_put(t->node->floods, &network, list);
 		return;
 	}
 	free(list);
 	if (old != NULL)
-		weft_vmap_del(t->dp->floods, &network);
+		weft_vmap_del(t->node->floods, &network);
 }
 
 void weft_tables_mark_outside(struct tables *t, uint32_t network)
 {
-	const struct flood_list *list = weft_vmap_staged(t->dp->floods, &network);
+	const struct flood_list *list = weft_vmap_staged(t->node->floods, &network);
 
 	if (list != NULL && list->uplink != NATIVE_NO_PORT)
 		weft_tables_mark(t, list->uplink);
@@ -99,7 +96,7 @@ static void owner_change(struct tables *t, uint32_t network, const struct mac_ad
 			 uint16_t port, bool add)
 {
 	struct mac_key key = {.network = network, .mac = *mac};
-	const struct mac_owners *old = weft_vmap_staged(t->dp->macs, &key);
+	const struct mac_owners *old = weft_vmap_staged(t->node->macs, &key);
 	size_t n = old == NULL ? 0 : old->n;
 	struct mac_owners *owners =
 		weft_tables_alloc(sizeof(*owners) + (n + 1) * sizeof(owners->ports[0]));
@@ -116,12 +113,12 @@ static void owner_change(struct tables *t, uint32_t network, const struct mac_ad
 	if (add)
 		owners->ports[owners->n++] = port;
 	if (owners->n > 0) {
-		weft_vmap_put(t->dp->macs, &key, owners);
+		weft_vmap_put(t->node->macs, &key, owners);
 		return;
 	}
 	free(owners);
 	if (old != NULL)
-		weft_vmap_del(t->dp->macs, &key);
+		weft_vmap_del(t->node->macs, &key);
 }
 
 static bool has_mac(const struct plan_port *p, const struct mac_addr *mac, size_t before)
@@ -240,22 +237,15 @@ static struct port_ctl *port_new(struct tables *t, const struct plan_port *plan,
 
 	p->index = index_take(t);
 	p->role = role;
-	p->metadata_source = weft_metadata_source(p->index, t->n_used[p->index]++);
-	weft_session_port_gone(t->dp->sessions, p->index, false);
-	weft_session_port_outside(t->dp->sessions, p->index, role == PORT_UPLINK);
+	weft_session_port_gone(t->node->sessions, p->index, false);
+	weft_session_port_outside(t->node->sessions, p->index, role == PORT_UPLINK);
 	weft_tables_project_set(t, p->index, plan->project_id);
 	memcpy(p->id, id, strnlen(id, WEFT_ID_LEN));
-	p->worker = (uint16_t)(p->index % t->dp->n_workers);
-	p->policy = weft_vmap_slot_make(t->dp->ports, p->id);
+	p->policy = weft_vmap_slot_make(t->node->ports, p->id);
 	strcpy(p->reason, "its interface has not appeared");
 	c->port = p;
-	for (uint16_t i = 0; i < t->dp->n_workers; i++) {
-		struct worker *w = t->dp->workers[i];
-
-		memset(&w->port_stats[p->index], 0, sizeof(w->port_stats[0]));
-		memset(&w->port_drops[p->index], 0, sizeof(w->port_drops[0]));
-	}
-	atomic_store_explicit(&t->dp->port[p->index], p, memory_order_release);
+	t->hooks.made(t->hooks.arg, p, t->n_used[p->index]++);
+	atomic_store_explicit(&t->node->port[p->index], p, memory_order_release);
 	weft_map_put(t->ports, id, c);
 	return c;
 }
@@ -288,23 +278,24 @@ static bool has_lost(const struct plan_port *before, const struct plan_port *aft
 static struct port_policy *policy_new(struct tables *t, const struct port *port, uint32_t network,
 				      const struct plan_port *plan)
 {
-	struct native *dp = t->dp;
+	struct node *node = t->node;
 	struct port_policy *p = weft_tables_alloc(sizeof(*p));
 
 	p->role = port->role;
 	p->index = port->index;
 	p->network_index = network;
 	p->plan = weft_plan_object_copy(PLAN_PORT, plan);
-	p->network = weft_vmap_slot_make(dp->networks, p->plan->network_id);
+	p->network = weft_vmap_slot_make(node->networks, p->plan->network_id);
 	p->n_rule_sets = plan->n_rule_sets;
 	p->rule_sets = weft_tables_alloc((plan->n_rule_sets + 1) * sizeof(p->rule_sets[0]));
 	for (size_t i = 0; i < plan->n_rule_sets; i++)
-		p->rule_sets[i] = weft_vmap_slot_make(dp->rule_sets, p->plan->rule_sets[i]);
+		p->rule_sets[i] = weft_vmap_slot_make(node->rule_sets, p->plan->rule_sets[i]);
 	p->n_fixed = plan->n_fixed;
 	p->fixed = weft_tables_alloc((plan->n_fixed + 1) * sizeof(p->fixed[0]));
 	for (size_t i = 0; i < plan->n_fixed; i++) {
 		p->fixed[i].ip = plan->fixed[i].ip;
-		p->fixed[i].subnet = weft_vmap_slot_make(dp->subnets, p->plan->fixed[i].subnet_id);
+		p->fixed[i].subnet =
+			weft_vmap_slot_make(node->subnets, p->plan->fixed[i].subnet_id);
 	}
 	return p;
 }
@@ -345,11 +336,11 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum p
 	if (old == NULL || has_lost(old, plan))
 		weft_tables_mark(t, index);
 	policy = policy_new(t, c->port, network, plan);
-	weft_vmap_put(t->dp->ports, policy->plan->id, policy);
+	weft_vmap_put(t->node->ports, policy->plan->id, policy);
 	c->plan = policy->plan;
 	c->network_index = network;
-	net = weft_vmap_staged(t->dp->networks, policy->plan->network_id);
-	atomic_store(&t->dp->mtu[index], net == NULL ? 0 : net->mtu);
+	net = weft_vmap_staged(t->node->networks, policy->plan->network_id);
+	atomic_store(&t->node->mtu[index], net == NULL ? 0 : net->mtu);
 }
 
 void weft_tables_port_del(struct tables *t, const char *id)
@@ -363,15 +354,15 @@ void weft_tables_port_del(struct tables *t, const char *id)
 	macs_change(t, c, c->plan, NULL, c->network_index);
 	users_change(t, c->plan, NULL, c->port->index);
 	weft_tables_mark(t, c->port->index);
-	weft_vmap_del(t->dp->ports, c->port->id);
-	t->detach(t->dp, c->port);
-	atomic_store_explicit(&t->dp->port[c->port->index], NULL, memory_order_release);
-	weft_session_port_gone(t->dp->sessions, c->port->index, true);
+	weft_vmap_del(t->node->ports, c->port->id);
+	t->hooks.detach(t->hooks.arg, c->port);
+	atomic_store_explicit(&t->node->port[c->port->index], NULL, memory_order_release);
+	weft_session_port_gone(t->node->sessions, c->port->index, true);
 	r = weft_tables_alloc(sizeof(*r));
 	*r = (struct retired_port) {t, c->port};
 	t->n_retired++;
 	weft_map_del(t->ports, id);
-	weft_vstore_retire(t->dp->vs, r, retired_free);
+	weft_vstore_retire(t->node->vs, r, retired_free);
 	free(c);
 }
 
@@ -412,11 +403,11 @@ static struct neighbours *without(const struct neighbours *old, const struct pla
 static void mark_address(struct tables *t, const struct neighbour_key *key,
 			 const struct neighbours *old)
 {
-	const struct flood_list *list = weft_vmap_staged(t->dp->floods, &key->network);
+	const struct flood_list *list = weft_vmap_staged(t->node->floods, &key->network);
 
 	for (size_t i = 0; old != NULL && i < old->n; i++)
 		weft_tables_mark_neighbour(t, key->network, &old->at[i]);
-	if (t->dp->resolver == NULL || !weft_resolver_has(t->dp->resolver, key))
+	if (!t->hooks.is_asked(t->hooks.arg, key))
 		return;
 	for (size_t i = 0; list != NULL && i < list->n_asked; i++)
 		weft_tables_mark(t, list->ports[i]);
@@ -442,7 +433,7 @@ void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n)
 	bool was_remote;
 
 	neighbour_key(t, n, &key);
-	old = weft_vmap_staged(t->dp->neighbours, &key);
+	old = weft_vmap_staged(t->node->neighbours, &key);
 	list = without(old, n, &was_remote);
 	e = &list->at[list->n++];
 	e->mac = n->mac;
@@ -456,7 +447,7 @@ void weft_tables_neighbour_put(struct tables *t, const struct plan_neighbour *n)
 		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, false);
 	else if (!was_remote && p == NULL)
 		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, true);
-	weft_vmap_put(t->dp->neighbours, &key, list);
+	weft_vmap_put(t->node->neighbours, &key, list);
 }
 
 void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n)
@@ -466,15 +457,15 @@ void weft_tables_neighbour_del(struct tables *t, const struct plan_neighbour *n)
 	bool was_remote;
 
 	neighbour_key(t, n, &key);
-	list = without(weft_vmap_staged(t->dp->neighbours, &key), n, &was_remote);
+	list = without(weft_vmap_staged(t->node->neighbours, &key), n, &was_remote);
 	if (was_remote) {
 		weft_tables_mark_outside(t, key.network);
 		owner_change(t, key.network, &n->mac, NATIVE_NO_PORT, false);
 	}
 	if (list->n > 0) {
-		weft_vmap_put(t->dp->neighbours, &key, list);
+		weft_vmap_put(t->node->neighbours, &key, list);
 		return;
 	}
 	free(list);
-	weft_vmap_del(t->dp->neighbours, &key);
+	weft_vmap_del(t->node->neighbours, &key);
 }

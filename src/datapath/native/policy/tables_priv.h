@@ -3,6 +3,7 @@
 // neighbours), tables_project.c, tables_router.c, tables_nat.c and tables_uplink.c.
 #pragma once
 
+#include "base/map.h"
 #include "datapath/native/policy/tables.h"
 
 struct rule_set_ctl {
@@ -20,8 +21,8 @@ struct port_ctl {
 };
 
 struct tables {
-	struct native *dp;
-	void (*detach)(struct native *dp, struct port *p);
+	struct node *node;
+	struct tables_hooks hooks;
 	struct map *networks;	  // id -> (void *)(uintptr_t)(index + 1)
 	struct map *rule_sets;	  // id -> struct rule_set_ctl
 	struct map *ports;	  // id -> struct port_ctl

@@ -55,7 +55,7 @@ void weft_tables_project_set(struct tables *t, uint16_t port, const char *id)
 		new->ports++;
 	}
 	t->project_of[port] = new;
-	weft_session_port_project(t->dp->sessions, port, new == NULL ? 0 : new->number);
+	weft_session_port_project(t->node->sessions, port, new == NULL ? 0 : new->number);
 	if (old == NULL || --old->ports > 0)
 		return;
 	t->project_used[old->number] = false;

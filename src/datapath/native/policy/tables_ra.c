@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/native/outside/advertise.h"
-
 struct door { // an interface into a network
 	const struct plan_router *router;
 	const struct plan_interface *interface;
@@ -23,21 +21,19 @@ struct ra_network {
 	size_t n_subnets, n_doors;
 	const struct plan_subnet **subnets; // advertised ones, if there is a router
 	struct door *doors;
-	struct campaign *campaign; // NULL: nothing is advertised
+	struct campaign *campaign; // the listener's
 };
 
 struct tables_ra {
-	struct advertiser *advertiser;
 	struct map *networks; // id -> struct ra_network
 	struct ra_network *changed;
 };
 
 void weft_tables_ra_new(struct tables *t)
 {
-	t->dp->adverts = weft_vmap_new(t->dp->vs, sizeof(uint32_t), free);
+	t->node->adverts = weft_vmap_new(t->node->vs, sizeof(uint32_t), free);
 	t->ra = weft_tables_alloc(sizeof(*t->ra));
 	t->ra->networks = weft_map_new();
-	t->ra->advertiser = weft_advertiser_new(t->dp);
 }
 
 static void network_free(struct ra_network *n)
@@ -52,14 +48,8 @@ void weft_tables_ra_free(struct tables *t)
 	for (struct map_entry *e = weft_map_first(t->ra->networks); e; e = weft_map_next(e))
 		network_free(weft_map_value(e));
 	weft_map_free(t->ra->networks);
-	weft_advertiser_free(t->ra->advertiser);
-	weft_vmap_free(t->dp->adverts);
+	weft_vmap_free(t->node->adverts);
 	free(t->ra);
-}
-
-struct advertiser *weft_tables_advertiser(const struct tables *t)
-{
-	return t->ra->advertiser;
 }
 
 // ---- What changed ----------------------------------------------------------------------------------
@@ -199,7 +189,7 @@ static void add_subnet(struct advert *a, const struct plan_subnet *s,
 
 static struct adverts *compile(const struct tables *t, const struct ra_network *n)
 {
-	const struct network *net = weft_vmap_staged(t->dp->networks, n->id);
+	const struct network *net = weft_vmap_staged(t->node->networks, n->id);
 	struct adverts *list = weft_tables_alloc(sizeof(*list) + n->n_doors * sizeof(list->at[0]));
 
 	for (size_t i = 0; net != NULL && i < n->n_doors; i++) {
@@ -228,28 +218,20 @@ static bool is_same(const struct adverts *a, const struct adverts *b)
 
 static void look_again(struct tables *t, struct ra_network *n)
 {
-	const struct adverts *old = weft_vmap_staged(t->dp->adverts, &n->index);
+	const struct adverts *old = weft_vmap_staged(t->node->adverts, &n->index);
 	struct adverts *new = compile(t, n);
-	struct advertiser *a = t->ra->advertiser;
 
 	if (is_same(old, new)) {
 		free(new);
 		return;
 	}
-	for (size_t i = 0; old != NULL && i < old->n; i++)
-		weft_advertise_withdraw(a, n->index, &old->at[i]);
+	t->hooks.advertise(t->hooks.arg, n->index, old, new->n > 0 ? new : NULL, &n->campaign);
 	if (new->n > 0) {
-		if (n->campaign == NULL)
-			n->campaign = weft_advertise_start(a, n->index);
-		else
-			weft_advertise_again(a, n->campaign);
-		weft_vmap_put(t->dp->adverts, &n->index, new);
+		weft_vmap_put(t->node->adverts, &n->index, new);
 		return;
 	}
 	free(new);
-	weft_advertise_stop(a, n->campaign);
-	n->campaign = NULL;
-	weft_vmap_del(t->dp->adverts, &n->index);
+	weft_vmap_del(t->node->adverts, &n->index);
 }
 
 void weft_tables_ra_stage(struct tables *t)

@@ -31,8 +31,8 @@ void weft_tables_routers_new(struct tables *t)
 	t->routers = weft_map_new();
 	t->router_index = weft_map_new();
 	t->gone_routers = weft_map_new();
-	t->dp->routers = weft_vmap_new(t->dp->vs, WEFT_ID_LEN + 1, router_free);
-	t->dp->gateways = weft_vmap_new(t->dp->vs, sizeof(struct mac_key), gateway_free);
+	t->node->routers = weft_vmap_new(t->node->vs, WEFT_ID_LEN + 1, router_free);
+	t->node->gateways = weft_vmap_new(t->node->vs, sizeof(struct mac_key), gateway_free);
 }
 
 void weft_tables_routers_free(struct tables *t)
@@ -42,8 +42,8 @@ void weft_tables_routers_free(struct tables *t)
 	weft_map_free(t->routers);
 	weft_map_free(t->router_index);
 	weft_map_free(t->gone_routers);
-	weft_vmap_free(t->dp->gateways);
-	weft_vmap_free(t->dp->routers);
+	weft_vmap_free(t->node->gateways);
+	weft_vmap_free(t->node->routers);
 }
 
 static struct ip_prefix masked(const struct ip_prefix *p)
@@ -135,7 +135,7 @@ static struct router *compile(struct tables *t, const struct plan_router *plan)
 
 		memcpy(key, p->network_id, strnlen(p->network_id, WEFT_ID_LEN));
 		o->network_index = weft_tables_network_index(t, p->network_id);
-		o->network = weft_vmap_slot_make(t->dp->networks, key);
+		o->network = weft_vmap_slot_make(t->node->networks, key);
 		o->mac = p->mac;
 		o->external = p->external;
 		if (p->external)
@@ -164,18 +164,18 @@ void weft_tables_gateway_put(struct tables *t, const struct mac_key *key, const 
 	char id[WEFT_ID_LEN + 1] = {0};
 
 	memcpy(id, router_id, strnlen(router_id, WEFT_ID_LEN));
-	g->router = weft_vmap_slot_make(t->dp->routers, id);
+	g->router = weft_vmap_slot_make(t->node->routers, id);
 	g->interface = interface;
 	memcpy(g->owner, owner, strnlen(owner, WEFT_ID_LEN));
-	weft_vmap_put(t->dp->gateways, key, g);
+	weft_vmap_put(t->node->gateways, key, g);
 }
 
 void weft_tables_gateway_del(struct tables *t, const struct mac_key *key, const char *owner)
 {
-	const struct gateway *g = weft_vmap_staged(t->dp->gateways, key);
+	const struct gateway *g = weft_vmap_staged(t->node->gateways, key);
 
 	if (g != NULL && strncmp(g->owner, owner, WEFT_ID_LEN) == 0)
-		weft_vmap_del(t->dp->gateways, key);
+		weft_vmap_del(t->node->gateways, key);
 }
 
 static void gateways_change(struct tables *t, const struct plan_router *plan, bool add)
@@ -199,7 +199,7 @@ void weft_tables_router_put(struct tables *t, const struct plan_router *plan)
 
 	gateways_change(t, old, false);
 	gateways_change(t, plan, true);
-	weft_vmap_put(t->dp->routers, r->id, r);
+	weft_vmap_put(t->node->routers, r->id, r);
 	copy = weft_plan_object_copy(PLAN_ROUTER, plan);
 	weft_tables_ra_router(t, old, copy);
 	weft_map_put(t->routers, plan->id, copy);
@@ -218,7 +218,7 @@ void weft_tables_router_del(struct tables *t, const char *id)
 		return;
 	gateways_change(t, old, false);
 	memcpy(key, id, strnlen(id, WEFT_ID_LEN));
-	weft_vmap_del(t->dp->routers, key);
+	weft_vmap_del(t->node->routers, key);
 	weft_tables_ra_router(t, old, NULL);
 	weft_map_put(t->gone_routers, id, t);
 	weft_plan_object_free(PLAN_ROUTER, old);

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "datapath/native/outside/uplink.h"
-
 static bool is_elsewhere(const struct port_ctl *c, const struct trunk *trunk, uint32_t vlan)
 {
 	return c->trunk != trunk || c->vlan != vlan;
@@ -15,7 +13,7 @@ static bool is_elsewhere(const struct port_ctl *c, const struct trunk *trunk, ui
 // A replaced one's index is free only after a grace period: for a moment there are two.
 bool weft_tables_uplink_takes_index(const struct tables *t, const struct plan_network *plan)
 {
-	const struct trunk *trunk = weft_trunk_find(t->dp, plan->physical);
+	const struct trunk *trunk = t->hooks.trunk(t->hooks.arg, plan->physical);
 	const struct port_ctl *c = weft_map_get(t->ports, plan->id);
 
 	return trunk != NULL && plan->segment < TRUNK_VLANS &&
@@ -24,7 +22,7 @@ bool weft_tables_uplink_takes_index(const struct tables *t, const struct plan_ne
 
 uint16_t weft_tables_uplink_put(struct tables *t, const struct plan_network *plan)
 {
-	struct trunk *trunk = weft_trunk_find(t->dp, plan->physical);
+	struct trunk *trunk = t->hooks.trunk(t->hooks.arg, plan->physical);
 	struct plan_port port = {.admin_up = true};
 	struct port_ctl *c = weft_map_get(t->ports, plan->id);
 

@@ -36,9 +36,10 @@ static void hundreds_of_thousands_of_flows_share_an_address(void **state)
 		assert_true(used[to << 16 | port] == (tb->w->stats.translated == before));
 		used[to << 16 | port] = true;
 	}
-	print_message("%u flows, %llu ports tried in vain\n", weft_session_count(tb->dp.sessions),
+	print_message("%u flows, %llu ports tried in vain\n",
+		      weft_session_count(tb->dp.node.sessions),
 		      (unsigned long long)tb->w->stats.nat_tries);
-	assert_true(weft_session_count(tb->dp.sessions) > FLOWS * 99 / 100);
+	assert_true(weft_session_count(tb->dp.node.sessions) > FLOWS * 99 / 100);
 	assert_int_equal(tb->w->drops[DROP_NAT_EXHAUSTED], 0);
 	free(used);
 	testbed_free(tb);

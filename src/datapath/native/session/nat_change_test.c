@@ -427,7 +427,7 @@ static void host_outside_always_gets_in_and_fills_its_hosts_share(void **state)
 		drain(tb, "up");
 	}
 	assert_int_equal(n, 60);
-	assert_int_equal(weft_session_port_count(tb->dp.sessions,
+	assert_int_equal(weft_session_port_count(tb->dp.node.sessions,
 						 weft_tables_port(tb->dp.tables, "a")->index),
 			 32);
 	testbed_free(tb);

@@ -146,7 +146,7 @@ static void put_sum(struct frame *f, uint16_t sum)
 // What a guest sends that leaves the checksum to the device.
 static void send_offloaded(struct testbed *tb, const char *port, const struct frame *f)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.node.pool);
 
 	assert_non_null(m);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)f->len), f->b, f->len);
@@ -155,7 +155,7 @@ static void send_offloaded(struct testbed *tb, const char *port, const struct fr
 	m->l2_len = 14;
 	m->l3_len = 20;
 	m->l4_len = f->b[23] == 6 ? 20 : 8;
-	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.node.vs);
 	weft_fast_burst(tb->w, weft_tables_port(tb->dp.tables, port)->index, &m, 1);
 	weft_send_flush(tb->w);
 }

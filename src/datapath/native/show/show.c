@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "datapath/native/packet/counter.h"
-#include "datapath/native/metadata_port.h"
 #include "datapath/frames/packet.h"
 #include "datapath/native/policy/tables.h"
 
@@ -32,7 +31,7 @@ static void add_network(const void *key, void *value, void *arg)
 	void **a = arg;
 	struct native *dp = a[0];
 	const struct flood_list *f =
-		weft_vmap_get(dp->floods, &n->index, weft_vstore_epoch(dp->vs));
+		weft_vmap_get(dp->node.floods, &n->index, weft_vstore_epoch(dp->node.vs));
 	int uplink = f != NULL && f->uplink != NATIVE_NO_PORT;
 
 	(void)key;
@@ -51,7 +50,7 @@ static json_t *networks(struct native *dp)
 	json_t *list = json_array();
 	void *arg[] = {dp, list};
 
-	weft_vmap_each(dp->networks, add_network, arg);
+	weft_vmap_each(dp->node.networks, add_network, arg);
 	return json_pack("{s:o}", "networks", list);
 }
 
@@ -126,7 +125,7 @@ static int newest_first(const void *a, const void *b)
 
 static json_t *sample_json(struct native *dp, const struct drop_sample *s, uint32_t now)
 {
-	const struct port *port = native_port(dp, s->port);
+	const struct port *port = native_port(&dp->node, s->port);
 	struct packet p;
 	char text[256] = "";
 
@@ -141,7 +140,7 @@ static json_t *sample_json(struct native *dp, const struct drop_sample *s, uint3
 static json_t *samples(struct native *dp, size_t limit)
 {
 	struct seen *all = calloc((size_t)dp->n_workers * DROP_SAMPLES, sizeof(*all));
-	uint32_t now = native_now_ms(dp);
+	uint32_t now = native_now_ms(&dp->node);
 	json_t *list = json_array();
 	size_t n = 0;
 
@@ -259,7 +258,7 @@ static json_t *worker_json(const struct worker *w)
 #define SET(name, value) json_object_set_new(o, name, json_integer((json_int_t)(value)))
 	SET("worker", w->id);
 	SET("core", w->core);
-	SET("priority", w->priority.high ? w->dp->priority : 0);
+	SET("priority", w->priority.high ? w->node->priority : 0);
 	SET("ports", list->n);
 	SET("shared_ports", shared_ports(list));
 	SET("polls", s->polls);
@@ -296,12 +295,13 @@ static json_t *workers(struct native *dp)
 	for (uint16_t i = 0; i < dp->n_workers; i++)
 		json_array_append_new(list, worker_json(dp->workers[i]));
 	return json_pack("{s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I}", "workers", list, "hugepages",
-			 dp->huge, "sessions", (json_int_t)weft_session_count(dp->sessions),
-			 "session_capacity", (json_int_t)weft_session_capacity(dp->sessions),
-			 "session_memory", (json_int_t)weft_session_memory(dp->sessions),
-			 "session_memory_ipv4", (json_int_t)weft_session_memory_of(dp->sessions, 4),
-			 "buffers_free", (json_int_t)rte_mempool_avail_count(dp->pool), "buffers",
-			 (json_int_t)dp->pool->size);
+			 dp->huge, "sessions", (json_int_t)weft_session_count(dp->node.sessions),
+			 "session_capacity", (json_int_t)weft_session_capacity(dp->node.sessions),
+			 "session_memory", (json_int_t)weft_session_memory(dp->node.sessions),
+			 "session_memory_ipv4",
+			 (json_int_t)weft_session_memory_of(dp->node.sessions, 4), "buffers_free",
+			 (json_int_t)rte_mempool_avail_count(dp->node.pool), "buffers",
+			 (json_int_t)dp->node.pool->size);
 }
 
 // ---- The hook --------------------------------------------------------------------------------------
@@ -470,9 +470,9 @@ void weft_native_metrics(struct native *dp, struct text *out)
 	weft_text_add(out, "weft_consumed_total %llu\n",
 		      (unsigned long long)drop_count(dp, DROP_SERVICE_DONE));
 	metric(out, "weft_sessions", "gauge", "Connections in the session table.");
-	weft_text_add(out, "weft_sessions %u\n", weft_session_count(dp->sessions));
+	weft_text_add(out, "weft_sessions %u\n", weft_session_count(dp->node.sessions));
 	metric(out, "weft_session_capacity", "gauge", "Connections that the table holds.");
-	weft_text_add(out, "weft_session_capacity %u\n", weft_session_capacity(dp->sessions));
+	weft_text_add(out, "weft_session_capacity %u\n", weft_session_capacity(dp->node.sessions));
 	weft_native_loss_metrics(dp, out);
 	weft_native_advert_metrics(dp, out);
 	weft_native_neighbour_metrics(dp, out);

@@ -9,14 +9,14 @@
 
 static const struct advert *find(struct native *dp, const struct plan_interface *p)
 {
-	uint64_t epoch = weft_vstore_epoch(dp->vs);
+	uint64_t epoch = weft_vstore_epoch(dp->node.vs);
 	char key[WEFT_ID_LEN + 1] = {0};
 	const struct network *net;
 	const struct adverts *list;
 
 	memcpy(key, p->network_id, strnlen(p->network_id, WEFT_ID_LEN));
-	net = weft_vmap_get(dp->networks, key, epoch);
-	list = net == NULL ? NULL : weft_vmap_get(dp->adverts, &net->index, epoch);
+	net = weft_vmap_get(dp->node.networks, key, epoch);
+	list = net == NULL ? NULL : weft_vmap_get(dp->node.adverts, &net->index, epoch);
 	for (size_t i = 0; list != NULL && i < list->n; i++)
 		if (weft_mac_equal(&list->at[i].ra.router, &p->mac))
 			return &list->at[i];
@@ -59,5 +59,5 @@ void weft_native_advert_metrics(struct native *dp, struct text *out)
 		      "# HELP %s Router advertisements sent to ports.\n# TYPE %s counter\n"
 		      "%s{kind=\"solicited\"} %llu\n%s{kind=\"unasked\"} %llu\n",
 		      name, name, name, (unsigned long long)solicited, name,
-		      (unsigned long long)weft_advertiser_sent(weft_tables_advertiser(dp->tables)));
+		      (unsigned long long)weft_advertiser_sent(dp->advertiser));
 }

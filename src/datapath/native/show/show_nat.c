@@ -194,8 +194,8 @@ static struct flow_key leaves_as(const struct session_copy *c)
 static bool add_session(const struct session_copy *c, void *arg)
 {
 	struct listing *l = arg;
-	const struct port *in = native_port(l->dp, c->original.key.in_port);
-	const struct port *out = native_port(l->dp, c->original.out_port);
+	const struct port *in = native_port(&l->dp->node, c->original.key.in_port);
+	const struct port *out = native_port(&l->dp->node, c->original.out_port);
 	struct flow_key after;
 
 	if (c->key.family != 4 || !(c->original.flags & SESSION_NAT))
@@ -215,8 +215,8 @@ static bool add_session(const struct session_copy *c, void *arg)
 			  in == NULL ? NULL : in->id, "out_port", out == NULL ? NULL : out->id,
 			  "protocol", weft_native_protocol_json(c->key.proto), "state",
 			  weft_native_session_state(&c->original), "stale",
-			  c->original.gen !=
-				  native_gen(l->dp, c->original.key.in_port, c->original.out_port),
+			  c->original.gen != native_gen(&l->dp->node, c->original.key.in_port,
+							c->original.out_port),
 			  "original", tuple_json(&c->key), "translated", tuple_json(&after),
 			  "packets", (json_int_t)c->original.packets, "replies",
 			  (json_int_t)c->reply.packets, "idle_ms", (json_int_t)c->idle_ms,
@@ -267,7 +267,7 @@ json_t *weft_native_nat_json(struct native *dp, const struct port *only, size_t 
 	weft_tables_each_floating(dp->tables, add_floating_address, &l);
 	if (l.n_addresses > 0)
 		qsort(l.addresses, l.n_addresses, sizeof(l.addresses[0]), by_ip);
-	weft_session_each(dp->sessions, native_now_ms(dp), add_session, &l);
+	weft_session_each(dp->node.sessions, native_now_ms(&dp->node), add_session, &l);
 	addresses = addresses_json(&l);
 	free(l.addresses);
 	return json_pack("{s:o,s:I,s:o,s:I,s:I,s:I,s:I}", "sessions", l.list, "count",

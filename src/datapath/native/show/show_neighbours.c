@@ -30,7 +30,7 @@ static const char *network_id(struct listing *l, uint32_t index)
 	if (index != l->index || l->network[0] == '\0') {
 		l->index = index;
 		l->network[0] = '\0';
-		weft_vmap_each(l->dp->networks, match_network, l);
+		weft_vmap_each(l->dp->node.networks, match_network, l);
 	}
 	return l->network[0] == '\0' ? NULL : l->network;
 }
@@ -45,7 +45,7 @@ static json_t *ago(const struct listing *l, uint32_t at_ms)
 static void add_next_hop(const struct next_hop_view *v, void *arg)
 {
 	struct listing *l = arg;
-	const struct port *port = native_port(l->dp, v->port);
+	const struct port *port = native_port(&l->dp->node, v->port);
 	char ip[WEFT_IP_STRLEN], mac[WEFT_MAC_STRLEN];
 
 	json_array_append_new(
@@ -73,11 +73,11 @@ static void add_conflict(const struct address_conflict *c, void *arg)
 
 json_t *weft_native_neighbours_json(struct native *dp)
 {
-	struct listing hops = {.dp = dp, .now_ms = native_now_ms(dp), .list = json_array()};
+	struct listing hops = {.dp = dp, .now_ms = native_now_ms(&dp->node), .list = json_array()};
 	struct listing conflicts = {.dp = dp, .now_ms = hops.now_ms, .list = json_array()};
 
-	weft_resolver_each(dp->resolver, add_next_hop, &hops);
-	weft_resolver_each_conflict(dp->resolver, add_conflict, &conflicts);
+	weft_resolver_each(dp->node.resolver, add_next_hop, &hops);
+	weft_resolver_each_conflict(dp->node.resolver, add_conflict, &conflicts);
 	return json_pack("{s:o,s:o}", "neighbours", hops.list, "conflicts", conflicts.list);
 }
 
@@ -91,7 +91,7 @@ void weft_native_neighbour_metrics(struct native *dp, struct text *out)
 {
 	struct resolver_stats s;
 
-	weft_resolver_stats(dp->resolver, &s);
+	weft_resolver_stats(dp->node.resolver, &s);
 	weft_text_add(out,
 		      "# HELP weft_next_hops Next hops that are asked for, by state.\n"
 		      "# TYPE weft_next_hops gauge\n"
@@ -119,8 +119,8 @@ void weft_native_neighbour_metrics(struct native *dp, struct text *out)
 		"Claims from outside for an address that the plan has.", s.conflicts);
 	counter(out, "weft_announcements_total",
 		"Announcements of floating IPs and router addresses.",
-		weft_announcer_sent(dp->announcer));
+		weft_announcer_sent(dp->node.announcer));
 	counter(out, "weft_address_defences_total",
 		"Claims from outside that were answered by an announcement.",
-		weft_announcer_defended(dp->announcer));
+		weft_announcer_defended(dp->node.announcer));
 }

@@ -56,7 +56,7 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p, const str
 		      plan->admin_up, "port_security", plan->filtered, "trusted", plan->trusted,
 		      "vif", plan->vif_name, "interface", io == NULL ? NULL : p->ifname, "reason",
 		      p->reason, "worker", (json_int_t)p->worker, "sessions",
-		      (json_int_t)weft_session_port_count(dp->sessions, p->index));
+		      (json_int_t)weft_session_port_count(dp->node.sessions, p->index));
 	json_object_set_new(o, "workers", workers(dp, p));
 	if (io != NULL)
 		weft_native_io_json(io, o);
@@ -106,8 +106,8 @@ static bool add_session(const struct session_copy *c, void *arg)
 	struct listing *l = arg;
 	const struct flow_key *k = &c->key;
 	const struct session *s = &c->original;
-	const struct port *in = native_port(l->dp, s->key.in_port);
-	const struct port *out = native_port(l->dp, s->out_port);
+	const struct port *in = native_port(&l->dp->node, s->key.in_port);
+	const struct port *out = native_port(&l->dp->node, s->out_port);
 	struct ip_addr src = {.family = k->family}, dst = {.family = k->family};
 	char src_text[WEFT_IP_STRLEN], dst_text[WEFT_IP_STRLEN];
 	bool icmp = k->proto == 1 || k->proto == 58;
@@ -121,7 +121,7 @@ static bool add_session(const struct session_copy *c, void *arg)
 		      in == NULL ? NULL : in->id, "out_port", out == NULL ? NULL : out->id,
 		      "protocol", (json_int_t)k->proto, "src", weft_ip_text(&src, src_text), "dst",
 		      weft_ip_text(&dst, dst_text), "state", weft_native_session_state(s), "stale",
-		      s->gen != native_gen(l->dp, s->key.in_port, s->out_port), "idle_ms",
+		      s->gen != native_gen(&l->dp->node, s->key.in_port, s->out_port), "idle_ms",
 		      (json_int_t)c->idle_ms, "expires_ms", (json_int_t)c->expires_ms, "forward",
 		      direction_json(&c->original), "reply", direction_json(&c->reply));
 	json_object_set_new(o, "protocol_name", weft_native_protocol_json(k->proto));
@@ -140,10 +140,10 @@ json_t *weft_native_sessions_json(struct native *dp, const struct port *only, si
 {
 	struct listing l = {dp, only, limit, 0, json_array()};
 
-	weft_session_each(dp->sessions, native_now_ms(dp), add_session, &l);
+	weft_session_each(dp->node.sessions, native_now_ms(&dp->node), add_session, &l);
 	return json_pack("{s:o,s:I,s:I}", "sessions", l.list, "count",
-			 (json_int_t)weft_session_count(dp->sessions), "capacity",
-			 (json_int_t)weft_session_capacity(dp->sessions));
+			 (json_int_t)weft_session_count(dp->node.sessions), "capacity",
+			 (json_int_t)weft_session_capacity(dp->node.sessions));
 }
 
 // ---- Policy ----------------------------------------------------------------------------------------

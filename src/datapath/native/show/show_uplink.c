@@ -65,10 +65,10 @@ static void add_network(struct port *p, struct trunk *trunk, uint16_t vlan, void
 		return;
 	o = json_pack("{s:s,s:o,s:I,s:o,s:o}", "network", p->id, "vlan",
 		      vlan == TRUNK_UNTAGGED ? json_null() : json_integer(vlan), "mtu",
-		      (json_int_t)atomic_load(&l->dp->mtu[p->index]), "counters", counters_json(&s),
-		      "drops", drops_json(l->dp, p->index));
+		      (json_int_t)atomic_load(&l->dp->node.mtu[p->index]), "counters",
+		      counters_json(&s), "drops", drops_json(l->dp, p->index));
 	json_object_set_new(o, "sessions",
-			    json_integer(weft_session_port_count(l->dp->sessions, p->index)));
+			    json_integer(weft_session_port_count(l->dp->node.sessions, p->index)));
 	json_array_append_new(l->networks, o);
 }
 
@@ -86,10 +86,10 @@ static json_t *trunk_json(struct native *dp, struct trunk *t)
 
 	weft_tables_each_uplink(dp->tables, add_network, &l);
 	o = json_pack("{s:s,s:s,s:b,s:b,s:s?,s:s?,s:I,s:o,s:o}", "physical_network", t->name,
-		      "device", t->device, "attached", io != NULL, "carrier",
-		      weft_trunk_has_carrier(t), "reason", null_if_empty(t->reason), "warning",
-		      null_if_empty(t->warning), "mtu", (json_int_t)t->mtu, "counters",
-		      counters_json(&l.sum), "networks", l.networks);
+		      "device", t->device, "attached", io != NULL, "carrier", t->has_carrier,
+		      "reason", null_if_empty(t->reason), "warning", null_if_empty(t->warning),
+		      "mtu", (json_int_t)t->mtu, "counters", counters_json(&l.sum), "networks",
+		      l.networks);
 	json_object_set_new(o, "worker", t->every_worker ? json_null() : json_integer(t->worker));
 	json_object_set_new(o, "unknown_vlan_packets", json_integer((json_int_t)unknown_of(dp, t)));
 	json_object_set_new(o, "last_unknown_vlan",
@@ -205,7 +205,7 @@ void weft_native_uplink_metrics(struct native *dp, struct text *out)
 		value(out, &attached, dp->trunks[i], atomic_load(&dp->trunks[i]->io) != NULL);
 	head(out, &carrier);
 	for (uint16_t i = 0; i < dp->n_trunks; i++)
-		value(out, &carrier, dp->trunks[i], weft_trunk_has_carrier(dp->trunks[i]));
+		value(out, &carrier, dp->trunks[i], dp->trunks[i]->has_carrier);
 	head(out, &unknown);
 	for (uint16_t i = 0; i < dp->n_trunks; i++)
 		value(out, &unknown, dp->trunks[i], unknown_of(dp, dp->trunks[i]));

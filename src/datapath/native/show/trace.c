@@ -21,7 +21,7 @@ static void note(json_t *stages, const char *stage, const char *verdict, const c
 
 static const char *port_id_of(const struct native *dp, uint16_t index)
 {
-	const struct port *p = native_port(dp, index);
+	const struct port *p = native_port(&dp->node, index);
 
 	return p == NULL ? "?" : p->id;
 }
@@ -30,7 +30,7 @@ static const char *port_id_of(const struct native *dp, uint16_t index)
 static void forward(struct native *dp, uint16_t port, json_t *stages, json_t *out_ports,
 		    struct judge *j)
 {
-	enum drop why = native_send_drop(native_port(dp, port));
+	enum drop why = native_send_drop(native_port(&dp->node, port));
 
 	if (why == DROP_NONE) {
 		json_array_append_new(out_ports, json_string(port_id_of(dp, port)));
@@ -73,7 +73,7 @@ static enum rejudged note_rejudged(struct native *dp, const struct packet *p, st
 {
 	struct packet first;
 	struct judge again;
-	enum rejudged judged = weft_slow_would_rejudge(dp, s, &first, &again);
+	enum rejudged judged = weft_slow_would_rejudge(&dp->node, s, &first, &again);
 
 	switch (judged) {
 	case REJUDGED_GOOD:
@@ -97,7 +97,8 @@ static enum rejudged note_rejudged(struct native *dp, const struct packet *p, st
 
 static bool is_from(const struct native *dp, const struct session *s, const uint8_t *frame)
 {
-	const struct port_policy *in = native_policy(dp, s->key.in_port, weft_vstore_epoch(dp->vs));
+	const struct port_policy *in =
+		native_policy(&dp->node, s->key.in_port, weft_vstore_epoch(dp->node.vs));
 
 	return memcmp(frame + 6, s->eth_in + 6, 6) == 0 || (in != NULL && native_is_uplink(in));
 }
@@ -109,7 +110,7 @@ static bool fits(const struct native *dp, const struct session *s, const struct 
 
 	return hops == 0 ||
 	       (p->ttl > hops &&
-		len <= atomic_load(&dp->mtu[weft_session_out_port(s)]) + RTE_ETHER_HDR_LEN);
+		len <= atomic_load(&dp->node.mtu[weft_session_out_port(s)]) + RTE_ETHER_HDR_LEN);
 }
 
 // What happens to a packet of a session before any stage is asked (weft_slow_carry). CARRIED: its fate is in *j.
@@ -119,7 +120,7 @@ static enum carried note_session(struct native *dp, const struct packet *p, cons
 {
 	bool same_way = memcmp(frame, s->eth_in, 6) == 0,
 	     is_reply = weft_session_flags(s) & SESSION_REPLY;
-	bool is_stale = weft_slow_is_stale(dp, s);
+	bool is_stale = weft_slow_is_stale(&dp->node, s);
 	enum rejudged judged = REJUDGED_GOOD;
 	enum drop why = DROP_NONE;
 
@@ -132,7 +133,7 @@ static enum carried note_session(struct native *dp, const struct packet *p, cons
 	if (judged == REJUDGED_CUT || judged == REJUDGED_REFUSED)
 		return judged == REJUDGED_CUT ? NOT_CARRIED : CARRIED;
 	if (is_reply && (is_stale || (weft_session_flags(s) & SESSION_SLOW) != 0))
-		why = weft_slow_judge_replies(dp, s);
+		why = weft_slow_judge_replies(&dp->node, s);
 	if (why != DROP_NONE) {
 		refuse(j, stages, "session", why,
 		       "a reply of a flow, and a stateless group judges this direction by itself");
@@ -160,12 +161,12 @@ static enum drop flood_receivers(struct native *dp, struct judge *j, json_t *sta
 	enum drop last = j->if_nobody;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct port_policy *out = native_policy(dp, ports[i], j->epoch);
+		const struct port_policy *out = native_policy(&dp->node, ports[i], j->epoch);
 		enum drop why;
 
 		if (out == NULL || out->index == j->in->index)
 			continue;
-		why = native_send_drop(native_port(dp, ports[i]));
+		why = native_send_drop(native_port(&dp->node, ports[i]));
 		if (why == DROP_PORT_DETACHED)
 			continue;
 		j->ingress_rule = NULL;
@@ -208,8 +209,8 @@ static bool holds(const struct native *dp, struct session *s)
 	struct judge again;
 	enum rejudged judged = REJUDGED_GOOD;
 
-	if (weft_slow_is_stale(dp, s))
-		judged = weft_slow_would_rejudge(dp, s, &first, &again);
+	if (weft_slow_is_stale(&dp->node, s))
+		judged = weft_slow_would_rejudge(&dp->node, s, &first, &again);
 	return judged == REJUDGED_GOOD || judged == REJUDGED_WAITS;
 }
 
@@ -220,7 +221,7 @@ static bool is_taken(const struct native *dp, const struct judge *j)
 	struct flow_key reply;
 
 	weft_flow_reverse(&j->now, j->out->index, &reply);
-	s = weft_session_get(dp->sessions, &reply, weft_flow_hash(&reply));
+	s = weft_session_get(dp->node.sessions, &reply, weft_flow_hash(&reply));
 	return s != NULL && weft_session_state(weft_session_original(s)) != SESSION_CLOSING &&
 	       holds(dp, s);
 }
@@ -243,7 +244,7 @@ static void note_translation_of_new(struct native *dp, struct judge *j, json_t *
 			       weft_drop_sentence(DROP_SESSION_CLASH));
 		return;
 	}
-	if (!weft_slow_find_port(dp->sessions, j, &n)) {
+	if (!weft_slow_find_port(dp->node.sessions, j, &n)) {
 		refuse(j, stages, "nat", DROP_NAT_EXHAUSTED,
 		       weft_drop_sentence(DROP_NAT_EXHAUSTED));
 		return;
@@ -259,7 +260,7 @@ static void run_stages(struct native *dp, const struct packet *p, const uint8_t 
 {
 	json_t *stages = j->record;
 
-	weft_judge_init(j, dp, weft_vstore_epoch(dp->vs), p, frame, (uint32_t)len);
+	weft_judge_init(j, &dp->node, weft_vstore_epoch(dp->node.vs), p, frame, (uint32_t)len);
 	j->record = stages;
 	j->dont_fragment = p->key.family == 4 && (frame[20] & 0x40) != 0;
 	j->verdict = VERDICT_DROP;
@@ -279,7 +280,7 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 		  struct judge *j)
 {
 	struct session *related = live != NULL ? NULL
-					       : weft_session_related(dp->sessions, p, frame);
+					       : weft_session_related(dp->node.sessions, p, frame);
 	struct flow_key binding, quote;
 	enum drop last = DROP_NONE;
 
@@ -318,12 +319,12 @@ static struct session *process(struct native *dp, const struct packet *p, const 
 			       size_t len, json_t *stages, json_t *out_ports,
 			       struct rte_mbuf *leaves, struct judge *j)
 {
-	struct session *s = weft_slow_find(dp->sessions, p);
+	struct session *s = weft_slow_find(dp->node.sessions, p);
 	enum carried carried = NOT_CARRIED;
 
 	if (s == NULL)
 		note(stages, "session", "next", "no session yet: a new flow");
-	else if (len <= atomic_load(&dp->mtu[p->key.in_port]) + RTE_ETHER_HDR_LEN)
+	else if (len <= atomic_load(&dp->node.mtu[p->key.in_port]) + RTE_ETHER_HDR_LEN)
 		carried = note_session(dp, p, frame, len, s, stages, out_ports, j);
 	if (carried != CARRIED)
 		judge(dp, p, frame, len, carried == CARRY_BY_STAGES ? s : NULL, stages, out_ports,

@@ -107,8 +107,8 @@ json_t *weft_trace_final(struct native *dp, const struct rte_mbuf *m, const json
 		if (port == NULL)
 			continue;
 		one = json_pack("{s:O,s:b}", "port", id, "fragments",
-				m->pkt_len >
-					atomic_load(&dp->mtu[port->index]) + RTE_ETHER_HDR_LEN);
+				m->pkt_len > atomic_load(&dp->node.mtu[port->index]) +
+						     RTE_ETHER_HDR_LEN);
 		set_way(dp, port, one);
 		set_packet(m, &p, one);
 		json_array_append_new(list, one);

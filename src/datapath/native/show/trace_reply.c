@@ -78,7 +78,7 @@ enum drop weft_trace_reply(const struct judge *j, struct rte_mbuf *m)
 	struct packet p;
 
 	if (why == DROP_NONE)
-		why = native_send_drop(native_port(j->dp, j->in->index));
+		why = native_send_drop(native_port(j->node, j->in->index));
 	if (why == DROP_NONE)
 		why = weft_packet_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len,
 					m->pkt_len, NATIVE_NO_PORT, &p);

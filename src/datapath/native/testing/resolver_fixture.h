@@ -67,8 +67,8 @@ static inline struct testbed *north(void)
 
 static inline const struct port_policy *policy(struct testbed *tb, const char *port)
 {
-	return native_policy(&tb->dp, weft_tables_port(tb->dp.tables, port)->index,
-			     weft_vstore_epoch(tb->dp.vs));
+	return native_policy(&tb->dp.node, weft_tables_port(tb->dp.tables, port)->index,
+			     weft_vstore_epoch(tb->dp.node.vs));
 }
 
 static inline uint32_t ext(struct testbed *tb)
@@ -99,22 +99,14 @@ static inline void hold_for(struct testbed *tb, const char *from, const struct i
 			    bool is_destination)
 {
 	struct frame f = testbed_frame(from, "b", "10.0.1.1", "10.0.1.2", UDP(1, 2, 8));
-	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.pool);
-	struct packet p;
-	struct judge j;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(tb->dp.node.pool);
+	struct next_hop ask = hop_to(tb, ip);
 
 	memcpy(rte_pktmbuf_append(m, (uint16_t)f.len), f.b, f.len);
-	assert_int_equal(weft_packet_parse(f.b, f.len, f.len, policy(tb, from)->index, &p), 0);
-	weft_judge_init(&j, &tb->dp, weft_vstore_epoch(tb->dp.vs), &p, f.b, (uint32_t)f.len);
-	j.ask = hop_to(tb, ip);
-	if (is_destination) {
-		j.now.family = ip->family;
-		memcpy(ip->family == 4 ? (void *)&j.now.dst4 : j.now.dst6, ip->b,
-		       ip->family == 4 ? 4 : 16);
-	}
-	weft_resolver_hold(tb->w, m, &j);
+	ask.is_destination = is_destination;
+	weft_resolver_hold(tb->w, m, policy(tb, from)->index, &ask);
 	weft_send_flush(tb->w);
-	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+	rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 }
 
 static inline void hold(struct testbed *tb, const char *ip)
@@ -127,11 +119,11 @@ static inline void hold(struct testbed *tb, const char *ip)
 static inline enum next_hop_state state_of(struct testbed *tb, const char *ip, struct mac_addr *mac)
 {
 	struct ip_addr to = ip_of(ip);
-	uint64_t epoch = weft_vstore_epoch(tb->dp.vs);
-	struct address_claim claim = weft_claim_address(&tb->dp, epoch, ext(tb), &to);
+	uint64_t epoch = weft_vstore_epoch(tb->dp.node.vs);
+	struct address_claim claim = weft_claim_address(&tb->dp.node, epoch, ext(tb), &to);
 	struct next_hop_at at = {.port = NATIVE_NO_PORT};
 	enum next_hop_state state =
-		weft_resolver_get(tb->dp.resolver, epoch, &claim, ext(tb), &to, &at);
+		weft_resolver_get(tb->dp.node.resolver, epoch, &claim, ext(tb), &to, &at);
 
 	*mac = at.mac;
 	return state;
@@ -141,7 +133,7 @@ static inline struct resolver_stats stats(struct testbed *tb)
 {
 	struct resolver_stats s;
 
-	weft_resolver_stats(tb->dp.resolver, &s);
+	weft_resolver_stats(tb->dp.node.resolver, &s);
 	return s;
 }
 
@@ -216,7 +208,7 @@ static inline struct testbed *with_gateway(void)
 	struct testbed *tb = north();
 
 	tb->w->now_ms = 5000;
-	weft_resolver_tick(tb->dp.resolver, 5000);
+	weft_resolver_tick(tb->dp.node.resolver, 5000);
 	hold(tb, "203.0.113.254");
 	answer_arp(tb, &gateway_mac, "203.0.113.254");
 	arrived(tb, "b");
@@ -226,5 +218,5 @@ static inline struct testbed *with_gateway(void)
 
 static inline uint32_t gen_of(struct testbed *tb, const char *port)
 {
-	return atomic_load(&tb->dp.gen[policy(tb, port)->index]);
+	return atomic_load(&tb->dp.node.gen[policy(tb, port)->index]);
 }

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "datapath/native/outside/advertise.h"
 #include "datapath/native/policy/tables_priv.h"
-#include "datapath/native/outside/uplink.h"
+#include "datapath/native/uplink_device.h"
 
 struct testbed *history_testbed(void)
 {
@@ -67,7 +67,7 @@ static const char *network(const struct lines *l, uint32_t index)
 
 static const char *port(const struct lines *l, uint16_t index)
 {
-	const struct port *p = native_port(&l->tb->dp, index);
+	const struct port *p = native_port(&l->tb->dp.node, index);
 
 	if (index == NATIVE_NO_PORT)
 		return "elsewhere";
@@ -76,7 +76,7 @@ static const char *port(const struct lines *l, uint16_t index)
 
 static const char *slot(const struct lines *l, const struct vslot *s)
 {
-	bool there = weft_vslot_value(s, weft_vstore_epoch(l->tb->dp.vs)) != NULL;
+	bool there = weft_vslot_value(s, weft_vstore_epoch(l->tb->dp.node.vs)) != NULL;
 
 	return there ? (const char *)weft_vslot_key(s) : "missing";
 }
@@ -117,8 +117,8 @@ static void ports(const void *key, void *value, void *arg)
 
 	line(l, "port %s is %s role %d network %s %s mtu %u %s filtered %d pairs %zu",
 	     (const char *)key, port(l, p->index), p->role, network(l, p->network_index),
-	     slot(l, p->network), atomic_load(&l->tb->dp.mtu[p->index]), mac(&p->plan->mac, &w),
-	     p->plan->filtered, p->plan->n_pairs);
+	     slot(l, p->network), atomic_load(&l->tb->dp.node.mtu[p->index]),
+	     mac(&p->plan->mac, &w), p->plan->filtered, p->plan->n_pairs);
 	for (size_t i = 0; i < p->n_rule_sets; i++)
 		line(l, "port %s group %s", (const char *)key, slot(l, p->rule_sets[i]));
 	for (size_t i = 0; i < p->n_fixed; i++)
@@ -248,7 +248,7 @@ static void set_users(struct lines *l)
 			struct ip_prefix p = {{4, {10, 0, 0, i}}, 32};
 			char id[8] = {'s', 'e', 't', (char)('0' + k)};
 
-			if (weft_sets_has_member(l->tb->dp.sets, id, &p))
+			if (weft_sets_has_member(l->tb->dp.node.sets, id, &p))
 				line(l, "set %s has %u", id, i);
 		}
 }
@@ -272,18 +272,18 @@ static struct lines lines_of(struct testbed *tb)
 	struct lines l = {.tb = tb};
 	struct native *dp = &tb->dp;
 
-	weft_vmap_each(dp->networks, networks, &l);
-	weft_vmap_each(dp->subnets, subnets, &l);
-	weft_vmap_each(dp->ports, ports, &l);
-	weft_vmap_each(dp->rule_sets, rule_sets, &l);
-	weft_vmap_each(dp->macs, macs, &l);
-	weft_vmap_each(dp->neighbours, neighbours, &l);
-	weft_vmap_each(dp->floods, floods, &l);
-	weft_vmap_each(dp->routers, routers, &l);
-	weft_vmap_each(dp->gateways, gateways, &l);
-	weft_vmap_each(dp->adverts, adverts, &l);
-	weft_vmap_each(dp->floatings, floatings, &l);
-	weft_vmap_each(dp->floatings_of, floatings_of, &l);
+	weft_vmap_each(dp->node.networks, networks, &l);
+	weft_vmap_each(dp->node.subnets, subnets, &l);
+	weft_vmap_each(dp->node.ports, ports, &l);
+	weft_vmap_each(dp->node.rule_sets, rule_sets, &l);
+	weft_vmap_each(dp->node.macs, macs, &l);
+	weft_vmap_each(dp->node.neighbours, neighbours, &l);
+	weft_vmap_each(dp->node.floods, floods, &l);
+	weft_vmap_each(dp->node.routers, routers, &l);
+	weft_vmap_each(dp->node.gateways, gateways, &l);
+	weft_vmap_each(dp->node.adverts, adverts, &l);
+	weft_vmap_each(dp->node.floatings, floatings, &l);
+	weft_vmap_each(dp->node.floatings_of, floatings_of, &l);
 	set_users(&l);
 	weft_trunks_sync(dp);
 	vlans(&l);

@@ -14,7 +14,9 @@
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/outside/uplink.h"
 #include "datapath/native/testing/testbed_priv.h"
-#include "datapath/native/carry/worker.h"
+#include "datapath/native/carry/turn.h"
+#include "datapath/native/uplink_device.h"
+#include "datapath/native/wiring.h"
 
 static uint16_t memory_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -73,11 +75,11 @@ static const struct port_io_ops memory_ops = {
 	.close = memory_close,
 };
 
-static void take_off(struct native *dp, struct port *p)
+static void take_off(void *native, struct port *p)
 {
 	struct port_io *io = atomic_exchange(&p->io, NULL);
 
-	(void)dp;
+	(void)native;
 	if (io != NULL)
 		memory_close(io);
 }
@@ -87,7 +89,7 @@ static void start_eal_once(struct native *dp)
 	static bool started;
 	struct err err;
 
-	if (!started && weft_eal_start(&dp->config, &dp->huge, &err) != 0) {
+	if (!started && weft_eal_start(&dp->node.config, &dp->huge, &err) != 0) {
 		fprintf(stderr, "%s\n", err.msg);
 		abort();
 	}
@@ -102,7 +104,7 @@ struct testbed *testbed_new(uint32_t sessions)
 	struct session_config sc;
 	struct err err;
 
-	dp->config = (struct datapath_config) {
+	dp->node.config = (struct datapath_config) {
 		.run_dir = "/tmp",
 		.workers = 1,
 		.cores = "",
@@ -116,32 +118,30 @@ struct testbed *testbed_new(uint32_t sessions)
 	};
 	start_eal_once(dp);
 	if (pool == NULL)
-		must_be(weft_eal_pool(&dp->config, &pool, &err) == 0);
-	dp->pool = pool;
-	dp->tsc_hz = rte_get_tsc_hz();
-	dp->tsc_start = rte_rdtsc();
-	dp->qsbr = must(aligned_alloc(
+		must_be(weft_eal_pool(&dp->node.config, &pool, &err) == 0);
+	dp->node.pool = pool;
+	dp->node.tsc_hz = rte_get_tsc_hz();
+	dp->node.tsc_start = rte_rdtsc();
+	dp->node.qsbr = must(aligned_alloc(
 		RTE_CACHE_LINE_SIZE,
 		RTE_CACHE_LINE_ROUNDUP(rte_rcu_qsbr_get_memsize(NATIVE_MAX_WORKERS))));
-	must_be(rte_rcu_qsbr_init(dp->qsbr, NATIVE_MAX_WORKERS) == 0);
+	must_be(rte_rcu_qsbr_init(dp->node.qsbr, NATIVE_MAX_WORKERS) == 0);
 	sc = (struct session_config) {
 		.connections = sessions,
-		.port_share_percent = dp->config.port_share_percent,
-		.project_share_percent = dp->config.project_share_percent,
+		.port_share_percent = dp->node.config.port_share_percent,
+		.project_share_percent = dp->node.config.project_share_percent,
 		.max_ports = NATIVE_MAX_PORTS,
 		.tcp_loose = true,
-		.timeouts = dp->config.timeouts,
-		.qsbr = dp->qsbr,
+		.timeouts = dp->node.config.timeouts,
+		.qsbr = dp->node.qsbr,
 	};
-	must_be(weft_sessions_new(&sc, &dp->sessions, &err) == 0);
-	dp->vs = must(weft_vstore_new(dp->qsbr));
-	dp->tables = must(weft_tables_new(dp, take_off));
-	dp->resolver = weft_resolver_new(dp);
-	dp->announcer = weft_announcer_new(dp);
-	must_be(weft_worker_new(dp, 0, 0, &tb->w, &err) == 0);
+	must_be(weft_sessions_new(&sc, &dp->node.sessions, &err) == 0);
+	dp->node.vs = must(weft_vstore_new(dp->node.qsbr));
+	weft_wiring_new(dp, take_off);
+	must_be(weft_worker_new(&dp->node, 0, 0, &tb->w, &err) == 0);
 	dp->workers[0] = tb->w;
 	dp->n_workers = 1;
-	rte_rcu_qsbr_thread_online(dp->qsbr, 0);
+	rte_rcu_qsbr_thread_online(dp->node.qsbr, 0);
 	return tb;
 }
 
@@ -151,7 +151,7 @@ struct worker *testbed_worker(struct testbed *tb)
 	uint16_t id = dp->n_workers;
 	struct err err;
 
-	must_be(weft_worker_new(dp, id, 0, &dp->workers[id], &err) == 0);
+	must_be(weft_worker_new(&dp->node, id, 0, &dp->workers[id], &err) == 0);
 	dp->n_workers++;
 	return dp->workers[id];
 }
@@ -160,28 +160,25 @@ void testbed_free(struct testbed *tb)
 {
 	struct native *dp = &tb->dp;
 
-	atomic_store(&dp->stop, true);
+	atomic_store(&dp->node.stop, true);
 	while (dp->n_workers > 1)
 		weft_worker_stop(dp->workers[--dp->n_workers]);
 	weft_worker_stop(tb->w); // before what it polls goes
 	for (uint32_t i = 0; i < NATIVE_MAX_PORTS; i++) {
-		struct port *p = native_port(dp, (uint16_t)i);
+		struct port *p = native_port(&dp->node, (uint16_t)i);
 
 		if (p != NULL && p->io != NULL)
 			memory_close(atomic_exchange(&p->io, NULL));
 	}
 	weft_plan_batch_fini(&tb->batch);
-	weft_resolver_free(dp->resolver);
-	weft_announcer_free(dp->announcer);
-	weft_vstore_reclaim(dp->vs);
-	weft_tables_free(dp->tables);
-	weft_vstore_free(dp->vs);
-	weft_sessions_free(dp->sessions);
+	weft_wiring_free(dp);
+	weft_vstore_free(dp->node.vs);
+	weft_sessions_free(dp->node.sessions);
 	weft_trunks_free(dp);
-	free(dp->qsbr);
-	if (rte_mempool_in_use_count(dp->pool) != 0) {
+	free(dp->node.qsbr);
+	if (rte_mempool_in_use_count(dp->node.pool) != 0) {
 		fprintf(stderr, "%u packet buffers were not given back\n",
-			rte_mempool_in_use_count(dp->pool));
+			rte_mempool_in_use_count(dp->node.pool));
 		abort();
 	}
 	free(tb);
@@ -417,10 +414,10 @@ void testbed_commit(struct testbed *tb)
 		abort();
 	}
 	weft_tables_apply(tb->dp.tables, &tb->batch);
-	weft_announce_batch(&tb->dp, &tb->batch);
+	weft_announce_batch(&tb->dp.node, &tb->batch);
 	weft_plan_batch_fini(&tb->batch);
-	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
-	weft_vstore_reclaim(tb->dp.vs);
+	rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
+	weft_vstore_reclaim(tb->dp.node.vs);
 	weft_tables_each_port(tb->dp.tables, attach_new, NULL);
 	weft_tables_each_uplink(tb->dp.tables, attach_uplink, NULL);
 }

@@ -17,7 +17,7 @@ struct testbed {
 };
 
 struct testbed *testbed_new(uint32_t sessions);
-// dp.stop is set for workers that were started. Every packet buffer is back, or it aborts.
+// dp.node.stop is set for workers that were started. Every packet buffer is back, or it aborts.
 void testbed_free(struct testbed *tb);
 // One more worker, on core 0; not started, and offline for grace periods. Before anything is carried.
 struct worker *testbed_worker(struct testbed *tb);

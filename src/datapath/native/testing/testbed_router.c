@@ -4,7 +4,7 @@
 
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/testing/testbed_priv.h"
-#include "datapath/native/outside/uplink.h"
+#include "datapath/native/uplink_device.h"
 
 void testbed_network(struct testbed *tb, const char *id, uint32_t mtu)
 {

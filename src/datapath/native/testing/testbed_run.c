@@ -6,6 +6,7 @@
 
 #include "datapath/native/outside/announce.h"
 #include "datapath/native/carry/fast.h"
+#include "datapath/native/carry/slow.h"
 #include "datapath/native/io/lent.h"
 #include "datapath/native/outside/resolver.h"
 #include "datapath/native/policy/tables.h"
@@ -39,7 +40,7 @@ static void lend(struct rte_mbuf *m, const struct frame *vm, bool pieces)
 static void copy_in(struct testbed *tb, struct rte_mbuf *m, const struct frame *f)
 {
 	for (size_t at = 0, part; at < f->len; at += part) {
-		struct rte_mbuf *more = at == 0 ? m : must(rte_pktmbuf_alloc(tb->dp.pool));
+		struct rte_mbuf *more = at == 0 ? m : must(rte_pktmbuf_alloc(tb->dp.node.pool));
 
 		part = RTE_MIN(f->len - at, (size_t)rte_pktmbuf_tailroom(more));
 		memcpy(rte_pktmbuf_append(more, (uint16_t)part), f->b + at, part);
@@ -51,20 +52,20 @@ static void copy_in(struct testbed *tb, struct rte_mbuf *m, const struct frame *
 static void carry(struct testbed *tb, const char *port, struct rte_mbuf *m)
 {
 	tb->w->lent = true;
-	tb->w->epoch = weft_vstore_epoch(tb->dp.vs);
+	tb->w->epoch = weft_vstore_epoch(tb->dp.node.vs);
 	weft_fast_burst(tb->w, port_of(tb, port)->index, &m, 1);
 	weft_send_flush(tb->w);
 }
 
 static void carried(struct testbed *tb)
 {
-	weft_resolver_turn(tb->w);
-	rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+	weft_resolver_turn(tb->w, weft_slow_packet);
+	rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 }
 
 void testbed_send(struct testbed *tb, const char *port, const struct frame *f)
 {
-	struct rte_mbuf *m = must(rte_pktmbuf_alloc(tb->dp.pool));
+	struct rte_mbuf *m = must(rte_pktmbuf_alloc(tb->dp.node.pool));
 	struct frame vm = *f; // its memory, as long as it is lent
 
 	if (tb->n_sent++ % 2 == 0 && f->len > LENT_HEAD)
@@ -79,7 +80,7 @@ void testbed_send(struct testbed *tb, const char *port, const struct frame *f)
 void testbed_send_offloaded(struct testbed *tb, const char *port, const struct frame *f,
 			    uint16_t segment)
 {
-	struct rte_mbuf *m = must(rte_pktmbuf_alloc(tb->dp.pool));
+	struct rte_mbuf *m = must(rte_pktmbuf_alloc(tb->dp.node.pool));
 	bool tcp = f->b[23] == 6;
 	const struct virtio_net_hdr h = {
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
@@ -103,10 +104,10 @@ void testbed_pass_time(struct testbed *tb, uint32_t ms)
 	for (uint32_t step; ms > 0; ms -= step) {
 		step = RTE_MIN(ms, 100U);
 		tb->w->now_ms += step;
-		weft_resolver_tick(tb->dp.resolver, tb->w->now_ms);
-		weft_announcer_tick(tb->dp.announcer, tb->w->now_ms);
-		weft_resolver_turn(tb->w);
-		rte_rcu_qsbr_quiescent(tb->dp.qsbr, 0);
+		weft_resolver_tick(tb->dp.node.resolver, tb->w->now_ms);
+		weft_announcer_tick(tb->dp.node.announcer, tb->w->now_ms);
+		weft_resolver_turn(tb->w, weft_slow_packet);
+		rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 	}
 }
 
@@ -152,11 +153,11 @@ void testbed_settle(struct testbed *tb)
 	struct others all = {tb, "", 0};
 	uint32_t now_ms = tb->w->now_ms;
 
-	while (weft_announcer_waiting(tb->dp.announcer) > 0) {
+	while (weft_announcer_waiting(tb->dp.node.announcer) > 0) {
 		now_ms += 100;
-		weft_announcer_tick(tb->dp.announcer, now_ms);
+		weft_announcer_tick(tb->dp.node.announcer, now_ms);
 	}
-	weft_announcer_tick(tb->dp.announcer, tb->w->now_ms);
+	weft_announcer_tick(tb->dp.node.announcer, tb->w->now_ms);
 	weft_tables_each_port(tb->dp.tables, count_others, &all);
 	weft_tables_each_uplink(tb->dp.tables, count_uplinks, &all);
 }

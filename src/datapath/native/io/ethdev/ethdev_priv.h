@@ -6,7 +6,7 @@
 #include <rte_spinlock.h>
 
 #include "datapath/native/io/ethdev/ethdev_io.h"
-#include "datapath/native/native.h"
+#include "datapath/native/packet/limits.h"
 
 struct ethdev_tx_queue {
 	rte_spinlock_t lock; // taken if the queue is shared

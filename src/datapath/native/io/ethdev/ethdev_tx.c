@@ -4,9 +4,8 @@
 #include <rte_branch_prediction.h>
 #include <rte_ether.h>
 
-#include "datapath/native/packet/segment.h"
+#include "datapath/native/io/segment.h"
 #include "datapath/native/io/vnet.h"
-#include "datapath/native/carry/worker.h"
 
 static void count(uint64_t *counter, uint64_t n)
 {

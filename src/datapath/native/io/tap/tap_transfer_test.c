@@ -2,7 +2,7 @@
 // Real stacks talking through two attached interfaces and a forwarder that looks at nothing.
 #include "datapath/native/io/port_io.h"
 
-#include "datapath/native/packet/segment.h"
+#include "datapath/native/io/segment.h"
 #include "datapath/native/testing/tap_lab.h"
 #include "datapath/native/io/tap/tap_ring.h"
 

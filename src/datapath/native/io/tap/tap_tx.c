@@ -10,7 +10,7 @@
 #include <rte_byteorder.h>
 #include <rte_ether.h>
 
-#include "datapath/native/packet/segment.h"
+#include "datapath/native/io/segment.h"
 #include "datapath/native/io/vnet.h"
 
 #define MESSAGES_MAX 64

@@ -11,7 +11,7 @@
 #include <rte_ip.h>
 
 #include "datapath/native/io/lent.h"
-#include "datapath/native/packet/segment.h"
+#include "datapath/native/io/segment.h"
 #include "datapath/native/io/vnet.h"
 
 #define NO_PAIR	      UINT16_MAX

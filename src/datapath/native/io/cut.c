@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/packet/cut.h"
+#include "datapath/native/io/cut.h"
 
 #include <string.h>
 
 #include <rte_ether.h>
 #include <rte_ip.h>
 
-#include "datapath/native/packet/segment.h"
+#include "datapath/native/io/segment.h"
 
 #define OPTION_END    0
 #define OPTION_NOP    1

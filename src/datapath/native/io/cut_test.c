@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/packet/cut.h"
+#include "datapath/native/io/cut.h"
 
 #include <stdlib.h>
 #include <string.h>

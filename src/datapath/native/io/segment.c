@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/packet/segment.h"
+#include "datapath/native/io/segment.h"
 
 #include <string.h>
 

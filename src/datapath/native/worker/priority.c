@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/carry/priority.h"
+#include "datapath/native/worker/priority.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,7 +9,7 @@
 #include <rte_cycles.h>
 
 #include "base/log.h"
-#include "datapath/native/native.h"
+#include "datapath/native/worker/worker.h"
 
 static int set_class(int class, uint32_t priority)
 {
@@ -30,52 +30,52 @@ static bool cores_left(const int *cores, uint16_t n, const cpu_set_t *all, cpu_s
 	return CPU_COUNT(left) > 0;
 }
 
-static const char *obstacle(const struct native *dp, const int *cores, uint16_t n, cpu_set_t *left)
+static const char *obstacle(const struct node *node, const int *cores, uint16_t n, cpu_set_t *left)
 {
-	if (dp->config.poll != DATAPATH_POLL_ADAPTIVE)
+	if (node->config.poll != DATAPATH_POLL_ADAPTIVE)
 		return "poll = busy never rests";
-	if (!cores_left(cores, n, &dp->affinity, left))
+	if (!cores_left(cores, n, &node->affinity, left))
 		return "no core would be left for everything else";
-	if (set_class(SCHED_FIFO, dp->config.priority) != 0)
+	if (set_class(SCHED_FIFO, node->config.priority) != 0)
 		return "this process may not have more (CAP_SYS_NICE)";
 	set_class(SCHED_OTHER, 0);
 	return NULL;
 }
 
-void weft_priority_prepare(struct native *dp, const int *cores, uint16_t n)
+void weft_priority_prepare(struct node *node, const int *cores, uint16_t n)
 {
 	cpu_set_t left;
 	const char *why;
 
-	dp->priority = 0;
-	if (dp->config.priority == 0 ||
-	    pthread_getaffinity_np(pthread_self(), sizeof(dp->affinity), &dp->affinity) != 0)
+	node->priority = 0;
+	if (node->config.priority == 0 ||
+	    pthread_getaffinity_np(pthread_self(), sizeof(node->affinity), &node->affinity) != 0)
 		return;
-	why = obstacle(dp, cores, n, &left);
+	why = obstacle(node, cores, n, &left);
 	if (why != NULL) {
 		weft_log_info("workers run at normal priority: %s", why);
 		return;
 	}
-	dp->priority = dp->config.priority;
+	node->priority = node->config.priority;
 	pthread_setaffinity_np(pthread_self(), sizeof(left), &left);
 }
 
-void weft_priority_finish(struct native *dp)
+void weft_priority_finish(struct node *node)
 {
-	if (dp->priority != 0)
-		pthread_setaffinity_np(pthread_self(), sizeof(dp->affinity), &dp->affinity);
+	if (node->priority != 0)
+		pthread_setaffinity_np(pthread_self(), sizeof(node->affinity), &node->affinity);
 }
 
 static void enter(struct worker *w)
 {
 	w->priority.rests = 0;
-	w->priority.high = set_class(SCHED_FIFO, w->dp->priority) == 0;
+	w->priority.high = set_class(SCHED_FIFO, w->node->priority) == 0;
 }
 
 void weft_priority_begin(struct worker *w)
 {
 	w->priority.awake = rte_rdtsc();
-	if (w->dp->priority != 0)
+	if (w->node->priority != 0)
 		enter(w);
 }
 
@@ -89,6 +89,6 @@ void weft_priority_leave(struct worker *w)
 void weft_priority_rested(struct worker *w, uint64_t clock)
 {
 	w->priority.awake = clock;
-	if (w->dp->priority != 0 && !w->priority.high && ++w->priority.rests >= PRIORITY_RESTS)
+	if (w->node->priority != 0 && !w->priority.high && ++w->priority.rests >= PRIORITY_RESTS)
 		enter(w);
 }

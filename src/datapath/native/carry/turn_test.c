@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who polls what, and when a worker sleeps.
-#include "datapath/native/carry/worker.h"
+#include "datapath/native/carry/turn.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include <rte_cycles.h>
 
 #include "base/skip.h"
-#include "datapath/native/carry/priority.h"
+#include "datapath/native/worker/priority.h"
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/testing/testbed.h"
 
@@ -82,7 +82,7 @@ static struct source *make_source(struct testbed *tb, const char *port)
 	memory->ops->close(memory);
 	s->io.ops = &source_ops;
 	s->io.up = true;
-	s->pool = tb->dp.pool;
+	s->pool = tb->dp.node.pool;
 	s->shares = 1;
 	return s;
 }
@@ -192,7 +192,7 @@ static void worker_sleeps_when_nothing_comes_and_not_between_packets(void **stat
 	struct err err;
 
 	(void)state;
-	tb->dp.config.poll = DATAPATH_POLL_ADAPTIVE;
+	tb->dp.node.config.poll = DATAPATH_POLL_ADAPTIVE;
 	weft_workers_set_ports(&tb->dp);
 	for (int i = 0; i < PORTS; i++)
 		if (pollers(tb, sources[i], 0) == 1 &&
@@ -238,11 +238,11 @@ static void worker_goes_first_while_it_rests_and_as_everybody_when_it_does_not(v
 	struct err err;
 
 	(void)state;
-	tb->dp.config.poll = DATAPATH_POLL_ADAPTIVE;
-	tb->dp.config.priority = 1;
+	tb->dp.node.config.poll = DATAPATH_POLL_ADAPTIVE;
+	tb->dp.node.config.priority = 1;
 	weft_workers_set_ports(&tb->dp);
-	weft_priority_prepare(&tb->dp, cores, 1);
-	if (tb->dp.priority == 0) {
+	weft_priority_prepare(&tb->dp.node, cores, 1);
+	if (tb->dp.node.priority == 0) {
 		testbed_free(tb);
 		weft_skip("one core, or no right to real-time priority");
 	}
@@ -253,13 +253,13 @@ static void worker_goes_first_while_it_rests_and_as_everybody_when_it_does_not(v
 		wait_for_class(tb->dp.workers[0], SCHED_OTHER);
 		atomic_store(&sources[0]->every_us, 0);
 	}
-	weft_priority_finish(&tb->dp);
+	weft_priority_finish(&tb->dp.node);
 	testbed_free(tb);
 }
 
 static void priority_is_only_taken_where_a_core_is_left_for_the_others(void **state)
 {
-	struct native dp = {.config = {.priority = 1, .poll = DATAPATH_POLL_ADAPTIVE}};
+	struct native dp = {.node.config = {.priority = 1, .poll = DATAPATH_POLL_ADAPTIVE}};
 	int cores[CPU_SETSIZE];
 	cpu_set_t before, now;
 	uint16_t n = 0;
@@ -269,24 +269,24 @@ static void priority_is_only_taken_where_a_core_is_left_for_the_others(void **st
 	for (int i = 0; i < CPU_SETSIZE; i++)
 		if (CPU_ISSET(i, &before))
 			cores[n++] = i;
-	weft_priority_prepare(&dp, cores, n); // all of them
-	assert_int_equal(dp.priority, 0);
-	dp.config.poll = DATAPATH_POLL_BUSY;
-	weft_priority_prepare(&dp, cores, 1);
-	assert_int_equal(dp.priority, 0);
-	dp.config = (struct datapath_config) {.poll = DATAPATH_POLL_ADAPTIVE};
-	weft_priority_prepare(&dp, cores, 1);
-	assert_int_equal(dp.priority, 0);
+	weft_priority_prepare(&dp.node, cores, n); // all of them
+	assert_int_equal(dp.node.priority, 0);
+	dp.node.config.poll = DATAPATH_POLL_BUSY;
+	weft_priority_prepare(&dp.node, cores, 1);
+	assert_int_equal(dp.node.priority, 0);
+	dp.node.config = (struct datapath_config) {.poll = DATAPATH_POLL_ADAPTIVE};
+	weft_priority_prepare(&dp.node, cores, 1);
+	assert_int_equal(dp.node.priority, 0);
 	pthread_getaffinity_np(pthread_self(), sizeof(now), &now);
 	assert_true(CPU_EQUAL(&before, &now));
-	dp.config.priority = 7;
-	weft_priority_prepare(&dp, cores, 1);
-	if (dp.priority != 0) { // a second core, and the right to it
+	dp.node.config.priority = 7;
+	weft_priority_prepare(&dp.node, cores, 1);
+	if (dp.node.priority != 0) { // a second core, and the right to it
 		pthread_getaffinity_np(pthread_self(), sizeof(now), &now);
 		assert_false(CPU_ISSET(cores[0], &now));
 		assert_int_equal(CPU_COUNT(&now), n - 1);
 	}
-	weft_priority_finish(&dp);
+	weft_priority_finish(&dp.node);
 	pthread_getaffinity_np(pthread_self(), sizeof(now), &now);
 	assert_true(CPU_EQUAL(&before, &now));
 }

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct native;
+struct node;
 struct worker;
 
 #define PRIORITY_RUN_MS 10
@@ -30,20 +30,20 @@ struct priority {
 	uint64_t awake;	   // the clock when it last woke
 };
 
-// Of the datapath: can workers have it (dp->config.priority), on these cores? The calling thread, and those that it makes from now on, leave
+// Of the datapath: can workers have it (node->config.priority), on these cores? The calling thread, and those that it makes from now on, leave
 // the workers' cores to them then. Says in the log why not.
-void weft_priority_prepare(struct native *dp, const int *cores, uint16_t n);
-void weft_priority_finish(struct native *dp);
+void weft_priority_prepare(struct node *node, const int *cores, uint16_t n);
+void weft_priority_finish(struct node *node);
 
 void weft_priority_begin(struct worker *w);
 void weft_priority_rested(struct worker *w, uint64_t clock); // after a nap
 void weft_priority_leave(struct worker *w);
 
 // In every turn; costs a comparison.
-#define weft_priority_turn(w, clock)                                            \
-	do {                                                                    \
-		if (unlikely((w)->priority.high &&                              \
-			     (clock) - (w)->priority.awake >                    \
-				     (w)->dp->tsc_hz / 1000 * PRIORITY_RUN_MS)) \
-			weft_priority_leave(w);                                 \
+#define weft_priority_turn(w, clock)                                              \
+	do {                                                                      \
+		if (unlikely((w)->priority.high &&                                \
+			     (clock) - (w)->priority.awake >                      \
+				     (w)->node->tsc_hz / 1000 * PRIORITY_RUN_MS)) \
+			weft_priority_leave(w);                                   \
 	} while (0)
