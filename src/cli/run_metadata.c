@@ -28,8 +28,7 @@ int weft_run_show_metadata(const struct invocation *in, struct err *err)
 	if (ret != 0)
 		return ret;
 	if (in->json) {
-		json_dumpf(j, stdout, JSON_INDENT(2));
-		putchar('\n');
+		weft_print_json(j);
 	} else {
 		weft_facts(&t, j, facts, COUNT(facts));
 		if (json_is_true(json_object_get(j, "running")))

@@ -27,8 +27,7 @@ static int show(const struct invocation *in, const char *path,
 	if (ret != 0)
 		return ret;
 	if (in->json) {
-		json_dumpf(j, stdout, JSON_INDENT(2));
-		putchar('\n');
+		weft_print_json(j);
 	} else {
 		print(&t, j);
 		fputs(t.s == NULL ? "" : t.s, stdout);

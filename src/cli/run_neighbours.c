@@ -34,8 +34,7 @@ int weft_run_show_neighbours(const struct invocation *in, struct err *err)
 	if (ret != 0)
 		return ret;
 	if (in->json) {
-		json_dumpf(j, stdout, JSON_INDENT(2));
-		putchar('\n');
+		weft_print_json(j);
 	} else {
 		weft_table(&t, json_object_get(j, "neighbours"), hops, COUNT(hops));
 		if (json_array_size(json_object_get(j, "conflicts")) > 0)

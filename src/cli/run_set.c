@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/http.h"
+#include "cli/table.h"
 
 int weft_run_set_log(const struct invocation *in, struct err *err)
 {
@@ -15,10 +16,8 @@ int weft_run_set_log(const struct invocation *in, struct err *err)
 	json_decref(body);
 	if (ret != 0)
 		return ret;
-	if (in->json) {
-		json_dumpf(j, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
+	if (in->json)
+		weft_print_json(j);
 	json_decref(j);
 	return 0;
 }

@@ -10,12 +10,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static void print_json(const json_t *j)
-{
-	json_dumpf(j, stdout, JSON_INDENT(2));
-	putchar('\n');
-}
-
 static void print_text(struct text *t)
 {
 	if (t->s != NULL)
@@ -29,7 +23,7 @@ static int get(const struct invocation *in, const char *path, json_t **out, stru
 	int ret = weft_http(in->api, path, NULL, out, err);
 
 	if (ret == 0 && in->json) {
-		print_json(*out);
+		weft_print_json(*out);
 		json_decref(*out);
 		*out = NULL;
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/http.h"
+#include "cli/table.h"
 #include "cli/topology.h"
 
 int weft_run_show_topology(const struct invocation *in, struct err *err)
@@ -23,8 +24,7 @@ int weft_run_show_topology(const struct invocation *in, struct err *err)
 		}
 	}
 	if (ret == 0 && in->json) {
-		json_dumpf(all, stdout, JSON_INDENT(2));
-		putchar('\n');
+		weft_print_json(all);
 	} else if (ret == 0) {
 		weft_topology(&t, all);
 		fputs(t.s == NULL ? "" : t.s, stdout);

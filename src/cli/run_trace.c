@@ -111,8 +111,7 @@ int weft_run_trace(const struct invocation *in, struct err *err)
 	if (ret != 0)
 		return ret;
 	if (in->json) {
-		json_dumpf(j, stdout, JSON_INDENT(2));
-		putchar('\n');
+		weft_print_json(j);
 		json_decref(j);
 		return 0;
 	}

@@ -63,8 +63,7 @@ int weft_run_show_uplinks(const struct invocation *in, struct err *err)
 		return ret;
 	uplinks = json_object_get(j, "uplinks");
 	if (in->json) {
-		json_dumpf(j, stdout, JSON_INDENT(2));
-		putchar('\n');
+		weft_print_json(j);
 	} else {
 		weft_table(&t, uplinks, columns, COUNT(columns));
 		json_array_foreach(uplinks, i, u) {

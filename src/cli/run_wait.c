@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "cli/http.h"
+#include "cli/table.h"
 
 static int number(const char *option, const char *text, double least, double *out, struct err *err)
 {
@@ -50,10 +51,8 @@ int weft_run_wait_ready(const struct invocation *in, struct err *err)
 		}
 		sleep_s(0.05);
 	}
-	if (in->json) {
-		json_dumpf(j, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
+	if (in->json)
+		weft_print_json(j);
 	json_decref(j);
 	return 0;
 }

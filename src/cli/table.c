@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 const json_t *weft_value_at(const json_t *object, const char *path)
@@ -124,4 +125,10 @@ void weft_facts(struct text *out, const json_t *object, const struct column *col
 		weft_value_text(out, weft_value_at(object, columns[i].path));
 		weft_text_add(out, "\n");
 	}
+}
+
+void weft_print_json(const json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2));
+	putchar('\n');
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Table: JSON objects as aligned columns for a terminal.
+// Table: JSON objects as aligned columns for a terminal, or as they are.
 #pragma once
 
 #include <jansson.h>
@@ -21,3 +21,6 @@ void weft_facts(struct text *out, const json_t *object, const struct column *col
 // A value as text: lists joined with spaces, booleans as yes and no. Appends to out.
 void weft_value_text(struct text *out, const json_t *value);
 const json_t *weft_value_at(const json_t *object, const char *path);
+
+// What --json shows, on standard output.
+void weft_print_json(const json_t *value);
