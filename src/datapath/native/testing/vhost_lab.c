@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/testing/vhost_lab.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,24 +17,6 @@
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 
-// QEMU's docs/interop/vhost-user.rst.
-enum {
-	GET_FEATURES = 1,
-	SET_FEATURES = 2,
-	SET_OWNER = 3,
-	SET_MEM_TABLE = 5,
-	SET_LOG_BASE = 6,
-	SET_VRING_NUM = 8,
-	SET_VRING_ADDR = 9,
-	SET_VRING_BASE = 10,
-	GET_VRING_BASE = 11,
-	SET_VRING_KICK = 12,
-	SET_VRING_CALL = 13,
-	GET_PROTOCOL_FEATURES = 15,
-	SET_PROTOCOL_FEATURES = 16,
-	SET_VRING_ENABLE = 18,
-	SEND_RARP = 19,
-};
 // Of the protocol's own features.
 enum { LOG_SHMFD = 1, RARP = 2 };
 #define PROTOCOL   (LAB_FEATURE(LOG_SHMFD) | LAB_FEATURE(RARP))
@@ -50,6 +33,18 @@ static void need(bool ok, const char *what)
 		return;
 	fprintf(stderr, "vhost lab: %s: %s\n", what, strerror(errno));
 	abort();
+}
+
+unsigned int lab_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	need(d != NULL, "/proc/self/fd");
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
 }
 
 void lab_vm_init(struct lab_vm *vm)

@@ -25,6 +25,30 @@
 #define LAB_HEADER	 12
 #define LAB_FEATURE(bit) (1ULL << (bit))
 
+// The requests of QEMU's docs/interop/vhost-user.rst.
+enum {
+	GET_FEATURES = 1,
+	SET_FEATURES = 2,
+	SET_OWNER = 3,
+	SET_MEM_TABLE = 5,
+	SET_LOG_BASE = 6,
+	SET_VRING_NUM = 8,
+	SET_VRING_ADDR = 9,
+	SET_VRING_BASE = 10,
+	GET_VRING_BASE = 11,
+	SET_VRING_KICK = 12,
+	SET_VRING_CALL = 13,
+	SET_VRING_ERR = 14,
+	GET_PROTOCOL_FEATURES = 15,
+	SET_PROTOCOL_FEATURES = 16,
+	SET_VRING_ENABLE = 18,
+	SEND_RARP = 19,
+	NET_SET_MTU = 20,
+	SET_SLAVE_REQ_FD = 21,
+	GET_INFLIGHT_FD = 31,
+	SET_INFLIGHT_FD = 32,
+};
+
 struct lab_ring {
 	struct vring
 		vring; // packed: the descriptors and the two event areas lie where desc, avail and used do
@@ -50,6 +74,9 @@ struct lab_vm {
 	int log_fd;
 	struct lab_ring rings[LAB_RINGS];
 };
+
+// How many this process has open.
+unsigned int lab_descriptors(void);
 
 void lab_vm_init(struct lab_vm *vm); // memory and rings; no connection
 void lab_vm_fini(struct lab_vm *vm);

@@ -3,7 +3,6 @@
 // middle of one. Its own connection ends; another port does not notice, and nothing is left over.
 #include "datapath/native/io/port_io.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -14,38 +13,6 @@
 
 #define PROTOCOL   LAB_FEATURE(30) // VHOST_USER_F_PROTOCOL_FEATURES
 #define NEED_REPLY 8u
-
-enum {
-	GET_FEATURES = 1,
-	SET_MEM_TABLE = 5,
-	SET_LOG_BASE = 6,
-	SET_VRING_NUM = 8,
-	SET_VRING_ADDR = 9,
-	SET_VRING_BASE = 10,
-	GET_VRING_BASE = 11,
-	SET_VRING_KICK = 12,
-	SET_VRING_CALL = 13,
-	SET_VRING_ERR = 14,
-	GET_PROTOCOL_FEATURES = 15,
-	SET_VRING_ENABLE = 18,
-	SEND_RARP = 19,
-	NET_SET_MTU = 20,
-	SET_SLAVE_REQ_FD = 21,
-	GET_INFLIGHT_FD = 31,
-	SET_INFLIGHT_FD = 32,
-};
-
-static unsigned int descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void need_socket(struct side *s, const char *name)
 {
@@ -70,9 +37,9 @@ static void unplug(struct side *s)
 // A connection is closed by the loop's thread, when it comes to it.
 static void wait_descriptors(unsigned int n)
 {
-	for (int i = 0; i < 3000 && descriptors() != n; i++)
+	for (int i = 0; i < 3000 && lab_descriptors() != n; i++)
 		usleep(1000);
-	assert_int_equal(descriptors(), n);
+	assert_int_equal(lab_descriptors(), n);
 }
 
 static bool is_cut(struct lab_vm *vm)
@@ -127,7 +94,7 @@ static void what_is_shorter_than_it_says_is_not_mapped(void **state)
 	(void)state;
 	plug(&b, "b", 0, 1);
 	need_socket(&a, "a");
-	before = descriptors();
+	before = lab_descriptors();
 	for (size_t i = 0; i < RTE_DIM(wrong) + RTE_DIM(others); i++) {
 		bool size = i < RTE_DIM(wrong);
 
@@ -201,7 +168,7 @@ static void memory_that_goes_under_rings_in_use_ends_its_device_and_no_other(voi
 	(void)state;
 	plug(&b, "b", LAB_FEATURE(VIRTIO_NET_F_MRG_RXBUF), 1);
 	need_socket(&a, "a");
-	before = descriptors();
+	before = lab_descriptors();
 	for (int how = 0; how < TOUCHES; how++) {
 		size_t len = make(in, 4, UDP, 1000);
 
@@ -302,7 +269,7 @@ static void messages_that_cannot_be_cost_no_descriptor(void **state)
 	need_socket(&a, "a");
 	for (size_t i = 0; i < RTE_DIM(fds); i++)
 		fds[i] = memfd_create("any", MFD_CLOEXEC);
-	before = descriptors();
+	before = lab_descriptors();
 	for (size_t i = 0; i < 3 * RTE_DIM(wrong); i++) {
 		size_t k = i % RTE_DIM(wrong);
 

@@ -24,8 +24,6 @@
 #define LENGTH	   700 // long enough to be lent
 #define AT	   14 // what the frame says of itself: its pair, and its number of the pair's frames
 
-enum { SET_VRING_ENABLE = 18 };
-
 static struct rte_mempool *pool;
 static char dir[] = "/tmp/weft-queues-XXXXXX", path[64];
 static const struct virtio_net_hdr plain;

@@ -6,7 +6,6 @@
 // and every descriptor that came is closed.
 #include "datapath/native/io/port_io.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -222,18 +221,6 @@ static void *vm_main(void *arg)
 
 // ---- The test ----
 
-static unsigned int descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void wait_up(size_t i, bool up)
 {
 	for (int k = 0; k < 3000 && port[i]->up != up; k++)
@@ -287,7 +274,7 @@ static void whatever_vms_do_their_ports_work_afterwards(void **state)
 	static struct chaos vm[2];
 	pthread_t workers[2], vms[2];
 
-	unsigned int before = descriptors();
+	unsigned int before = lab_descriptors();
 
 	open_ports(*(const uint16_t *)*state);
 	stop_vms = stop_workers = false;
@@ -315,7 +302,7 @@ static void whatever_vms_do_their_ports_work_afterwards(void **state)
 	assert_true(carried > 0);
 	for (size_t i = 0; i < 2; i++)
 		port[i]->ops->close(port[i]);
-	assert_int_equal(descriptors(), before);
+	assert_int_equal(lab_descriptors(), before);
 }
 
 static int start(void **state)
