@@ -138,7 +138,7 @@ static void close_if_both_finished(const struct tcp *c)
 
 static void reset(const struct tcp *c, uint8_t state)
 {
-	note(c->s, RST | (c->flags & ACK));
+	note(c->s, RST);
 	forget(c->s, ALIVE);
 	forget(c->peer, ALIVE);
 	weft_session_state_change(c->t, c->original, state, SESSION_CLOSING);

@@ -140,6 +140,32 @@ static void a_fin_in_both_directions_closes_and_the_last_acks_pass(void **state)
 	stop(f);
 }
 
+// It need not wait for the handshake's last packet alone, which a FIN may bring.
+static void fins_of_both_close_with_the_packet_that_completes_the_handshake(void **state)
+{
+	(void)state;
+	struct fixture f = start(IPPROTO_TCP, SYN, false);
+	fixture_packet(f.t, f.r, SYN | ACK);
+	fixture_packet(f.t, f.r, FIN | ACK);
+	assert_int_equal(f.o->state, SESSION_NEW);
+	fixture_packet(f.t, f.o, FIN | ACK);
+	assert_int_equal(f.o->state, SESSION_CLOSING);
+	stop(f);
+}
+
+static void a_rst_after_fins_in_both_directions_leaves_it_closed(void **state)
+{
+	(void)state;
+	struct fixture f = start_established();
+	fixture_packet(f.t, f.o, FIN | ACK);
+	fixture_packet(f.t, f.r, FIN | ACK);
+	fixture_packet(f.t, f.o, RST);
+	fixture_packet(f.t, f.r, ACK);
+	fixture_packet(f.t, f.o, ACK);
+	assert_int_equal(f.o->state, SESSION_CLOSING);
+	stop(f);
+}
+
 static void a_rst_closes_from_either_side(void **state)
 {
 	(void)state;
@@ -388,6 +414,8 @@ int main(void)
 		cmocka_unit_test(an_acknowledgement_of_nothing_is_dropped_when_strict),
 		cmocka_unit_test(a_refused_connection_closes),
 		cmocka_unit_test(a_fin_in_both_directions_closes_and_the_last_acks_pass),
+		cmocka_unit_test(fins_of_both_close_with_the_packet_that_completes_the_handshake),
+		cmocka_unit_test(a_rst_after_fins_in_both_directions_leaves_it_closed),
 		cmocka_unit_test(a_rst_closes_from_either_side),
 		cmocka_unit_test(a_forged_rst_does_not_end_a_connection_that_goes_on),
 		cmocka_unit_test(a_rst_after_each_acknowledgement_keeps_it_closed),
