@@ -218,7 +218,7 @@ class Lab:
         self.node.close()
         text = self.log_text()
         shutil.rmtree(self.dir, ignore_errors=True)
-        if "AddressSanitizer" in text or "runtime error:" in text:
+        if "AddressSanitizer" in text or "ThreadSanitizer" in text or "runtime error:" in text:
             raise AssertionError("the sanitizers found something in weftd:\n" + text)
         if status not in (None, 0):
             raise AssertionError(f"weftd ended with status {status}:\n{text}")

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "datapath/native/testing/rules_reference.h"
+#include "datapath/native/testing/rounds.h"
 
 enum { SETS = 6, MEMBERS = 30, MAX_RULES = 400 };
 
@@ -380,7 +381,7 @@ static void nothing_is_lost_when_only_rules_were_added(void **state)
 	long yes = 0, no = 0;
 
 	begin(&w);
-	for (int round = rounds(6000); round > 0; round--) {
+	for (int round = rounds(ROUNDS(6000)); round > 0; round--) {
 		if (round % 16 == 0) {
 			random_rules(&w);
 			w.set.n_rules %= 24;

@@ -4,11 +4,12 @@
 // The model knows of each flow, named by its inside (host, port, remote host, its port), what it is outside. It says of every frame
 // who must get it and how it must look, to the byte; what it does not expect, nobody may get. No two flows may be the same outside.
 #include "datapath/native/testing/nat_fixture.h"
+#include "datapath/native/testing/rounds.h"
 
 #include "datapath/native/carry/fast.h"
 #include "datapath/native/policy/tables.h"
 
-#define STEPS	     40000
+#define STEPS	     ROUNDS(40000)
 #define SEEDS	     8
 #define HOSTS	     3
 #define PORTS	     40 // FIRST_PORT and on; of remote hosts the first few

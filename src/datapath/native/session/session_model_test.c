@@ -2,6 +2,7 @@
 // The table against a plain list of connections, with random operations.
 #include "datapath/native/session/session.h"
 
+#include "datapath/native/testing/rounds.h"
 #include "datapath/native/testing/session_fixture.h"
 
 #define UNIVERSE 1500 // connections that there can be
@@ -298,7 +299,7 @@ static void run(uint32_t capacity, uint32_t share_percent, uint32_t operations, 
 		m->e[i].n = fixture_new(family, proto, port, 60, i);
 		m->e[i].n.gen = i;
 	}
-	for (uint32_t i = 0; i < operations; i++) {
+	for (uint32_t i = 0; i < ROUNDS(operations); i++) {
 		struct entry *e = &m->e[random_below(UNIVERSE)];
 		uint32_t what = random_below(100);
 		m->now_ms +=
