@@ -410,7 +410,7 @@ static void nothing_is_lost_when_only_rules_were_added(void **state)
 				fail_msg("round %d: something was taken away", round);
 		}
 	}
-	assert_true(yes > 500 && no > 500);
+	assert_true(yes > ROUNDS(500) && no > ROUNDS(500));
 	end(&w);
 }
 
