@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/frames/services.h"
 
-#include <rte_byteorder.h>
 #include <string.h>
+
+#include "base/bytes.h"
 
 static uint32_t fold(uint64_t sum)
 {
@@ -36,8 +37,8 @@ uint16_t weft_csum(const void *data, size_t len, uint32_t seed)
 uint32_t weft_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint16_t len_host)
 {
 	uint64_t sum = (uint64_t)src + dst;
-	sum += rte_cpu_to_be_16(proto);
-	sum += rte_cpu_to_be_16(len_host);
+	sum += htobe16(proto);
+	sum += htobe16(len_host);
 	return fold(sum);
 }
 
@@ -45,5 +46,5 @@ uint32_t weft_csum_pseudo6(const uint8_t src[16], const uint8_t dst[16], uint8_t
 			   uint32_t len_host)
 {
 	uint32_t sum = weft_csum_add(dst, 16, weft_csum_add(src, 16, 0));
-	return fold((uint64_t)sum + rte_cpu_to_be_16(proto) + rte_cpu_to_be_32(len_host));
+	return fold((uint64_t)sum + htobe16(proto) + htobe32(len_host));
 }

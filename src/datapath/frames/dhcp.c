@@ -3,12 +3,12 @@
 // options a lease has in dhcp_options.c.
 #include "datapath/frames/services.h"
 
-#include <rte_byteorder.h>
 #include <string.h>
 
 #include "datapath/datapath.h"
 #include "datapath/frames/dhcp_message.h"
 #include "datapath/frames/dhcp_options.h"
+#include "base/bytes.h"
 
 const struct mac_addr weft_service_mac = DATAPATH_SERVICE_MAC;
 
@@ -108,12 +108,6 @@ static const uint8_t *destination(uint8_t type, const struct dhcp_question *q,
 	return lease->ip.b;
 }
 
-static void put16(uint8_t *at, size_t v)
-{
-	at[0] = (uint8_t)(v >> 8);
-	at[1] = (uint8_t)v;
-}
-
 static size_t write_headers(uint8_t *buf, size_t message_len, const uint8_t *to,
 			    const struct dhcp_lease *lease)
 {
@@ -124,11 +118,11 @@ static size_t write_headers(uint8_t *buf, size_t message_len, const uint8_t *to,
 	else
 		memcpy(buf, lease->client.b, 6);
 	memcpy(buf + 6, weft_service_mac.b, 6);
-	put16(buf + 12, 0x0800);
+	weft_put16(buf + 12, 0x0800);
 
 	memset(ip, 0, 28);
 	ip[0] = 0x45;
-	put16(ip + 2, 28 + message_len);
+	weft_put16(ip + 2, 28 + message_len);
 	ip[6] = 0x40; // don't fragment
 	ip[8] = 64;
 	ip[9] = PROTO_UDP;
@@ -137,9 +131,9 @@ static size_t write_headers(uint8_t *buf, size_t message_len, const uint8_t *to,
 	uint16_t sum = weft_csum(ip, 20, 0);
 	memcpy(ip + 10, &sum, 2);
 
-	put16(udp, PORT_SERVER);
-	put16(udp + 2, PORT_CLIENT);
-	put16(udp + 4, 8 + message_len);
+	weft_put16(udp, PORT_SERVER);
+	weft_put16(udp + 2, PORT_CLIENT);
+	weft_put16(udp + 4, 8 + message_len);
 	memcpy(&src, ip + 12, 4);
 	memcpy(&dst, ip + 16, 4);
 	sum = weft_csum(udp, 8 + message_len,
@@ -157,7 +151,7 @@ enum dhcp_result weft_dhcp_answer(uint8_t *buf, size_t len, size_t cap, const st
 	struct dhcp_question q;
 	*answer_len = 0;
 	if (p->kind != PACKET_IP || p->key.family != 4 || p->key.proto != PROTO_UDP ||
-	    p->fragment != FRAGMENT_NONE || p->key.dport != rte_cpu_to_be_16(PORT_SERVER))
+	    p->fragment != FRAGMENT_NONE || p->key.dport != htobe16(PORT_SERVER))
 		return DHCP_NO_ANSWER;
 	// The parser has seen that the datagram's length is possible, but not that all of it is in this buffer.
 	size_t start = p->l4 + 8u;

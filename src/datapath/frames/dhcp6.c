@@ -6,10 +6,10 @@
 // after every restart.
 #include "datapath/frames/services.h"
 
-#include <rte_byteorder.h>
 #include <string.h>
 
 #include "datapath/frames/dhcp6_answer.h"
+#include "base/bytes.h"
 
 enum {
 	IP6 = 14, // offsets in the answer's frame
@@ -118,16 +118,10 @@ static bool is_for_us(const uint8_t *buf, const struct packet *p, const struct d
 	static const uint8_t unspecified[16];
 
 	return p->kind == PACKET_IP && p->key.family == 6 && p->key.proto == PROTO_UDP &&
-	       p->fragment == FRAGMENT_NONE && p->key.dport == rte_cpu_to_be_16(PORT_SERVER) &&
+	       p->fragment == FRAGMENT_NONE && p->key.dport == htobe16(PORT_SERVER) &&
 	       memcmp(p->key.dst6, weft_dhcp6_servers.b, 16) == 0 && p->key.src6[0] != 0xff &&
 	       memcmp(p->key.src6, unspecified, 16) != 0 &&
 	       memcmp(buf + 6, lease->client.b, 6) == 0;
-}
-
-static void put16(uint8_t *at, size_t v)
-{
-	at[0] = (uint8_t)(v >> 8);
-	at[1] = (uint8_t)v;
 }
 
 static size_t write_headers(uint8_t *buf, size_t message_len, const struct packet *p,
@@ -140,18 +134,18 @@ static size_t write_headers(uint8_t *buf, size_t message_len, const struct packe
 
 	memcpy(buf, lease->client.b, 6);
 	memcpy(buf + 6, weft_service_mac.b, 6);
-	put16(buf + 12, 0x86dd);
+	weft_put16(buf + 12, 0x86dd);
 	memset(ip, 0, 48);
 	ip[0] = 0x60;
-	put16(ip + 4, len);
+	weft_put16(ip + 4, len);
 	ip[6] = PROTO_UDP;
 	ip[7] = 64;
 	memcpy(ip + 8, from.b, 16);
 	memcpy(ip + 24, p->key.src6, 16);
 
-	put16(udp, PORT_SERVER);
-	put16(udp + 2, PORT_CLIENT);
-	put16(udp + 4, len);
+	weft_put16(udp, PORT_SERVER);
+	weft_put16(udp + 2, PORT_CLIENT);
+	weft_put16(udp + 4, len);
 	sum = weft_csum(udp, len, weft_csum_pseudo6(ip + 8, ip + 24, PROTO_UDP, (uint32_t)len));
 	// 0 would mean that there is no checksum (RFC 8200, 8.1).
 	if (sum == 0)

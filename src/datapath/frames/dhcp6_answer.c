@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/frames/dhcp6_answer.h"
 
-#include <rte_byteorder.h>
-#include <rte_common.h>
 #include <string.h>
+#include <sys/param.h>
+
+#include "base/bytes.h"
 
 enum {
 	PREFERENCE_FIRST = 255, // the client need not wait for other servers
@@ -53,7 +54,7 @@ void weft_dhcp6_assign(struct dhcp6_exchange *x)
 {
 	size_t unnamed = 0;
 
-	x->n_ips = RTE_MIN(x->lease->n_ips, (size_t)DHCP6_IPS_MAX);
+	x->n_ips = MIN(x->lease->n_ips, (size_t)DHCP6_IPS_MAX);
 	for (size_t k = 0; k < x->n_ips; k++) {
 		x->holder[k] = NULL;
 		for (size_t i = 0; i < x->q.n_ias && x->holder[k] == NULL; i++)
@@ -272,7 +273,7 @@ static void put_domain(struct dhcp6_writer *w, const struct dhcp6_lease *l)
 static void put_wanted(struct dhcp6_writer *w, const struct dhcp6_exchange *x, uint16_t code)
 {
 	const struct dhcp_option *extra = find_extra(x->lease, code);
-	uint32_t s = RTE_MAX(x->lease->lease_s, (uint32_t)REFRESH_MIN_S);
+	uint32_t s = MAX(x->lease->lease_s, (uint32_t)REFRESH_MIN_S);
 
 	if (extra != NULL)
 		return; // sent to everybody
@@ -281,7 +282,7 @@ static void put_wanted(struct dhcp6_writer *w, const struct dhcp6_exchange *x, u
 	else if (code == OPTION6_DOMAINS)
 		put_domain(w, x->lease);
 	else if (code == OPTION6_REFRESH_TIME && x->q.type == DHCP6_INFORMATION_REQUEST) {
-		rte_be32_t be = rte_cpu_to_be_32(s);
+		be32_t be = htobe32(s);
 
 		weft_dhcp6_option(w, code, &be, 4);
 	}
@@ -303,7 +304,7 @@ static void put_configuration(struct dhcp6_writer *w, const struct dhcp6_exchang
 		if (!is_protocol(x->lease->extra[i].code))
 			weft_dhcp6_option(w, x->lease->extra[i].code, x->lease->extra[i].value,
 					  x->lease->extra[i].len);
-	for (size_t i = 0; i < RTE_DIM(known); i++)
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (wants(&x->q, known[i]))
 			put_wanted(w, x, known[i]);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/frames/dhcp_options.h"
 
-#include <rte_byteorder.h>
 #include <string.h>
+
+#include "base/bytes.h"
 
 enum { VALUE_MAX = 1024 };
 
@@ -21,7 +22,7 @@ static void append(struct value *v, const void *bytes, size_t len)
 
 static void append32(struct value *v, uint32_t n)
 {
-	rte_be32_t be = rte_cpu_to_be_32(n);
+	be32_t be = htobe32(n);
 	append(v, &be, 4);
 }
 
@@ -93,9 +94,9 @@ static uint32_t lease_time(const struct dhcp_lease *lease)
 	const struct dhcp_option *o = find_extra(lease, CODE_LEASE);
 	if (o == NULL || o->len != 4)
 		return lease->lease_s;
-	rte_be32_t be;
+	be32_t be;
 	memcpy(&be, o->value, 4);
-	return rte_be_to_cpu_32(be);
+	return be32toh(be);
 }
 
 static void append_timer(struct value *v, uint8_t code, const struct dhcp_lease *lease)
@@ -113,7 +114,7 @@ static void build(struct value *v, uint8_t code, const struct dhcp_lease *lease)
 	struct ip_prefix subnet = {.ip = lease->ip, .len = lease->prefix_len};
 	struct ip_addr last = weft_prefix_last(&subnet);
 	struct ip_addr any = {.family = 4};
-	rte_be16_t mtu = rte_cpu_to_be_16(lease->mtu);
+	be16_t mtu = htobe16(lease->mtu);
 	switch (code) {
 	case CODE_MASK:
 		append32(v, subnet.len == 0 ? 0 : UINT32_MAX << (32 - subnet.len));

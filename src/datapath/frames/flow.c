@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/bytes.h"
+
 uint64_t weft_flow_secret[4];
 
 // Before main, so that no hash is ever computed without it.
@@ -35,15 +37,14 @@ static const struct {
 	{IPPROTO_ICMPV6, 139, 140}, // node information
 };
 
-static bool icmp_answer(const struct flow_key *k, rte_be16_t *dport)
+static bool icmp_answer(const struct flow_key *k, be16_t *dport)
 {
-	uint16_t type_code = rte_be_to_cpu_16(k->dport);
+	uint16_t type_code = be16toh(k->dport);
 
 	for (size_t i = 0; i < sizeof(icmp_queries) / sizeof(icmp_queries[0]); i++) {
 		if (icmp_queries[i].proto != k->proto || icmp_queries[i].query != type_code >> 8)
 			continue;
-		*dport = rte_cpu_to_be_16(
-			(uint16_t)(icmp_queries[i].answer << 8 | (type_code & 0xff)));
+		*dport = htobe16((uint16_t)(icmp_queries[i].answer << 8 | (type_code & 0xff)));
 		return true;
 	}
 	return false;
@@ -83,7 +84,7 @@ static void reverse6(const struct flow_key *k, uint16_t in_port, struct flow_key
 bool weft_flow_reverse(const struct flow_key *k, uint16_t in_port, struct flow_key *out)
 {
 	bool icmp = k->proto == IPPROTO_ICMP || k->proto == IPPROTO_ICMPV6;
-	rte_be16_t identifier = k->sport, answer;
+	be16_t identifier = k->sport, answer;
 
 	// ICMP inside IPv6 and ICMPv6 inside IPv4 mean nothing; their "types" are not queries.
 	if (icmp && ((k->proto == IPPROTO_ICMPV6) != (k->family == 6) || !icmp_answer(k, &answer)))

@@ -6,19 +6,20 @@
 // and its answer are each other's reverse. Other protocols use 0.
 #pragma once
 
-#include <rte_byteorder.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "base/bytes.h"
 
 struct flow_key {
 	uint16_t in_port; // index of the port where it enters
 	uint8_t proto;	  // IPv4 protocol, final IPv6 next header
 	uint8_t family;	  // 4 or 6
-	rte_be16_t sport, dport;
+	be16_t sport, dport;
 	union {
 		struct {
-			rte_be32_t src4, dst4;
+			be32_t src4, dst4;
 		};
 		struct {
 			uint8_t src6[16], dst6[16];

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -14,10 +15,10 @@ static struct flow_key key4(uint8_t proto, uint16_t sport, uint16_t dport)
 	return (struct flow_key) {.in_port = 3,
 				  .proto = proto,
 				  .family = 4,
-				  .sport = rte_cpu_to_be_16(sport),
-				  .dport = rte_cpu_to_be_16(dport),
-				  .src4 = rte_cpu_to_be_32(0x0a000001),
-				  .dst4 = rte_cpu_to_be_32(0x0a000002)};
+				  .sport = htobe16(sport),
+				  .dport = htobe16(dport),
+				  .src4 = htobe32(0x0a000001),
+				  .dst4 = htobe32(0x0a000002)};
 }
 
 static struct flow_key key6(uint8_t proto, uint16_t sport, uint16_t dport)
@@ -25,8 +26,8 @@ static struct flow_key key6(uint8_t proto, uint16_t sport, uint16_t dport)
 	struct flow_key k = {.in_port = 3,
 			     .proto = proto,
 			     .family = 6,
-			     .sport = rte_cpu_to_be_16(sport),
-			     .dport = rte_cpu_to_be_16(dport)};
+			     .sport = htobe16(sport),
+			     .dport = htobe16(dport)};
 
 	memset(k.src6, 0x11, sizeof(k.src6));
 	memset(k.dst6, 0x22, sizeof(k.dst6));
@@ -45,8 +46,8 @@ static void ports_and_addresses_swap_and_the_port_is_the_given_one(void **state)
 		assert_int_equal(r.in_port, 9);
 		assert_int_equal(r.proto, protos[i]);
 		assert_int_equal(r.family, 4);
-		assert_int_equal(rte_be_to_cpu_16(r.sport), 22);
-		assert_int_equal(rte_be_to_cpu_16(r.dport), 1000);
+		assert_int_equal(be16toh(r.sport), 22);
+		assert_int_equal(be16toh(r.dport), 1000);
 		assert_int_equal(r.src4, k.dst4);
 		assert_int_equal(r.dst4, k.src4);
 		assert_true(weft_flow_reverse(&r, 3, &back));
@@ -56,7 +57,7 @@ static void ports_and_addresses_swap_and_the_port_is_the_given_one(void **state)
 		assert_true(weft_flow_reverse(&k, 9, &r));
 		assert_memory_equal(r.src6, k.dst6, 16);
 		assert_memory_equal(r.dst6, k.src6, 16);
-		assert_int_equal(rte_be_to_cpu_16(r.sport), 22);
+		assert_int_equal(be16toh(r.sport), 22);
 		assert_true(weft_flow_reverse(&r, 3, &back));
 		assert_true(weft_flow_equal(&k, &back));
 	}
@@ -96,8 +97,8 @@ static void icmp_queries_map_to_their_answers_and_keep_the_identifier(void **sta
 		struct flow_key k = t[i].family == 4 ? key4(t[i].proto, 0xbeef, t[i].query << 8)
 						     : key6(t[i].proto, 0xbeef, t[i].query << 8);
 		assert_true(weft_flow_reverse(&k, 9, &r));
-		assert_int_equal(rte_be_to_cpu_16(r.sport), 0xbeef);
-		assert_int_equal(rte_be_to_cpu_16(r.dport), t[i].answer << 8);
+		assert_int_equal(be16toh(r.sport), 0xbeef);
+		assert_int_equal(be16toh(r.dport), t[i].answer << 8);
 		// An answer is answered by nothing: unsolicited, it makes no session.
 		assert_false(weft_flow_reverse(&r, 3, &k));
 	}
@@ -157,7 +158,7 @@ static void similar_keys_spread_over_low_and_high_bits(void **state)
 			struct flow_key k = family == 4 ? key4(17, i & 0xff, 53)
 							: key6(17, i & 0xff, 53);
 			if (family == 4)
-				k.src4 = rte_cpu_to_be_32(0x0a000000 + (i >> 8));
+				k.src4 = htobe32(0x0a000000 + (i >> 8));
 			else
 				k.src6[15] = (uint8_t)(i >> 8);
 			uint32_t h = weft_flow_hash(&k);

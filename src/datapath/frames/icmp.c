@@ -3,15 +3,15 @@
 
 #include <string.h>
 
+#include "datapath/frames/numbers.h"
+#include "base/bytes.h"
+
 #define ETH_LEN 14
 
 #define QUOTE4_MAX (576 - 20 - 8)
 #define QUOTE6_MAX (1280 - 40 - 8)
 
 #define ANSWER_HOPS 64
-
-#define PROTO_ICMP   1
-#define PROTO_ICMPV6 58
 
 static void swap(uint8_t *a, uint8_t *b, size_t len)
 {
@@ -20,12 +20,6 @@ static void swap(uint8_t *a, uint8_t *b, size_t len)
 	memcpy(keep, a, len);
 	memcpy(a, b, len);
 	memcpy(b, keep, len);
-}
-
-static void put16(uint8_t *p, uint16_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
 }
 
 static void header4_checksum(uint8_t *ip, size_t len)
@@ -53,7 +47,7 @@ static void change_sum(uint8_t *at, uint16_t from, uint16_t to)
 	uint32_t sum = (uint16_t) ~(at[0] << 8 | at[1]) + (uint32_t)(uint16_t)~from + to;
 
 	sum = (sum & 0xffff) + (sum >> 16);
-	put16(at, (uint16_t) ~(sum + (sum >> 16)));
+	weft_put16(at, (uint16_t) ~(sum + (sum >> 16)));
 }
 
 void weft_echo_answer(uint8_t *frame, const struct packet *p)
@@ -88,7 +82,7 @@ static size_t error4(const uint8_t *packet, size_t quote, uint8_t type, uint8_t 
 	memset(ip, 0, 28);
 	ip[0] = 0x45;
 	ip[1] = 0xc0; // internetwork control (RFC 1812, 4.3.2.5)
-	put16(ip + 2, (uint16_t)(28 + quote));
+	weft_put16(ip + 2, (uint16_t)(28 + quote));
 	ip[8] = 64;
 	ip[9] = PROTO_ICMP;
 	memcpy(ip + 12, from->b, 4);
@@ -96,7 +90,7 @@ static size_t error4(const uint8_t *packet, size_t quote, uint8_t type, uint8_t 
 	header4_checksum(ip, 20);
 	icmp[0] = type;
 	icmp[1] = code;
-	put16(icmp + 6, (uint16_t)mtu); // RFC 1191
+	weft_put16(icmp + 6, (uint16_t)mtu); // RFC 1191
 	memcpy(icmp + 8, packet, quote);
 	csum = weft_csum(icmp, 8 + quote, 0);
 	memcpy(icmp + 2, &csum, 2);
@@ -112,15 +106,15 @@ static size_t error6(const uint8_t *packet, size_t quote, uint8_t type, uint8_t 
 		quote = QUOTE6_MAX;
 	memset(ip, 0, 48);
 	ip[0] = 0x60;
-	put16(ip + 4, (uint16_t)(8 + quote));
+	weft_put16(ip + 4, (uint16_t)(8 + quote));
 	ip[6] = PROTO_ICMPV6;
 	ip[7] = 64;
 	memcpy(ip + 8, from->b, 16);
 	memcpy(ip + 24, packet + 8, 16);
 	icmp[0] = type;
 	icmp[1] = code;
-	put16(icmp + 4, (uint16_t)(mtu >> 16));
-	put16(icmp + 6, (uint16_t)mtu);
+	weft_put16(icmp + 4, (uint16_t)(mtu >> 16));
+	weft_put16(icmp + 6, (uint16_t)mtu);
 	memcpy(icmp + 8, packet, quote);
 	transport_checksum6(ip, icmp, 8 + quote);
 	return 48 + quote;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/frames/services.h"
 
-#include <rte_byteorder.h>
 #include <string.h>
+
+#include "base/bytes.h"
 
 enum {
 	IP6 = 14, // of the answer, which has no extension headers

@@ -11,8 +11,8 @@ static void icmp_queries_have_identifier_and_type_as_ports(void **state)
 	assert_int_equal(parse(IP4("001c", "0000", "01") "0800 0000 1234 0001", &p, &f), DROP_NONE);
 	assert_true(p.icmp_query);
 	assert_false(p.icmp_error);
-	assert_int_equal(p.key.sport, rte_cpu_to_be_16(0x1234));
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(8 << 8));
+	assert_int_equal(p.key.sport, htobe16(0x1234));
+	assert_int_equal(p.key.dport, htobe16(8 << 8));
 	assert_text(&f, &p, "icmp 10.0.0.5 > 10.0.0.9 echo request id 4660 ttl 64");
 	static const char *const queries4[] = {"00", "08", "0d", "0e", "0f", "10", "11", "12"};
 	for (size_t i = 0; i < sizeof(queries4) / sizeof(queries4[0]); i++) {
@@ -29,7 +29,7 @@ static void icmp_queries_have_identifier_and_type_as_ports(void **state)
 	assert_int_equal(parse(IP4("001c", "0000", "01") "0900 0000 1234 0001", &p, &f), DROP_NONE);
 	assert_false(p.icmp_query);
 	assert_int_equal(p.key.sport, 0);
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(9 << 8));
+	assert_int_equal(p.key.dport, htobe16(9 << 8));
 }
 
 #define UNREACHABLE	   "0303 0000 00000000 "
@@ -49,9 +49,9 @@ static void icmp_error_quotes_the_flow_it_is_about(void **state)
 	assert_true(p.inner_ok);
 	assert_int_equal(p.inner.in_port, 0);
 	assert_int_equal(p.inner.proto, 17);
-	assert_int_equal(p.inner.sport, rte_cpu_to_be_16(53));
-	assert_int_equal(p.inner.dport, rte_cpu_to_be_16(4000));
-	assert_int_equal(p.inner.src4, rte_cpu_to_be_32(0x0a000009));
+	assert_int_equal(p.inner.sport, htobe16(53));
+	assert_int_equal(p.inner.dport, htobe16(4000));
+	assert_int_equal(p.inner.src4, htobe32(0x0a000009));
 	assert_int_equal(p.inner_l3, 42);
 	assert_int_equal(p.inner_l4, 62);
 	assert_text(&f, &p,
@@ -63,8 +63,8 @@ static void icmp_error_quotes_the_flow_it_is_about(void **state)
 			       &p, &f),
 			 DROP_NONE);
 	assert_true(p.inner_ok);
-	assert_int_equal(p.inner.sport, rte_cpu_to_be_16(0x1234));
-	assert_int_equal(p.inner.dport, rte_cpu_to_be_16(8 << 8));
+	assert_int_equal(p.inner.sport, htobe16(0x1234));
+	assert_int_equal(p.inner.dport, htobe16(8 << 8));
 }
 
 static void icmp_error_with_an_unusable_quote_says_so(void **state)
@@ -100,7 +100,7 @@ static void icmp6_error_quotes_through_extension_headers(void **state)
 			 DROP_NONE);
 	assert_true(p.inner_ok);
 	assert_int_equal(p.inner.proto, 6);
-	assert_int_equal(p.inner.dport, rte_cpu_to_be_16(4000));
+	assert_int_equal(p.inner.dport, htobe16(4000));
 	assert_int_equal(p.inner_l3, 62);
 	assert_int_equal(p.inner_l4, 110);
 	assert_text(&f, &p,

@@ -181,10 +181,10 @@ static enum drop parse_ip6(const uint8_t *frame, uint32_t seen, struct packet *p
 			return why;
 	}
 	p->key.proto = w.kind;
-	if (p->fragment == FRAGMENT_LATER || w.kind == IP_NO_NEXT)
+	if (p->fragment == FRAGMENT_LATER || w.kind == PROTO_NO_NEXT)
 		return DROP_NONE;
 	// Neighbour discovery in fragments, even in a single one, only serves to hide it (RFC 6980).
-	if (w.met_fragment && w.kind == IP_ICMPV6 && w.at < w.seen &&
+	if (w.met_fragment && w.kind == PROTO_ICMPV6 && w.at < w.seen &&
 	    frame[w.at] >= ND_ROUTER_SOLICIT && frame[w.at] <= ND_REDIRECT)
 		return DROP_BAD_HEADER;
 	p->l4 = (uint16_t)w.at;

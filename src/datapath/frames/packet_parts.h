@@ -9,26 +9,9 @@
 #include <string.h>
 
 #include "datapath/frames/packet.h"
+#include "datapath/frames/numbers.h"
 
-enum {
-	ETHER_LEN = 14,
-	IP_ICMP = 1,
-	IP_TCP = 6,
-	IP_UDP = 17,
-	IP_DCCP = 33,
-	IP_ICMPV6 = 58,
-	IP_NO_NEXT = 59,
-	IP_SCTP = 132,
-	IP_UDPLITE = 136,
-};
-
-enum {
-	ND_ROUTER_SOLICIT = 133,
-	ND_ROUTER_ADVERT = 134,
-	ND_SOLICIT = 135,
-	ND_ADVERT = 136,
-	ND_REDIRECT = 137,
-};
+enum { ETHER_LEN = 14 };
 
 static inline uint16_t weft_read16(const uint8_t *b)
 {

@@ -13,10 +13,10 @@ static void tcp_has_its_five_tuple_and_flags(void **state)
 	assert_int_equal(p.key.in_port, 3);
 	assert_int_equal(p.key.family, 4);
 	assert_int_equal(p.key.proto, 6);
-	assert_int_equal(p.key.sport, rte_cpu_to_be_16(1234));
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(22));
-	assert_int_equal(p.key.src4, rte_cpu_to_be_32(0x0a000005));
-	assert_int_equal(p.key.dst4, rte_cpu_to_be_32(0x0a000009));
+	assert_int_equal(p.key.sport, htobe16(1234));
+	assert_int_equal(p.key.dport, htobe16(22));
+	assert_int_equal(p.key.src4, htobe32(0x0a000005));
+	assert_int_equal(p.key.dst4, htobe32(0x0a000009));
 	assert_int_equal(p.tcp_flags, 0x02);
 	assert_int_equal(p.ttl, 64);
 	assert_int_equal(p.l3, 14);
@@ -45,8 +45,8 @@ static void ports_are_read_of_every_protocol_that_has_them(void **state)
 		frame_add(&f, protocols[i]);
 		frame_add(&f, "0000 " IP4_ADDRS "1388 0035 000c 0000 00000000");
 		assert_int_equal(weft_packet_parse(f.b, f.len, f.len, 0, &p), DROP_NONE);
-		assert_int_equal(p.key.sport, rte_cpu_to_be_16(5000));
-		assert_int_equal(p.key.dport, rte_cpu_to_be_16(53));
+		assert_int_equal(p.key.sport, htobe16(5000));
+		assert_int_equal(p.key.dport, htobe16(53));
 	}
 }
 
@@ -196,7 +196,7 @@ static void ipv4_options_are_stepped_over(void **state)
 			 DROP_NONE);
 	assert_true(p.has_options);
 	assert_int_equal(p.l4, 38);
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(22));
+	assert_int_equal(p.key.dport, htobe16(22));
 }
 
 static void ipv6_extension_headers_are_stepped_over(void **state)
@@ -213,7 +213,7 @@ static void ipv6_extension_headers_are_stepped_over(void **state)
 	assert_true(p.has_options);
 	assert_int_equal(p.key.proto, 17);
 	assert_int_equal(p.l4, 54 + 48);
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(53));
+	assert_int_equal(p.key.dport, htobe16(53));
 	// ESP, mobility and "no next header" end the chain.
 	assert_int_equal(parse(IP6("0010", "3c") "3200 0104 0000 0000 " UDP_8, &p, &f), DROP_NONE);
 	assert_int_equal(p.key.proto, 50);
@@ -272,7 +272,7 @@ static void ipv4_fragments_say_which_they_are(void **state)
 			 DROP_NONE);
 	assert_int_equal(p.fragment, FRAGMENT_FIRST);
 	assert_int_equal(p.frag_id, 7);
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(53));
+	assert_int_equal(p.key.dport, htobe16(53));
 	assert_text(&f, &p, "udp 10.0.0.5:5000 > 10.0.0.9:53 ttl 64 first fragment id 7");
 	assert_int_equal(parse(IP4("001c", "00b9", "11") UDP_8, &p, &f), DROP_NONE);
 	assert_int_equal(p.fragment, FRAGMENT_LATER);
@@ -315,7 +315,7 @@ static void ipv6_fragments_say_which_they_are(void **state)
 			 DROP_NONE);
 	assert_int_equal(p.fragment, FRAGMENT_FIRST);
 	assert_int_equal(p.frag_id, 0x01020304);
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(53));
+	assert_int_equal(p.key.dport, htobe16(53));
 	assert_int_equal(parse(IP6("0010", "2c") "1100 05c8 01020304 " UDP_8, &p, &f), DROP_NONE);
 	assert_int_equal(p.fragment, FRAGMENT_LATER);
 	assert_int_equal(p.frag_offset, 1480);
@@ -324,7 +324,7 @@ static void ipv6_fragments_say_which_they_are(void **state)
 	// The whole datagram in one fragment (RFC 6946) is as good as none.
 	assert_int_equal(parse(IP6("0010", "2c") "1100 0000 01020304 " UDP_8, &p, &f), DROP_NONE);
 	assert_int_equal(p.fragment, FRAGMENT_NONE);
-	assert_int_equal(p.key.dport, rte_cpu_to_be_16(53));
+	assert_int_equal(p.key.dport, htobe16(53));
 }
 
 static void dhcp_is_named_in_the_text(void **state)

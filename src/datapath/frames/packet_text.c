@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/bytes.h"
+
 struct line {
 	char *s;
 	size_t len, size;
@@ -39,25 +41,25 @@ static void add_ip(struct line *l, uint8_t family, const void *ip, const uint16_
 	if (port == NULL)
 		add(l, "%s", text);
 	else
-		add(l, family == 4 ? "%s:%u" : "[%s]:%u", text, rte_be_to_cpu_16(*port));
+		add(l, family == 4 ? "%s:%u" : "[%s]:%u", text, be16toh(*port));
 }
 
 static const char *protocol_name(uint8_t proto)
 {
 	switch (proto) {
-	case IP_ICMP:
+	case PROTO_ICMP:
 		return "icmp";
-	case IP_TCP:
+	case PROTO_TCP:
 		return "tcp";
-	case IP_UDP:
+	case PROTO_UDP:
 		return "udp";
-	case IP_DCCP:
+	case PROTO_DCCP:
 		return "dccp";
-	case IP_ICMPV6:
+	case PROTO_ICMPV6:
 		return "icmp6";
-	case IP_SCTP:
+	case PROTO_SCTP:
 		return "sctp";
-	case IP_UDPLITE:
+	case PROTO_UDPLITE:
 		return "udplite";
 	case 2:
 		return "igmp";
@@ -71,7 +73,7 @@ static const char *protocol_name(uint8_t proto)
 		return "esp";
 	case 51:
 		return "ah";
-	case IP_NO_NEXT:
+	case PROTO_NO_NEXT:
 		return "ipv6-nonxt";
 	case 103:
 		return "pim";
@@ -84,8 +86,8 @@ static const char *protocol_name(uint8_t proto)
 
 static bool has_ports(uint8_t proto)
 {
-	return proto == IP_TCP || proto == IP_UDP || proto == IP_SCTP || proto == IP_DCCP ||
-	       proto == IP_UDPLITE;
+	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP ||
+	       proto == PROTO_DCCP || proto == PROTO_UDPLITE;
 }
 
 // "udp 10.0.0.5:68 > 10.0.0.2:67"
@@ -161,7 +163,7 @@ static void add_icmp(struct line *l, const struct packet *p)
 	if (p->icmp_code != 0 || name == NULL || p->icmp_error)
 		add(l, " code %u", p->icmp_code);
 	if (p->icmp_query)
-		add(l, " id %u", rte_be_to_cpu_16(p->key.sport));
+		add(l, " id %u", be16toh(p->key.sport));
 	if (p->nd_target != NULL) {
 		add(l, " for ");
 		add_ip(l, 6, p->nd_target, NULL);
@@ -211,16 +213,16 @@ static void add_dhcp(struct line *l, const uint8_t *frame, size_t len, const str
 
 static void add_transport(struct line *l, const uint8_t *frame, size_t len, const struct packet *p)
 {
-	uint16_t sport = rte_be_to_cpu_16(p->key.sport);
-	uint16_t dport = rte_be_to_cpu_16(p->key.dport);
-	if (p->key.proto == IP_TCP)
+	uint16_t sport = be16toh(p->key.sport);
+	uint16_t dport = be16toh(p->key.dport);
+	if (p->key.proto == PROTO_TCP)
 		add_tcp_flags(l, p->tcp_flags);
-	else if (p->key.proto == (p->key.family == 4 ? IP_ICMP : IP_ICMPV6))
+	else if (p->key.proto == (p->key.family == 4 ? PROTO_ICMP : PROTO_ICMPV6))
 		add_icmp(l, p);
-	else if (p->key.proto == IP_UDP && p->key.family == 4 &&
+	else if (p->key.proto == PROTO_UDP && p->key.family == 4 &&
 		 ((sport == 68 && dport == 67) || (sport == 67 && dport == 68)))
 		add_dhcp(l, frame, len, p);
-	else if (p->key.proto == IP_UDP && p->key.family == 6 &&
+	else if (p->key.proto == PROTO_UDP && p->key.family == 6 &&
 		 ((sport == 546 && dport == 547) || (sport == 547 && dport == 546)))
 		add(l, " dhcp6");
 }

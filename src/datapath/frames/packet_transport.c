@@ -8,17 +8,17 @@ enum { QUOTED_MIN = 8 }; // what an ICMP error must quote of the transport heade
 static uint32_t shortest_header(const struct flow_key *key)
 {
 	switch (key->proto) {
-	case IP_TCP:
+	case PROTO_TCP:
 		return 20;
-	case IP_SCTP:
-	case IP_DCCP:
+	case PROTO_SCTP:
+	case PROTO_DCCP:
 		return 12;
-	case IP_UDP:
-	case IP_UDPLITE:
+	case PROTO_UDP:
+	case PROTO_UDPLITE:
 		return 8;
-	case IP_ICMP:
+	case PROTO_ICMP:
 		return key->family == 4 ? 8 : 0;
-	case IP_ICMPV6:
+	case PROTO_ICMPV6:
 		return key->family == 6 ? 8 : 0;
 	default:
 		return 0;
@@ -27,7 +27,7 @@ static uint32_t shortest_header(const struct flow_key *key)
 
 static bool is_icmp(const struct flow_key *key)
 {
-	return key->proto == (key->family == 4 ? IP_ICMP : IP_ICMPV6);
+	return key->proto == (key->family == 4 ? PROTO_ICMP : PROTO_ICMPV6);
 }
 
 // Echo, timestamp, information and address mask; ICMPv6 echo and node information.
@@ -74,7 +74,7 @@ static enum drop parse_udp(const uint8_t *h, uint32_t size, const struct packet 
 {
 	uint16_t length = weft_read16(h + 4);
 	// UDP-Lite has its checksum's coverage here, where 0 is everything (RFC 3828).
-	if (p->key.proto == IP_UDPLITE && length == 0)
+	if (p->key.proto == PROTO_UDPLITE && length == 0)
 		return DROP_NONE;
 	if (length < 8)
 		return DROP_BAD_HEADER;
@@ -111,13 +111,13 @@ enum drop weft_packet_transport(const uint8_t *frame, uint32_t seen, uint32_t en
 	uint32_t size = end - p->l4;
 	set_ports(h, &p->key);
 	switch (p->key.proto) {
-	case IP_TCP:
+	case PROTO_TCP:
 		return parse_tcp(h, size, p);
-	case IP_UDP:
-	case IP_UDPLITE:
+	case PROTO_UDP:
+	case PROTO_UDPLITE:
 		return parse_udp(h, size, p);
-	case IP_ICMP:
-	case IP_ICMPV6:
+	case PROTO_ICMP:
+	case PROTO_ICMPV6:
 		return parse_icmp(frame, seen, p);
 	default:
 		return DROP_NONE;

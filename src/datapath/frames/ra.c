@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
+
 enum {
 	IP6 = 14, // offsets in the frame
 	ICMP = IP6 + 40,
@@ -25,16 +27,10 @@ enum {
 	MTU_MIN = 1280, // less is not for IPv6 to say (RFC 8200, 5)
 };
 
-static void put16(uint8_t *at, uint32_t v)
-{
-	at[0] = (uint8_t)(v >> 8);
-	at[1] = (uint8_t)v;
-}
-
 static void put32(uint8_t *at, uint32_t v)
 {
-	put16(at, v >> 16);
-	put16(at + 2, v & 0xffff);
+	weft_put16(at, v >> 16);
+	weft_put16(at + 2, v & 0xffff);
 }
 
 // An option of `len` bytes, a multiple of 8, all zero but for its head. RA_MAX has room for all of them.
@@ -122,10 +118,10 @@ static void write_headers(uint8_t *buf, size_t len, const struct ra *ra, const s
 
 	memcpy(buf, mac->b, 6);
 	memcpy(buf + 6, ra->router.b, 6);
-	put16(buf + 12, 0x86dd);
+	weft_put16(buf + 12, 0x86dd);
 	memset(ip, 0, 40);
 	ip[0] = 0x60;
-	put16(ip + 4, (uint32_t)(len - ICMP));
+	weft_put16(ip + 4, (uint32_t)(len - ICMP));
 	ip[6] = PROTO_ICMPV6;
 	ip[7] = 255;
 	memcpy(ip + 8, from.b, 16);
@@ -145,7 +141,7 @@ size_t weft_ra_write(uint8_t *buf, size_t cap, const struct ra *ra, const struct
 	icmp[0] = TYPE_ADVERT;
 	icmp[4] = HOP_LIMIT;
 	icmp[5] = (uint8_t)((ra->managed ? FLAG_MANAGED : 0) | (ra->other ? FLAG_OTHER : 0));
-	put16(icmp + 6, ra->lifetime_s);
+	weft_put16(icmp + 6, ra->lifetime_s);
 
 	o = option(buf, &n, OPTION_SOURCE_MAC, 8);
 	memcpy(o + 2, ra->router.b, 6);

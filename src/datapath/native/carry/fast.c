@@ -8,17 +8,9 @@
 
 #include "datapath/native/packet/counter.h"
 #include "datapath/native/carry/slow.h"
+#include "datapath/frames/numbers.h"
 
 #define AHEAD 4
-
-#define PROTO_ICMP   1
-#define PROTO_TCP    6
-#define PROTO_UDP    17
-#define PROTO_ICMPV6 58
-
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
 
 #define L4_OFFSET4 34
 #define L4_OFFSET6 54

@@ -15,9 +15,9 @@
 
 #include "datapath/native/session/nat.h"
 #include "datapath/native/carry/slow_session.h"
+#include "datapath/frames/numbers.h"
 
-#define PROTO_TCP 6
-#define ACK	  0x10
+#define ACK 0x10
 
 #define SEQUENCE	4 // where they are in the header
 #define ACKNOWLEDGEMENT 8

@@ -6,16 +6,11 @@
 
 #include "datapath/native/testing/eal_testing.h"
 #include "datapath/frames/services.h"
+#include "base/bytes.h"
 
 #define IP 14
 
 static struct rte_mempool *pool;
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 static uint32_t get16(const uint8_t *p)
 {
@@ -33,9 +28,9 @@ static struct rte_mbuf *packet(const uint8_t *options, uint32_t n_options, uint3
 	memset(frame, 0xab, IP);
 	memset(frame + IP, 0, 20);
 	frame[IP] = (uint8_t)(0x40 | header / 4);
-	put16(frame + IP + 2, header + payload);
-	put16(frame + IP + 4, 0x1234);
-	put16(frame + IP + 6, bits);
+	weft_put16(frame + IP + 2, header + payload);
+	weft_put16(frame + IP + 4, 0x1234);
+	weft_put16(frame + IP + 6, bits);
 	frame[IP + 8] = 63;
 	frame[IP + 9] = 17;
 	memcpy(frame + IP + 12, "\x0a\0\0\1\x0a\0\0\2", 8);

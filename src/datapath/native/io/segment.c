@@ -8,10 +8,7 @@
 #include <rte_udp.h>
 
 #include "datapath/native/io/vnet.h"
-
-#define TCP_FIN 0x01
-#define TCP_PSH 0x08
-#define TCP_CWR 0x80
+#include "datapath/frames/numbers.h"
 
 void weft_segment_begin(struct segmenter *s, const struct rte_mbuf *m)
 {

@@ -14,8 +14,7 @@
 #include <rte_udp.h>
 
 #include "datapath/native/io/lent.h"
-
-#define TCP_CWR 0x80
+#include "datapath/frames/numbers.h"
 
 #define TCP_PIECES_MOST 2048
 #define UDP_PIECES_MOST 128

@@ -14,10 +14,10 @@
 #include <string.h>
 
 #include "datapath/frames/services.h"
+#include "datapath/frames/numbers.h"
 
-#define PROTO_TCP 6
-#define HTTP	  RTE_BE16(80)
-#define ADDRESS	  RTE_BE32(0xa9fea9fe)
+#define HTTP	RTE_BE16(80)
+#define ADDRESS RTE_BE32(0xa9fea9fe)
 
 static bool asks_metadata(const struct judge *j)
 {

@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define PROTO_ICMP 1
+#include "datapath/frames/numbers.h"
 
 static const struct floating *floating_get(const struct judge *j, const struct vmap *map,
 					   uint32_t scope, rte_be32_t ip)

@@ -10,12 +10,9 @@
 #include <string.h>
 
 #include "datapath/native/outside/resolver.h"
+#include "datapath/frames/numbers.h"
 
 #define MAX_HOPS 8
-
-#define PROTO_ICMP   1
-#define PROTO_UDP    17
-#define PROTO_ICMPV6 58
 
 static bool find_router(const struct judge *j, struct hop *h)
 {

@@ -4,8 +4,7 @@
 // A port's groups are a union: one permitting rule of any of them is enough. A port without port security has
 // none and permits everything; a port with port security and no group permits nothing but base services.
 #include "datapath/native/judge/judge.h"
-
-#define PROTO_TCP 6
+#include "datapath/frames/numbers.h"
 
 // A port's groups are all stateful or all stateless; a port without groups answers nobody anyway.
 static bool is_stateful(const struct judge *j, const struct port_policy *p)

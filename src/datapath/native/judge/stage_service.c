@@ -15,9 +15,7 @@
 
 #include "datapath/native/outside/advertise.h"
 #include "datapath/frames/services.h"
-
-#define PROTO_UDP    17
-#define PROTO_ICMPV6 58
+#include "datapath/frames/numbers.h"
 
 static enum stage_result flood(struct judge *j, enum flood_to to, enum drop if_nobody)
 {

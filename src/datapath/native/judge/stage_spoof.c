@@ -9,16 +9,7 @@
 
 #include <string.h>
 
-#define PROTO_UDP    17
-#define PROTO_ICMPV6 58
-
-#define ND_ROUTER_SOLICIT    133
-#define ND_ROUTER_ADVERT     134
-#define ND_NEIGHBOUR_SOLICIT 135
-#define ND_NEIGHBOUR_ADVERT  136
-#define MLDV1_REPORT	     131
-#define MLDV1_DONE	     132
-#define MLDV2_REPORT	     143
+#include "datapath/frames/numbers.h"
 
 static bool is_zero(const void *data, size_t len)
 {
@@ -53,7 +44,7 @@ static bool may_be_unspecified(const struct packet *p)
 	case MLDV1_DONE:
 	case MLDV2_REPORT:
 		return true;
-	case ND_NEIGHBOUR_SOLICIT:
+	case ND_SOLICIT:
 		return p->nd_target != NULL;
 	default:
 		return false;
@@ -97,7 +88,7 @@ static enum drop check_role(const struct judge *j, const uint8_t *src_mac)
 	// The parser has refused neighbour discovery in fragments (RFC 6980), which could hide its type.
 	if (p->icmp_type == ND_ROUTER_ADVERT && p->fragment != FRAGMENT_LATER)
 		return DROP_RA_SENDER;
-	if (p->icmp_type == ND_NEIGHBOUR_ADVERT && p->fragment != FRAGMENT_LATER &&
+	if (p->icmp_type == ND_ADVERT && p->fragment != FRAGMENT_LATER &&
 	    (p->nd_target == NULL || is_multicast6(p->nd_target) ||
 	     !weft_pair_allowed(j->in, src_mac, 6, p->nd_target)))
 		return DROP_SPOOF_ND;

@@ -5,14 +5,9 @@
 #include <rte_common.h>
 #include <string.h>
 
-#define L3 14 // what NAT sees has an untagged Ethernet header
+#include "datapath/frames/numbers.h"
 
-#define PROTO_ICMP    1
-#define PROTO_TCP     6
-#define PROTO_UDP     17
-#define PROTO_DCCP    33
-#define PROTO_SCTP    132
-#define PROTO_UDPLITE 136
+#define L3 14 // what NAT sees has an untagged Ethernet header
 
 #define LOW_PORTS 1024u // ports below stay below (RFC 4787, REQ-3)
 

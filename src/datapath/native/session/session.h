@@ -78,8 +78,8 @@ struct session { // one direction
 		uint16_t in_port;
 		uint8_t proto;
 		uint8_t family;
-		rte_be16_t sport, dport;
-		rte_be32_t src4, dst4; // IPv6: 0, the addresses follow in session6
+		be16_t sport, dport;
+		be32_t src4, dst4; // IPv6: 0, the addresses follow in session6
 	} key;
 	uint8_t eth_in[12];  // what a packet's destination and source MAC must be
 	uint8_t eth_out[12]; // what they become

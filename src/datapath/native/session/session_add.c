@@ -3,8 +3,8 @@
 #include <netinet/in.h>
 
 #include "datapath/native/session/session_table.h"
+#include "datapath/frames/numbers.h"
 
-#define TCP_SYN	    0x02
 #define FIRST_FILL  6 // words in the first bucket from which on the emptier of the two is taken
 #define CLASHES_MAX 4 // outdated connections that an add removes before it gives up
 

@@ -53,13 +53,13 @@ static inline struct session_new fixture_new(uint8_t family, uint8_t proto, uint
 	k->in_port = port;
 	k->proto = proto;
 	k->family = family;
-	k->sport = (rte_be16_t)i;
-	k->dport = rte_cpu_to_be_16(proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6
-					    ? (family == 4 ? 8 << 8 : 128 << 8)
-					    : 443);
+	k->sport = (be16_t)i;
+	k->dport = htobe16(proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6
+				   ? (family == 4 ? 8 << 8 : 128 << 8)
+				   : 443);
 	if (family == 4) {
-		k->src4 = rte_cpu_to_be_32(0x0a000000 + (i >> 16));
-		k->dst4 = rte_cpu_to_be_32(0x0b000001);
+		k->src4 = htobe32(0x0a000000 + (i >> 16));
+		k->dst4 = htobe32(0x0b000001);
 	} else {
 		memset(k->src6, 0x20, 16);
 		memset(k->dst6, 0x21, 16);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "datapath/frames/services.h"
+#include "base/bytes.h"
 
 static struct ip_addr ip_of(const char *text)
 {
@@ -15,12 +16,6 @@ static struct ip_addr ip_of(const char *text)
 	if (weft_ip_parse(text, &ip) != 0)
 		abort();
 	return ip;
-}
-
-static void put16(uint8_t *p, uint16_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
 }
 
 static size_t l4_header_len(uint8_t proto)
@@ -36,7 +31,7 @@ static void ethernet(struct frame *f, const char *from, const char *to, uint16_t
 		memset(dst.b, 0xff, 6);
 	memcpy(f->b, dst.b, 6);
 	memcpy(f->b + 6, src.b, 6);
-	put16(f->b + 12, type);
+	weft_put16(f->b + 12, type);
 }
 
 // Returns the offset of what comes after the IP header.
@@ -49,7 +44,7 @@ static size_t ip_header(struct frame *f, const struct ip_addr *src, const struct
 		uint16_t csum;
 
 		h[0] = 0x45;
-		put16(h + 2, (uint16_t)(20 + payload));
+		weft_put16(h + 2, (uint16_t)(20 + payload));
 		h[8] = 64;
 		h[9] = proto;
 		memcpy(h + 12, src->b, 4);
@@ -60,7 +55,7 @@ static size_t ip_header(struct frame *f, const struct ip_addr *src, const struct
 		return 34;
 	}
 	h[0] = 0x60;
-	put16(h + 4, (uint16_t)payload);
+	weft_put16(h + 4, (uint16_t)payload);
 	h[6] = proto;
 	h[7] = 255;
 	memcpy(h + 8, src->b, 16);
@@ -81,23 +76,23 @@ struct frame testbed_frame(const char *from, const char *to, const char *src, co
 	switch (l4.proto) {
 	case 1:
 	case 58:
-		put16(h, l4.dport);
-		put16(h + 4, l4.sport);
+		weft_put16(h, l4.dport);
+		weft_put16(h + 4, l4.sport);
 		break;
 	case 6:
 		h[12] = 0x50;
 		h[13] = l4.tcp_flags;
-		put16(h, l4.sport);
-		put16(h + 2, l4.dport);
+		weft_put16(h, l4.sport);
+		weft_put16(h + 2, l4.dport);
 		break;
 	case 17:
-		put16(h + 4, (uint16_t)(8 + l4.payload));
-		put16(h, l4.sport);
-		put16(h + 2, l4.dport);
+		weft_put16(h + 4, (uint16_t)(8 + l4.payload));
+		weft_put16(h, l4.sport);
+		weft_put16(h + 2, l4.dport);
 		break;
 	default:
-		put16(h, l4.sport);
-		put16(h + 2, l4.dport);
+		weft_put16(h, l4.sport);
+		weft_put16(h + 2, l4.dport);
 	}
 	for (size_t i = 0; i < l4.payload; i++)
 		h[l4_header_len(l4.proto) + i] = (uint8_t)i;
@@ -147,9 +142,9 @@ struct frame testbed_fragment(const struct frame *f, uint16_t id, size_t from, s
 
 	memmove(out.b + 34, f->b + 34 + from, len);
 	out.len = 34 + len;
-	put16(h + 2, (uint16_t)(20 + len));
-	put16(h + 4, id);
-	put16(h + 6, (uint16_t)((more ? 0x2000 : 0) | from / 8));
+	weft_put16(h + 2, (uint16_t)(20 + len));
+	weft_put16(h + 4, id);
+	weft_put16(h + 6, (uint16_t)((more ? 0x2000 : 0) | from / 8));
 	memset(h + 10, 0, 2);
 	csum = weft_csum(h, 20, 0);
 	memcpy(h + 10, &csum, 2);

@@ -14,6 +14,7 @@
 #include <rte_prefetch.h>
 
 #include "datapath/native/io/vnet.h"
+#include "datapath/native/io/extend.h"
 
 #define BURST_MAX  64
 // Large packets of one burst: each takes 33 buffers.
@@ -76,32 +77,6 @@ static void collect(const struct tap_io *t, struct batch *b, uint16_t n)
 	b->after = c;
 }
 
-// Make room for len bytes behind an empty first buffer.
-static bool extend(struct rte_mempool *pool, struct rte_mbuf *m, uint32_t len)
-{
-	struct rte_mbuf *more[TAP_SEGMENTS_MAX], *last = m;
-	uint32_t room = rte_pktmbuf_tailroom(m), n = 0;
-
-	if (len > TAP_PACKET_MAX)
-		return false;
-	uint32_t left = len - RTE_MIN(len, room);
-	if (left > 0) {
-		n = (left + room - 1) / room;
-		if (n >= TAP_SEGMENTS_MAX || rte_pktmbuf_alloc_bulk(pool, more, n) < 0)
-			return false;
-	}
-	m->pkt_len = len;
-	m->nb_segs = (uint16_t)(n + 1);
-	m->data_len = (uint16_t)(len - left);
-	for (uint32_t i = 0; i < n; i++) {
-		more[i]->data_len = (uint16_t)RTE_MIN(left, room);
-		left -= more[i]->data_len;
-		last->next = more[i];
-		last = more[i];
-	}
-	return true;
-}
-
 static void prepare_copy(struct tap_io *t, struct batch *b, uint16_t k, struct rte_mbuf *m,
 			 uint32_t len)
 {
@@ -110,7 +85,7 @@ static void prepare_copy(struct tap_io *t, struct batch *b, uint16_t k, struct r
 
 	iov[n++] = (struct iovec) {.iov_base = &b->vnet[k], .iov_len = TAP_VNET_LEN};
 	// Without buffers the packet still has to leave the queue; the kernel then cuts it off.
-	if (extend(t->pool, m, len))
+	if (len <= TAP_PACKET_MAX && weft_extend(t->pool, m, len))
 		for (; m != NULL; m = m->next)
 			iov[n++] = (struct iovec) {.iov_base = rte_pktmbuf_mtod(m, void *),
 						   .iov_len = m->data_len};
@@ -151,7 +126,8 @@ static bool take_slot(struct tap_io *t, const struct tpacket2_hdr *h, struct rte
 	const uint8_t *from = (const uint8_t *)h + h->tp_mac;
 
 	// Cut off, but not queued: too many large ones wait already.
-	if (h->tp_len > h->tp_snaplen || !extend(t->pool, m, h->tp_len))
+	if (h->tp_len > h->tp_snaplen || h->tp_len > TAP_PACKET_MAX ||
+	    !weft_extend(t->pool, m, h->tp_len))
 		return false;
 	for (; m != NULL; m = m->next) {
 		rte_memcpy(rte_pktmbuf_mtod(m, void *), from, m->data_len);

@@ -11,9 +11,9 @@
 
 #include "datapath/native/io/lent.h"
 #include "datapath/native/io/vnet.h"
+#include "datapath/native/io/extend.h"
 
 // Buffers of 2 KB for PACKET_MAX.
-#define SEGMENTS_MAX 33
 
 struct reader {
 	const struct vring_pieces *p;
@@ -38,29 +38,6 @@ static void read_bytes(struct reader *from, void *to, uint32_t len)
 			from->offset = 0;
 		}
 	}
-}
-
-// Room for len bytes behind an empty first buffer.
-static bool extend(struct rte_mempool *pool, struct rte_mbuf *m, uint32_t len)
-{
-	struct rte_mbuf *more[SEGMENTS_MAX], *last = m;
-	uint32_t room = rte_pktmbuf_tailroom(m), n = 0, left = len - RTE_MIN(len, room);
-
-	if (unlikely(left > 0)) {
-		n = (left + room - 1) / room;
-		if (n >= SEGMENTS_MAX || rte_pktmbuf_alloc_bulk(pool, more, n) < 0)
-			return false;
-	}
-	m->pkt_len = len;
-	m->nb_segs = (uint16_t)(n + 1);
-	m->data_len = (uint16_t)(len - left);
-	for (uint32_t i = 0; i < n; i++) {
-		more[i]->data_len = (uint16_t)RTE_MIN(left, room);
-		left -= more[i]->data_len;
-		last->next = more[i];
-		last = more[i];
-	}
-	return true;
 }
 
 // Copy the head, and list what is behind it.
@@ -104,7 +81,7 @@ static int take(const struct vring_state *r, const struct vring_pieces *p, struc
 			return ret;
 		return weft_lent_take(m, pool) < 0 ? -ENOBUFS : weft_vnet_in(&header.h, m);
 	}
-	if (!extend(pool, m, len))
+	if (!weft_extend(pool, m, len))
 		return -ENOBUFS;
 	read_bytes(&from, &header, r->header_len);
 	for (struct rte_mbuf *s = m; s != NULL; s = s->next)
