@@ -206,8 +206,9 @@ static inline struct session *bucket_guess(const struct session_family *f,
 	if (hits == 0)
 		return NULL;
 	uint64_t word = __atomic_load_n(&b->word[__builtin_ctz(hits)], __ATOMIC_ACQUIRE);
-	struct session *s =
-		family_line(f, (uint32_t)word); // if withdrawn: line 0, which has another key
+	if (unlikely(word == 0)) // withdrawn meanwhile
+		return NULL;
+	struct session *s = family_line(f, (uint32_t)word);
 	rte_prefetch0(s);
 	if (f->line_shift == 7)
 		rte_prefetch0(((struct session6 *)s)->src6);

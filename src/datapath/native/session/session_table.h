@@ -289,12 +289,15 @@ static inline uint64_t port_charge(struct session_table *t, uint16_t port, int a
 	return before;
 }
 
-// The same for the project of the port; returns what it was.
+// The same for the project of the port; returns what it was. Control changes it, too, when a port
+// comes to a project while connections of its index are left.
 static inline uint32_t project_charge(struct session_table *t, uint16_t port, int by)
 {
 	uint16_t project = __atomic_load_n(&t->project_of[port], __ATOMIC_RELAXED);
 
-	return project == 0 ? 0 : count_add(t, &t->projects[project], by);
+	return project == 0
+		       ? 0
+		       : __atomic_fetch_add(&t->projects[project], (uint32_t)by, __ATOMIC_RELAXED);
 }
 
 // A connection is gone, or was not made after all.
