@@ -29,11 +29,11 @@ enum op {
 
 enum { PORTS = 7, STEPS_MAX = 64, SENT_MAX = 512, WEB_PORT = 80 };
 
-struct node {
+struct peer {
 	const char *name, *network, *ip4, *ip6, *groups, *pairs;
 };
 
-static const struct node nodes[PORTS] = {
+static const struct peer peers[PORTS] = {
 	{"client", "n1", "10.0.0.1", "fd00::1", "out", ""},
 	{"web", "n1", "10.0.0.2", "fd00::2", "web", ""},
 	{"alone", "n1", "10.0.0.3", "fd00::3", "", ""},
@@ -72,7 +72,7 @@ static uint8_t take(struct run *r)
 
 static void put_port(struct run *r, int i, const char *groups, bool up)
 {
-	const struct node *n = &nodes[i];
+	const struct peer *n = &peers[i];
 	char ips[64];
 	snprintf(ips, sizeof(ips), "%s %s", n->ip4, n->ip6);
 	testbed_port_with(r->tb, n->name, n->network, ips, groups, n->pairs, up);
@@ -95,7 +95,7 @@ static void put_all(struct run *r)
 	testbed_rule_set(r->tb, "web", true, web_open);
 	testbed_rule_set(r->tb, "loose", false, "egress 4 any\ningress 4 udp\ningress 6 icmp\n");
 	for (int i = 0; i < PORTS; i++)
-		put_port(r, i, nodes[i].groups, true);
+		put_port(r, i, peers[i].groups, true);
 	testbed_commit(r->tb);
 	r->web_is_open = true;
 }
@@ -115,7 +115,7 @@ static void change_policy(struct run *r, uint8_t which)
 		testbed_member(r->tb, PLAN_PUT, "set", "10.0.0.1/32");
 		break;
 	case 4:
-		put_port(r, CLIENT, nodes[CLIENT].groups, (which & 8) != 0);
+		put_port(r, CLIENT, peers[CLIENT].groups, (which & 8) != 0);
 		break;
 	case 5:
 		put_port(r, LOOSE, (which & 8) != 0 ? "loose" : "out", true);
@@ -131,7 +131,7 @@ static void change_policy(struct run *r, uint8_t which)
 
 static bool is_from(const struct frame *f, int port)
 {
-	struct mac_addr mac = testbed_mac(nodes[port].name);
+	struct mac_addr mac = testbed_mac(peers[port].name);
 	return memcmp(f->b + 6, mac.b, 6) == 0 ||
 	       (port == PAIR && memcmp(f->b + 6, "\x02\xaa\0\0\0\x01", 6) == 0);
 }
@@ -158,11 +158,11 @@ static bool needs_no_rule(const struct packet *p)
 
 static bool is_own(const void *address, uint8_t family, int port)
 {
-	struct mac_addr mac = testbed_mac(nodes[port].name);
+	struct mac_addr mac = testbed_mac(peers[port].name);
 	struct ip_addr local = weft_ip_link_local_of(&mac);
 	struct ip_addr ip;
 	bool v4 = family == 4;
-	fuzz_assert(weft_ip_parse(v4 ? nodes[port].ip4 : nodes[port].ip6, &ip) == 0);
+	fuzz_assert(weft_ip_parse(v4 ? peers[port].ip4 : peers[port].ip6, &ip) == 0);
 	if (memcmp(address, ip.b, v4 ? 4 : 16) == 0)
 		return true;
 	if (!v4 && memcmp(address, local.b, 16) == 0)
@@ -183,7 +183,7 @@ static bool is_own_source(const struct packet *p, int port)
 
 static void check_sender(const struct frame *f, const struct packet *p, int from)
 {
-	if (nodes[from].groups == NULL)
+	if (peers[from].groups == NULL)
 		return;
 	fuzz_assert(is_from(f, from));
 	fuzz_assert(p->kind != PACKET_OTHER);
@@ -225,7 +225,7 @@ static const struct sent *find_sent(const struct run *r, const struct frame *f, 
 	for (size_t i = r->n_sent; i-- > 0;) {
 		const struct sent *s = &r->sent[i];
 		if (s->from != to && s->f.len == f->len && memcmp(s->f.b, f->b, f->len) == 0 &&
-		    strcmp(nodes[s->from].network, nodes[to].network) == 0)
+		    strcmp(peers[s->from].network, peers[to].network) == 0)
 			return s;
 	}
 	return NULL;
@@ -256,9 +256,9 @@ static void send(struct run *r, int from, const struct frame *f)
 	r->sent[r->n_sent].from = (uint8_t)from;
 	r->sent[r->n_sent++].f = *f;
 	r->last = *f;
-	testbed_send(r->tb, nodes[from].name, f);
+	testbed_send(r->tb, peers[from].name, f);
 	for (int to = 0; to < PORTS; to++) {
-		while (testbed_receive(r->tb, nodes[to].name, &got))
+		while (testbed_receive(r->tb, peers[to].name, &got))
 			check_delivery(r, &got, from, to);
 	}
 }
@@ -270,8 +270,8 @@ static void send_raw(struct run *r, bool addressed)
 	struct frame f = {.len = 0};
 	int from = take(r) % PORTS;
 	if (addressed) {
-		struct mac_addr src = testbed_mac(nodes[from].name);
-		struct mac_addr dst = testbed_mac(nodes[take(r) % PORTS].name);
+		struct mac_addr src = testbed_mac(peers[from].name);
+		struct mac_addr dst = testbed_mac(peers[take(r) % PORTS].name);
 		memcpy(f.b, dst.b, 6);
 		memcpy(f.b + 6, src.b, 6);
 		f.len = 12;
@@ -302,9 +302,9 @@ static struct frame build(struct run *r, int *from)
 		l4.dport = (uint16_t)(dport << 8 | (sport & 8));
 	l4.tcp_flags = take(r);
 	l4.payload = (size_t)take(r) * 4;
-	const char *dst = v6 ? nodes[to].ip6 : nodes[to].ip4;
-	return testbed_frame(nodes[*from].name, nodes[to].name,
-			     v6 ? nodes[*from].ip6 : nodes[*from].ip4, dst, l4);
+	const char *dst = v6 ? peers[to].ip6 : peers[to].ip4;
+	return testbed_frame(peers[*from].name, peers[to].name,
+			     v6 ? peers[*from].ip6 : peers[*from].ip4, dst, l4);
 }
 
 static void send_fragments(struct run *r)
@@ -332,9 +332,9 @@ static void send_error(struct run *r)
 	uint8_t type = take(r), code = take(r);
 	if (r->last.len < 14)
 		return;
-	struct frame f = testbed_icmp_error(nodes[from].name, nodes[to].name,
-					    v6 ? nodes[from].ip6 : nodes[from].ip4,
-					    v6 ? nodes[to].ip6 : nodes[to].ip4, type, code,
+	struct frame f = testbed_icmp_error(peers[from].name, peers[to].name,
+					    v6 ? peers[from].ip6 : peers[from].ip4,
+					    v6 ? peers[to].ip6 : peers[to].ip4, type, code,
 					    &r->last);
 	send(r, from, &f);
 }
@@ -342,8 +342,8 @@ static void send_error(struct run *r)
 static void send_arp(struct run *r)
 {
 	int from = take(r) % PORTS;
-	const char *sender = nodes[take(r) % PORTS].ip4;
-	struct frame f = testbed_arp(nodes[from].name, sender, nodes[take(r) % PORTS].ip4);
+	const char *sender = peers[take(r) % PORTS].ip4;
+	struct frame f = testbed_arp(peers[from].name, sender, peers[take(r) % PORTS].ip4);
 	send(r, from, &f);
 }
 
