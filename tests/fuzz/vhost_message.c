@@ -145,7 +145,7 @@ static void assert_nothing_is_left(const struct vhost_device *d)
 {
 	fuzz_assert(d->watch.fd < 0 && d->n_setup == 0 && d->message.n_fds == 0);
 	fuzz_assert(atomic_load(&v->dev) == NULL && !v->io.up);
-	fuzz_assert(d->memory.table.n == 0 && d->log_map.len == 0);
+	fuzz_assert(d->memory.table.n == 0 && d->log_map[0].len == 0 && d->log_map[1].len == 0);
 	fuzz_assert(descriptors() == descriptors_before);
 	for (size_t i = 0; i < 2 * VHOST_PAIRS_MAX; i++)
 		fuzz_assert(!d->rings[i].on);
