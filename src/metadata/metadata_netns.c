@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
-#include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <pthread.h>
@@ -15,6 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/netlink.h"
 
 #define LISTENER "listener" // the end that is listened at
 #define PORT	 80
@@ -30,61 +31,8 @@ struct job { // for the thread that goes in
 	struct metadata_netns *out;
 	struct err *err;
 	int ret;
-	int netlink;
-	uint32_t seq;
+	struct netlink netlink;
 };
-
-// ---- Netlink ---------------------------------------------------------------------------------------
-
-struct request {
-	struct nlmsghdr head;
-	char body[512];
-};
-
-static void begin(struct request *r, uint16_t type, uint16_t flags, const void *header, size_t len)
-{
-	memset(r, 0, sizeof(*r));
-	r->head.nlmsg_type = type;
-	r->head.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
-	r->head.nlmsg_len = (uint32_t)NLMSG_LENGTH(len);
-	memcpy(NLMSG_DATA(&r->head), header, len);
-}
-
-static struct rtattr *add(struct request *r, uint16_t type, const void *data, size_t len)
-{
-	struct rtattr *a = (struct rtattr *)((char *)r + NLMSG_ALIGN(r->head.nlmsg_len));
-
-	a->rta_type = type;
-	a->rta_len = (uint16_t)RTA_LENGTH(len);
-	if (len > 0)
-		memcpy(RTA_DATA(a), data, len);
-	r->head.nlmsg_len = NLMSG_ALIGN(r->head.nlmsg_len) + (uint32_t)RTA_ALIGN(a->rta_len);
-	return a;
-}
-
-static void end(struct request *r, struct rtattr *nest)
-{
-	nest->rta_len = (uint16_t)((char *)r + r->head.nlmsg_len - (char *)nest);
-}
-
-static int send_request(struct job *j, struct request *r)
-{
-	char answer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
-	const struct nlmsghdr *m = (const struct nlmsghdr *)answer;
-	ssize_t n;
-
-	r->head.nlmsg_seq = ++j->seq;
-	if (send(j->netlink, r, r->head.nlmsg_len, 0) < 0)
-		return -errno;
-	do
-		n = recv(j->netlink, answer, sizeof(answer), 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	if (!NLMSG_OK(m, (size_t)n) || m->nlmsg_type != NLMSG_ERROR)
-		return -EPROTO;
-	return ((const struct nlmsgerr *)NLMSG_DATA(m))->error;
-}
 
 // ---- The interfaces --------------------------------------------------------------------------------
 
@@ -92,21 +40,21 @@ static int make_pair(struct job *j)
 {
 	struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
 	struct rtattr *info, *data, *other;
-	struct request r;
+	struct netlink_request r;
 
-	begin(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
-	add(&r, IFLA_IFNAME, LISTENER, sizeof(LISTENER));
-	add(&r, IFLA_ADDRESS, there.b, sizeof(there.b));
-	info = add(&r, IFLA_LINKINFO, NULL, 0);
-	add(&r, IFLA_INFO_KIND, "veth", sizeof("veth"));
-	data = add(&r, IFLA_INFO_DATA, NULL, 0);
-	other = add(&r, VETH_INFO_PEER, &link, sizeof(link));
-	add(&r, IFLA_IFNAME, METADATA_IFNAME, sizeof(METADATA_IFNAME));
-	add(&r, IFLA_ADDRESS, here.b, sizeof(here.b));
-	end(&r, other);
-	end(&r, data);
-	end(&r, info);
-	return send_request(j, &r);
+	weft_netlink_begin(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
+	weft_netlink_add(&r, IFLA_IFNAME, LISTENER, sizeof(LISTENER));
+	weft_netlink_add(&r, IFLA_ADDRESS, there.b, sizeof(there.b));
+	info = weft_netlink_add(&r, IFLA_LINKINFO, NULL, 0);
+	weft_netlink_add(&r, IFLA_INFO_KIND, "veth", sizeof("veth"));
+	data = weft_netlink_add(&r, IFLA_INFO_DATA, NULL, 0);
+	other = weft_netlink_add(&r, VETH_INFO_PEER, &link, sizeof(link));
+	weft_netlink_add(&r, IFLA_IFNAME, METADATA_IFNAME, sizeof(METADATA_IFNAME));
+	weft_netlink_add(&r, IFLA_ADDRESS, here.b, sizeof(here.b));
+	weft_netlink_end(&r, other);
+	weft_netlink_end(&r, data);
+	weft_netlink_end(&r, info);
+	return weft_netlink_send(&j->netlink, &r);
 }
 
 // Up, without an IPv6 address.
@@ -115,44 +63,45 @@ static int set_up(struct job *j, int ifindex)
 	struct ifinfomsg link = {.ifi_index = ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
 	uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
 	struct rtattr *spec, *inet6;
-	struct request r;
+	struct netlink_request r;
 	int ret;
 
-	begin(&r, RTM_NEWLINK, 0, &link, sizeof(link));
-	spec = add(&r, IFLA_AF_SPEC, NULL, 0);
-	inet6 = add(&r, AF_INET6, NULL, 0);
-	add(&r, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
-	end(&r, inet6);
-	end(&r, spec);
-	ret = send_request(j, &r);
+	weft_netlink_begin(&r, RTM_NEWLINK, 0, &link, sizeof(link));
+	spec = weft_netlink_add(&r, IFLA_AF_SPEC, NULL, 0);
+	inet6 = weft_netlink_add(&r, AF_INET6, NULL, 0);
+	weft_netlink_add(&r, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
+	weft_netlink_end(&r, inet6);
+	weft_netlink_end(&r, spec);
+	ret = weft_netlink_send(&j->netlink, &r);
 	if (ret != -EAFNOSUPPORT) // a kernel without IPv6
 		return ret;
-	begin(&r, RTM_NEWLINK, 0, &link, sizeof(link));
-	return send_request(j, &r);
+	weft_netlink_begin(&r, RTM_NEWLINK, 0, &link, sizeof(link));
+	return weft_netlink_send(&j->netlink, &r);
 }
 
 static int add_address(struct job *j, int ifindex)
 {
 	struct ifaddrmsg address = {
 		.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = (unsigned int)ifindex};
-	struct request r;
+	struct netlink_request r;
 
-	begin(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &address, sizeof(address));
-	add(&r, IFA_LOCAL, own, sizeof(own));
-	add(&r, IFA_ADDRESS, own, sizeof(own));
-	return send_request(j, &r);
+	weft_netlink_begin(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &address, sizeof(address));
+	weft_netlink_add(&r, IFA_LOCAL, own, sizeof(own));
+	weft_netlink_add(&r, IFA_ADDRESS, own, sizeof(own));
+	return weft_netlink_send(&j->netlink, &r);
 }
 
 static int add_neighbour(struct job *j, int ifindex)
 {
 	struct ndmsg neighbour = {
 		.ndm_family = AF_INET, .ndm_ifindex = ifindex, .ndm_state = NUD_PERMANENT};
-	struct request r;
+	struct netlink_request r;
 
-	begin(&r, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &neighbour, sizeof(neighbour));
-	add(&r, NDA_DST, peer, sizeof(peer));
-	add(&r, NDA_LLADDR, here.b, sizeof(here.b));
-	return send_request(j, &r);
+	weft_netlink_begin(&r, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &neighbour,
+			   sizeof(neighbour));
+	weft_netlink_add(&r, NDA_DST, peer, sizeof(peer));
+	weft_netlink_add(&r, NDA_LLADDR, here.b, sizeof(here.b));
+	return weft_netlink_send(&j->netlink, &r);
 }
 
 static int add_route(struct job *j, int ifindex)
@@ -166,13 +115,13 @@ static int add_route(struct job *j, int ifindex)
 		.rtm_type = RTN_UNICAST,
 		.rtm_flags = RTNH_F_ONLINK,
 	};
-	struct request r;
+	struct netlink_request r;
 
-	begin(&r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route, sizeof(route));
-	add(&r, RTA_DST, vms, sizeof(vms));
-	add(&r, RTA_GATEWAY, peer, sizeof(peer));
-	add(&r, RTA_OIF, &ifindex, sizeof(ifindex));
-	return send_request(j, &r);
+	weft_netlink_begin(&r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route, sizeof(route));
+	weft_netlink_add(&r, RTA_DST, vms, sizeof(vms));
+	weft_netlink_add(&r, RTA_GATEWAY, peer, sizeof(peer));
+	weft_netlink_add(&r, RTA_OIF, &ifindex, sizeof(ifindex));
+	return weft_netlink_send(&j->netlink, &r);
 }
 
 static int make_interfaces(struct job *j)
@@ -224,8 +173,7 @@ static int go_in(struct job *j)
 		return weft_fail(j->err, -errno, "a network namespace cannot be made%s: %s",
 				 errno == EPERM ? " (CAP_SYS_ADMIN)" : "", strerror(errno));
 	j->out->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	j->netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (j->out->fd < 0 || j->netlink < 0)
+	if (j->out->fd < 0 || weft_netlink_open(&j->netlink) < 0)
 		return weft_fail(j->err, -errno, "a network namespace cannot be used: %s",
 				 strerror(errno));
 	return 0;
@@ -240,15 +188,14 @@ static void *thread_main(void *arg)
 		j->ret = make_interfaces(j);
 	if (j->ret == 0)
 		j->ret = listen_there(j);
-	if (j->netlink >= 0)
-		close(j->netlink);
+	weft_netlink_close(&j->netlink);
 	return NULL;
 }
 
 int weft_metadata_netns_open(struct metadata_netns *out, struct err *err)
 {
 	struct metadata_netns n = {.fd = -1, .listen_fd = -1, .here = here, .there = there};
-	struct job j = {.out = &n, .err = err, .netlink = -1};
+	struct job j = {.out = &n, .err = err, .netlink.fd = -1};
 	sigset_t all, before;
 	pthread_t thread;
 	int ret;

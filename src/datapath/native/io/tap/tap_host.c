@@ -41,67 +41,6 @@ static void fd_end(int *fd)
 
 #define auto_fd __attribute__((cleanup(fd_end))) int
 
-// A request that grows, attribute by attribute.
-struct request {
-	struct nlmsghdr head;
-	char body[1024];
-};
-
-static void request_start(struct request *r, struct tap_host *h, uint16_t type, uint16_t flags,
-			  const void *family_header, size_t len)
-{
-	memset(r, 0, sizeof(*r));
-	r->head.nlmsg_type = type;
-	r->head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	r->head.nlmsg_seq = ++h->seq;
-	r->head.nlmsg_len = (uint32_t)NLMSG_LENGTH(len);
-	memcpy(NLMSG_DATA(&r->head), family_header, len);
-}
-
-static struct rtattr *request_add(struct request *r, uint16_t type, const void *data, size_t len)
-{
-	struct rtattr *a = (struct rtattr *)((char *)r + NLMSG_ALIGN(r->head.nlmsg_len));
-
-	a->rta_type = type;
-	a->rta_len = (uint16_t)RTA_LENGTH(len);
-	if (len > 0)
-		memcpy(RTA_DATA(a), data, len);
-	r->head.nlmsg_len = NLMSG_ALIGN(r->head.nlmsg_len) + (uint32_t)RTA_ALIGN(a->rta_len);
-	return a;
-}
-
-static struct rtattr *request_nest(struct request *r, uint16_t type)
-{
-	return request_add(r, type, NULL, 0);
-}
-
-static void request_end(struct request *r, struct rtattr *nest)
-{
-	nest->rta_len = (uint16_t)((char *)r + r->head.nlmsg_len - (char *)nest);
-}
-
-// 0 or the kernel's -errno.
-static int request_send(struct request *r, struct tap_host *h)
-{
-	char answer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
-
-	if (send(h->fd, r, r->head.nlmsg_len, 0) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t n = recv(h->fd, answer, sizeof(answer), 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		struct nlmsghdr *m = (struct nlmsghdr *)answer;
-		if (!NLMSG_OK(m, (size_t)n) || m->nlmsg_seq != r->head.nlmsg_seq)
-			continue; // an answer that an interrupted request did not wait for
-		if (m->nlmsg_type != NLMSG_ERROR)
-			return -EPROTO;
-		return ((struct nlmsgerr *)NLMSG_DATA(m))->error;
-	}
-}
-
 // What carries no Ethernet frames (a tun device, a tunnel) can be no VM's.
 static int check_ethernet(const char *ifname, struct err *err)
 {
@@ -119,30 +58,24 @@ static int check_ethernet(const char *ifname, struct err *err)
 
 int weft_tap_host_init(struct tap_host *h, const char *ifname, struct err *err)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	unsigned int ifindex = strlen(ifname) < IFNAMSIZ ? if_nametoindex(ifname) : 0;
 
-	*h = (struct tap_host) {.ifname = ifname, .ifindex = (int)ifindex, .fd = -1};
+	*h = (struct tap_host) {.ifname = ifname, .ifindex = (int)ifindex, .netlink.fd = -1};
 	if (ifindex == 0)
 		return weft_fail(err, -ENODEV, "interface %s: it does not exist", ifname);
 	int ret = check_ethernet(ifname, err);
 	if (ret < 0)
 		return ret;
-	h->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (h->fd < 0 || connect(h->fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
-		int code = -errno;
-
-		weft_tap_host_fini(h);
-		return weft_fail(err, code, "interface %s: no netlink socket: %s", ifname,
-				 strerror(-code));
-	}
+	ret = weft_netlink_open(&h->netlink);
+	if (ret < 0)
+		return weft_fail(err, ret, "interface %s: no netlink socket: %s", ifname,
+				 strerror(-ret));
 	return 0;
 }
 
 void weft_tap_host_fini(struct tap_host *h)
 {
-	close_fd(h->fd);
-	h->fd = -1;
+	weft_netlink_close(&h->netlink);
 }
 
 // The hook that filters hang on. It may be there already.
@@ -152,15 +85,15 @@ static int add_clsact(struct tap_host *h)
 			   .tcm_ifindex = h->ifindex,
 			   .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
 			   .tcm_parent = TC_H_CLSACT};
-	struct request r;
+	struct netlink_request r;
 
-	request_start(&r, h, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &tc, sizeof(tc));
-	request_add(&r, TCA_KIND, "clsact", sizeof("clsact"));
-	int ret = request_send(&r, h);
+	weft_netlink_begin(&r, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &tc, sizeof(tc));
+	weft_netlink_add(&r, TCA_KIND, "clsact", sizeof("clsact"));
+	int ret = weft_netlink_send(&h->netlink, &r);
 	return ret == -EEXIST ? 0 : ret;
 }
 
-static void filter_start(struct request *r, struct tap_host *h, const char *kind)
+static void filter_start(struct netlink_request *r, struct tap_host *h, const char *kind)
 {
 	struct tcmsg tc = {.tcm_family = AF_UNSPEC,
 			   .tcm_ifindex = h->ifindex,
@@ -168,8 +101,8 @@ static void filter_start(struct request *r, struct tap_host *h, const char *kind
 			   .tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
 			   .tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL))};
 
-	request_start(r, h, RTM_NEWTFILTER, NLM_F_CREATE, &tc, sizeof(tc));
-	request_add(r, TCA_KIND, kind, strlen(kind) + 1);
+	weft_netlink_begin(r, RTM_NEWTFILTER, NLM_F_CREATE, &tc, sizeof(tc));
+	weft_netlink_add(r, TCA_KIND, kind, strlen(kind) + 1);
 }
 
 static int load_drop_program(void)
@@ -192,38 +125,38 @@ static int load_drop_program(void)
 
 static int filter_bpf(struct tap_host *h)
 {
-	struct request r;
+	struct netlink_request r;
 	auto_fd program = load_drop_program();
 	uint32_t flags = TCA_BPF_FLAG_ACT_DIRECT;
 
 	if (program < 0)
 		return program;
 	filter_start(&r, h, "bpf");
-	struct rtattr *options = request_nest(&r, TCA_OPTIONS);
-	request_add(&r, TCA_BPF_FD, &program, sizeof(program));
-	request_add(&r, TCA_BPF_NAME, "weft", sizeof("weft"));
-	request_add(&r, TCA_BPF_FLAGS, &flags, sizeof(flags));
-	request_end(&r, options);
-	return request_send(&r, h);
+	struct rtattr *options = weft_netlink_add(&r, TCA_OPTIONS, NULL, 0);
+	weft_netlink_add(&r, TCA_BPF_FD, &program, sizeof(program));
+	weft_netlink_add(&r, TCA_BPF_NAME, "weft", sizeof("weft"));
+	weft_netlink_add(&r, TCA_BPF_FLAGS, &flags, sizeof(flags));
+	weft_netlink_end(&r, options);
+	return weft_netlink_send(&h->netlink, &r);
 }
 
 static int filter_matchall(struct tap_host *h)
 {
-	struct request r;
+	struct netlink_request r;
 	struct tc_gact drop = {.action = TC_ACT_SHOT};
 
 	filter_start(&r, h, "matchall");
-	struct rtattr *options = request_nest(&r, TCA_OPTIONS);
-	struct rtattr *actions = request_nest(&r, TCA_MATCHALL_ACT);
-	struct rtattr *first = request_nest(&r, 1);
-	request_add(&r, TCA_ACT_KIND, "gact", sizeof("gact"));
-	struct rtattr *parameters = request_nest(&r, TCA_ACT_OPTIONS);
-	request_add(&r, TCA_GACT_PARMS, &drop, sizeof(drop));
-	request_end(&r, parameters);
-	request_end(&r, first);
-	request_end(&r, actions);
-	request_end(&r, options);
-	int ret = request_send(&r, h);
+	struct rtattr *options = weft_netlink_add(&r, TCA_OPTIONS, NULL, 0);
+	struct rtattr *actions = weft_netlink_add(&r, TCA_MATCHALL_ACT, NULL, 0);
+	struct rtattr *first = weft_netlink_add(&r, 1, NULL, 0);
+	weft_netlink_add(&r, TCA_ACT_KIND, "gact", sizeof("gact"));
+	struct rtattr *parameters = weft_netlink_add(&r, TCA_ACT_OPTIONS, NULL, 0);
+	weft_netlink_add(&r, TCA_GACT_PARMS, &drop, sizeof(drop));
+	weft_netlink_end(&r, parameters);
+	weft_netlink_end(&r, first);
+	weft_netlink_end(&r, actions);
+	weft_netlink_end(&r, options);
+	int ret = weft_netlink_send(&h->netlink, &r);
 	// It cannot be changed in place; the one that is there is ours.
 	return ret == -EEXIST ? 0 : ret;
 }
@@ -260,15 +193,15 @@ static int no_link_local_address(struct tap_host *h)
 {
 	struct ifinfomsg link = {.ifi_family = AF_UNSPEC, .ifi_index = h->ifindex};
 	uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
-	struct request r;
+	struct netlink_request r;
 
-	request_start(&r, h, RTM_NEWLINK, 0, &link, sizeof(link));
-	struct rtattr *spec = request_nest(&r, IFLA_AF_SPEC);
-	struct rtattr *inet6 = request_nest(&r, AF_INET6);
-	request_add(&r, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
-	request_end(&r, inet6);
-	request_end(&r, spec);
-	return request_send(&r, h);
+	weft_netlink_begin(&r, RTM_NEWLINK, 0, &link, sizeof(link));
+	struct rtattr *spec = weft_netlink_add(&r, IFLA_AF_SPEC, NULL, 0);
+	struct rtattr *inet6 = weft_netlink_add(&r, AF_INET6, NULL, 0);
+	weft_netlink_add(&r, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof(mode));
+	weft_netlink_end(&r, inet6);
+	weft_netlink_end(&r, spec);
+	return weft_netlink_send(&h->netlink, &r);
 }
 
 static int disable_ipv6(struct tap_host *h, struct err *err)

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/netlink.h"
 
 struct tap_host {
 	const char *ifname; // borrowed
 	int ifindex;
-	int fd; // rtnetlink
-	uint32_t seq;
+	struct netlink netlink;
 };
 
 // Index and netlink socket; -ENODEV.
