@@ -14,6 +14,7 @@
 #include <rte_cycles.h>
 
 #include "datapath/native/rules/rules.h"
+#include "plan/diff.h"
 
 enum { TCP = 6, UDP = 17, QUERIES = 16384, MEMBERS = 16 };
 
@@ -222,7 +223,7 @@ static void compile(struct bench *b, int rounds, struct result *out)
 		took = now_ms() - start;
 		out->compile_ms = took < out->compile_ms ? took : out->compile_ms;
 		start = now_ms();
-		if (!weft_rules_only_added(&fewer, &b->plan))
+		if (!weft_plan_rules_only_added(&fewer, &b->plan))
 			abort();
 		took = now_ms() - start;
 		out->diff_ms = took < out->diff_ms ? took : out->diff_ms;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "datapath/native/policy/tables_priv.h"
+#include "plan/diff.h"
 
 void *weft_tables_alloc(size_t size)
 {
@@ -262,7 +263,8 @@ static void rule_set_put(struct tables *t, const struct plan_rule_set *plan, str
 	struct rule_set_ctl *c = weft_tables_rule_set_ctl(t, plan->id);
 
 	if (c->plan != NULL) {
-		if (c->plan->stateful != plan->stateful || !weft_rules_only_added(c->plan, plan))
+		if (c->plan->stateful != plan->stateful ||
+		    !weft_plan_rules_only_added(c->plan, plan))
 			mark_users(t, c);
 		set_users_change(t, c, false);
 		weft_plan_object_free(PLAN_RULE_SET, c->plan);

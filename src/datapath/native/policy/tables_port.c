@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/policy/tables_priv.h"
+#include "plan/diff.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -250,31 +251,6 @@ static struct port_ctl *port_new(struct tables *t, const struct plan_port *plan,
 	return c;
 }
 
-static bool has_pair(const struct plan_port *p, const struct plan_pair *pair)
-{
-	for (size_t i = 0; i < p->n_pairs; i++)
-		if (weft_mac_equal(&p->pairs[i].mac, &pair->mac) &&
-		    weft_prefix_equal(&p->pairs[i].prefix, &pair->prefix))
-			return true;
-	return false;
-}
-
-// Did the port lose anything that may have allowed a flow?
-static bool has_lost(const struct plan_port *before, const struct plan_port *after)
-{
-	if (strcmp(before->network_id, after->network_id) != 0 ||
-	    !weft_mac_equal(&before->mac, &after->mac) || (before->admin_up && !after->admin_up) ||
-	    (!before->filtered && after->filtered))
-		return true;
-	for (size_t i = 0; i < before->n_pairs; i++)
-		if (!has_pair(after, &before->pairs[i]))
-			return true;
-	for (size_t i = 0; i < before->n_rule_sets; i++)
-		if (!uses(after, before->rule_sets[i]))
-			return true;
-	return false;
-}
-
 static struct port_policy *policy_new(struct tables *t, const struct port *port, uint32_t network,
 				      const struct plan_port *plan)
 {
@@ -333,7 +309,7 @@ void weft_tables_port_put(struct tables *t, const struct plan_port *plan, enum p
 		flood_change(t, network, index, plan);
 	macs_change(t, c, old, plan, network);
 	users_change(t, old, plan, index);
-	if (old == NULL || has_lost(old, plan))
+	if (old == NULL || weft_plan_port_has_lost(old, plan))
 		weft_tables_mark(t, index);
 	policy = policy_new(t, c->port, network, plan);
 	weft_vmap_put(t->node->ports, policy->plan->id, policy);

@@ -43,7 +43,3 @@ size_t weft_rules_memory(const struct rules *r); // bytes
 // NULL, or the id of a rule that permits (stable text inside r).
 const char *weft_rules_permit(const struct rules *r, const struct sets *sets, uint64_t epoch,
 			      const struct rule_query *q);
-
-// For revocation: true if everything that `before` permits `after` permits too, judged rule by rule (same rule content in both,
-// or a wider one); a cheap, safe approximation: false when unsure. NULL before = permits nothing.
-bool weft_rules_only_added(const struct plan_rule_set *before, const struct plan_rule_set *after);

@@ -14,6 +14,7 @@
 
 #include "datapath/native/testing/rules_reference.h"
 #include "datapath/native/testing/rounds.h"
+#include "plan/diff.h"
 
 enum { SETS = 6, MEMBERS = 30, MAX_RULES = 400 };
 
@@ -392,7 +393,7 @@ static void nothing_is_lost_when_only_rules_were_added(void **state)
 		memcpy(before_rules, w.rules, w.set.n_rules * sizeof(w.rules[0]));
 		for (uint32_t n = rnd(3); n > 0; n--)
 			mutate(&w.set, 1000 + n);
-		if (!weft_rules_only_added(&before, &w.set)) {
+		if (!weft_plan_rules_only_added(&before, &w.set)) {
 			no++;
 			continue;
 		}

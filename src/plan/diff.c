@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Did a rule set only grow? Most changes add a rule or touch one, so first the rules that are the same in both are
 // paired off in sorted order; for the few that are left, a wider rule is looked for.
-#include "datapath/native/rules/rules.h"
+#include "plan/diff.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "datapath/native/rules/rules_priv.h"
-#include "datapath/native/vmap/vmap_priv.h"
 
 // Comparing every rule with every other is not worth more than this: the caller then takes it that something went.
 #define MAX_COMPARISONS 1000000
@@ -36,7 +34,8 @@ static void content_of(const struct plan_rule *r, struct content *c)
 		c->has_key = true;
 		c->first = r->port_min;
 		c->last = r->port_max;
-	} else if (rule_is_icmp(r->family, r->proto) && r->icmp_type >= 0) {
+	} else if (r->proto == (r->family == 6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
+		   r->icmp_type >= 0) {
 		c->has_key = true;
 		c->first = (uint16_t)(r->icmp_type << 8 | (r->icmp_code < 0 ? 0 : r->icmp_code));
 		c->last = (uint16_t)(r->icmp_type << 8 | (r->icmp_code < 0 ? 0xff : r->icmp_code));
@@ -60,8 +59,10 @@ static int compare(const void *a, const void *b)
 
 static struct content *contents_of(const struct plan_rule_set *set)
 {
-	struct content *c = weft_vmap_alloc((set->n_rules + 1) * sizeof(*c));
+	struct content *c = calloc(set->n_rules + 1, sizeof(*c));
 
+	if (c == NULL)
+		abort();
 	for (size_t i = 0; i < set->n_rules; i++)
 		content_of(&set->rules[i], &c[i]);
 	qsort(c, set->n_rules, sizeof(*c), compare);
@@ -116,7 +117,8 @@ static bool all_within(const struct content *before, size_t n_before, const stru
 	return true;
 }
 
-bool weft_rules_only_added(const struct plan_rule_set *before, const struct plan_rule_set *after)
+bool weft_plan_rules_only_added(const struct plan_rule_set *before,
+				const struct plan_rule_set *after)
 {
 	struct content *old, *new;
 	bool ok;
@@ -131,4 +133,36 @@ bool weft_rules_only_added(const struct plan_rule_set *before, const struct plan
 	free(old);
 	free(new);
 	return ok;
+}
+
+static bool uses_rule_set(const struct plan_port *p, const char *id)
+{
+	for (size_t i = 0; i < p->n_rule_sets; i++)
+		if (strcmp(p->rule_sets[i], id) == 0)
+			return true;
+	return false;
+}
+
+static bool has_pair(const struct plan_port *p, const struct plan_pair *pair)
+{
+	for (size_t i = 0; i < p->n_pairs; i++)
+		if (weft_mac_equal(&p->pairs[i].mac, &pair->mac) &&
+		    weft_prefix_equal(&p->pairs[i].prefix, &pair->prefix))
+			return true;
+	return false;
+}
+
+bool weft_plan_port_has_lost(const struct plan_port *before, const struct plan_port *after)
+{
+	if (strcmp(before->network_id, after->network_id) != 0 ||
+	    !weft_mac_equal(&before->mac, &after->mac) || (before->admin_up && !after->admin_up) ||
+	    (!before->filtered && after->filtered))
+		return true;
+	for (size_t i = 0; i < before->n_pairs; i++)
+		if (!has_pair(after, &before->pairs[i]))
+			return true;
+	for (size_t i = 0; i < before->n_rule_sets; i++)
+		if (!uses_rule_set(after, before->rule_sets[i]))
+			return true;
+	return false;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath/native/rules/rules.h"
+#include "plan/diff.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,7 +50,7 @@ static bool only_added(struct plan_rule before, struct plan_rule after)
 	struct plan_rule_set a = {.stateful = true, .n_rules = 1, .rules = &before};
 	struct plan_rule_set b = {.stateful = true, .n_rules = 1, .rules = &after};
 
-	return weft_rules_only_added(&a, &b);
+	return weft_plan_rules_only_added(&a, &b);
 }
 
 static void same_rules_in_another_order_under_other_ids_are_nothing_lost(void **state)
@@ -63,9 +63,9 @@ static void same_rules_in_another_order_under_other_ids_are_nothing_lost(void **
 	struct plan_rule_set after = {.stateful = true, .n_rules = 4, .rules = b};
 
 	snprintf(b[0].id, sizeof(b[0].id), "other");
-	assert_true(weft_rules_only_added(&before, &after));
-	assert_true(weft_rules_only_added(&before, &before));
-	assert_false(weft_rules_only_added(&after, &before));
+	assert_true(weft_plan_rules_only_added(&before, &after));
+	assert_true(weft_plan_rules_only_added(&before, &before));
+	assert_false(weft_plan_rules_only_added(&after, &before));
 }
 
 static void no_rules_before_means_that_nothing_can_be_lost(void **state)
@@ -75,12 +75,12 @@ static void no_rules_before_means_that_nothing_can_be_lost(void **state)
 	struct plan_rule_set none = {.stateful = true};
 	struct plan_rule_set one = {.stateful = true, .n_rules = 1, .rules = &rule};
 
-	assert_true(weft_rules_only_added(NULL, NULL));
-	assert_true(weft_rules_only_added(NULL, &one));
-	assert_true(weft_rules_only_added(&none, NULL));
-	assert_true(weft_rules_only_added(&none, &one));
-	assert_false(weft_rules_only_added(&one, NULL));
-	assert_false(weft_rules_only_added(&one, &none));
+	assert_true(weft_plan_rules_only_added(NULL, NULL));
+	assert_true(weft_plan_rules_only_added(NULL, &one));
+	assert_true(weft_plan_rules_only_added(&none, NULL));
+	assert_true(weft_plan_rules_only_added(&none, &one));
+	assert_false(weft_plan_rules_only_added(&one, NULL));
+	assert_false(weft_plan_rules_only_added(&one, &none));
 }
 
 static void change_of_statefulness_is_never_only_more(void **state)
@@ -90,8 +90,8 @@ static void change_of_statefulness_is_never_only_more(void **state)
 	struct plan_rule_set a = {.stateful = true, .n_rules = 1, .rules = &rule};
 	struct plan_rule_set b = {.stateful = false, .n_rules = 1, .rules = &rule};
 
-	assert_false(weft_rules_only_added(&a, &b));
-	assert_false(weft_rules_only_added(&b, &a));
+	assert_false(weft_plan_rules_only_added(&a, &b));
+	assert_false(weft_plan_rules_only_added(&b, &a));
 }
 
 static void wider_rule_covers_a_narrower_one_and_not_the_reverse(void **state)
@@ -159,18 +159,49 @@ static void ten_thousand_rules_of_which_one_goes(void **state)
 		a[i] = tcp((uint16_t)i, (uint16_t)i, "10.0.0.1");
 		b[N - 1 - i] = a[i];
 	}
-	assert_true(weft_rules_only_added(&before, &after));
+	assert_true(weft_plan_rules_only_added(&before, &after));
 	b[N / 2].port_max++;
-	assert_true(weft_rules_only_added(&before, &after));
+	assert_true(weft_plan_rules_only_added(&before, &after));
 	b[N / 2].port_min++;
-	assert_false(weft_rules_only_added(&before, &after));
+	assert_false(weft_plan_rules_only_added(&before, &after));
 	free(a);
 	free(b);
+}
+
+static void port_has_lost_what_allowed_a_flow(void **state)
+{
+	struct plan_pair pair = {.mac = {{2, 0, 0, 0, 0, 1}}};
+	struct plan_port p = {.network_id = "n", .admin_up = true}, q;
+
+	(void)state;
+	assert_int_equal(weft_prefix_parse("10.0.0.5/32", &pair.prefix), 0);
+	p.pairs = &pair;
+	p.n_pairs = 1;
+	q = p;
+	assert_false(weft_plan_port_has_lost(&p, &q));
+	q.n_pairs = 0;
+	assert_true(weft_plan_port_has_lost(&p, &q));
+	assert_false(weft_plan_port_has_lost(&q, &p)); // a pair more
+	q = p;
+	q.admin_up = false;
+	assert_true(weft_plan_port_has_lost(&p, &q));
+	assert_false(weft_plan_port_has_lost(&q, &p));
+	q = p;
+	q.filtered = true;
+	assert_true(weft_plan_port_has_lost(&p, &q));
+	assert_false(weft_plan_port_has_lost(&q, &p));
+	q = p;
+	q.mac.b[5] = 7;
+	assert_true(weft_plan_port_has_lost(&p, &q));
+	q = p;
+	strcpy(q.network_id, "m");
+	assert_true(weft_plan_port_has_lost(&p, &q));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(port_has_lost_what_allowed_a_flow),
 		cmocka_unit_test(same_rules_in_another_order_under_other_ids_are_nothing_lost),
 		cmocka_unit_test(no_rules_before_means_that_nothing_can_be_lost),
 		cmocka_unit_test(change_of_statefulness_is_never_only_more),
