@@ -82,7 +82,6 @@ struct model_config {
 	const char *default_vif;      // "tap" | "vhostuser"
 	const char *vhostuser_mode;   // "client" | "server"
 	const char *run_dir;	      // for binding:vif_details
-	const char *firewall_details; // value of vif_details.bridge_name etc. is not needed; NULL
 	// Largest MTU of a flat or VLAN network, and that of a new one of any kind. 0: 1500
 	uint32_t physnet_mtu;
 	// What flat and VLAN networks can be on; the names are copied.

@@ -164,30 +164,6 @@ static void host_bits_do_not_count_and_a_member_is_there_once(void **state)
 	assert_int_equal(weft_sets_remove(f->sets, "s", &bad), -EINVAL);
 }
 
-static void aborted_changes_leave_no_trace(void **state)
-{
-	struct fixture *f = *state;
-
-	add(f, "s", "10.0.0.1/32");
-	add(f, "s", "10.1.0.0/16");
-	weft_vstore_commit(f->vs);
-	add(f, "s", "10.0.0.2/32");
-	add(f, "t", "10.0.0.1/32");
-	add(f, "t", "2001:db8::/32");
-	del(f, "s", "10.1.0.0/16");
-	weft_vstore_abort(f->vs);
-	weft_vstore_commit(f->vs);
-	assert_true(has(f, "s", "10.0.0.1"));
-	assert_true(has(f, "s", "10.1.2.3"));
-	assert_false(has(f, "s", "10.0.0.2"));
-	assert_false(has(f, "t", "10.0.0.1"));
-	assert_false(has(f, "t", "2001:db8::1"));
-	assert_int_equal(del(f, "t", "10.0.0.1/32"), -ENOENT);
-	assert_int_equal(del(f, "s", "10.1.0.0/16"), 0);
-	weft_vstore_commit(f->vs);
-	assert_false(has(f, "s", "10.1.2.3"));
-}
-
 static void number_stays_while_it_is_held_or_has_members_and_is_reused_after(void **state)
 {
 	struct fixture *f = *state;
@@ -416,7 +392,6 @@ int main(void)
 		TEST(prefixes_of_every_length_match_their_first_and_last_address_only),
 		TEST(the_whole_family_can_be_a_member),
 		TEST(host_bits_do_not_count_and_a_member_is_there_once),
-		TEST(aborted_changes_leave_no_trace),
 		TEST(number_stays_while_it_is_held_or_has_members_and_is_reused_after),
 		TEST(visit_that_is_content_ends_the_walk),
 		TEST(matches_agree_with_a_plain_list_while_members_come_and_go),

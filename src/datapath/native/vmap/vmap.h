@@ -31,12 +31,10 @@ void weft_vstore_free(struct vstore *vs);
 uint64_t weft_vstore_epoch(const struct vstore *vs); // load-acquire; readers: once a burst
 // Make everything staged visible; returns the new epoch. What it supersedes is freed by this or a later commit or reclaim.
 uint64_t weft_vstore_commit(struct vstore *vs);
-// Forget everything staged (staged values are freed).
-void weft_vstore_abort(struct vstore *vs);
 // Free what no reader can hold any more; never blocks. Returns how many values still wait.
 size_t weft_vstore_reclaim(struct vstore *vs);
 // Hand over any other object to be freed after a grace period; if something is staged, after one that begins with the
-// commit (or abort), because until then readers may find the object through what the batch replaces.
+// commit, because until then readers may find the object through what the batch replaces.
 void weft_vstore_retire(struct vstore *vs, void *object, void (*free_object)(void *));
 
 typedef void (*vmap_free)(void *value); // may be NULL

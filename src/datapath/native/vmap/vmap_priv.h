@@ -24,7 +24,7 @@ struct version {
 	void *value; // NULL: deleted
 	struct version *older;
 	struct vslot *slot;
-	struct retired retired; // of what is older, or of an aborted version itself
+	struct retired retired; // of what is older
 };
 
 struct vslot {

@@ -117,33 +117,6 @@ static void the_last_of_several_changes_of_a_key_counts(void **state)
 	weft_vstore_free(vs);
 }
 
-static void abort_forgets_what_was_staged_and_keeps_what_was_there(void **state)
-{
-	(void)state;
-	struct vstore *vs = weft_vstore_new(NULL);
-	struct vmap *m = weft_vmap_new(vs, 4, count_free);
-
-	put(m, 1, 1);
-	put(m, 2, 2);
-	weft_vstore_commit(vs);
-	uint64_t epoch = weft_vstore_epoch(vs);
-
-	freed = 0;
-	put(m, 1, 10);
-	del(m, 2);
-	put(m, 3, 30);
-	weft_vstore_abort(vs);
-	assert_int_equal(freed, 2);
-	assert_int_equal(weft_vstore_epoch(vs), epoch);
-	weft_vstore_commit(vs);
-	assert_int_equal(get(m, 1, epoch + 1), 1);
-	assert_int_equal(get(m, 2, epoch + 1), 2);
-	assert_int_equal(get(m, 3, epoch + 1), -1);
-	assert_int_equal(weft_vmap_count(m), 2);
-	weft_vmap_free(m);
-	weft_vstore_free(vs);
-}
-
 static void old_value_stays_until_every_reader_was_quiet(void **state)
 {
 	(void)state;
@@ -221,10 +194,7 @@ static void object_retired_within_a_batch_waits_for_its_commit(void **state)
 		rte_rcu_qsbr_quiescent(q, 0); // and then looks at the old policy again
 		weft_vstore_reclaim(vs);
 		assert_int_equal(freed, 0);
-		if (batch == 0)
-			weft_vstore_commit(vs);
-		else
-			weft_vstore_abort(vs);
+		weft_vstore_commit(vs);
 		assert_int_equal(freed, 0);
 		rte_rcu_qsbr_quiescent(q, 0);
 		weft_vstore_reclaim(vs);
@@ -305,8 +275,6 @@ static void values_that_hold_slots_of_each_other_are_freed_in_any_order(void **s
 		}
 		if (order == 1)
 			weft_vstore_commit(vs);
-		if (order == 2)
-			weft_vstore_abort(vs);
 		weft_vmap_free(a);
 		weft_vmap_free(b);
 		weft_vstore_free(vs);
@@ -438,11 +406,6 @@ static void write_pairs(struct race *race, int n)
 	for (uint32_t key = 0; n > 16 && n % 16 == 8 && key < 200; key++)
 		del(race->a, KEYS + (uint32_t)(n - 8) * 200 + key);
 	weft_vstore_commit(race->vs);
-	if (n % 5 == 0) { // an aborted batch is never seen
-		for (uint32_t key = 0; key < KEYS; key += 7)
-			put(race->a, key, -2);
-		weft_vstore_abort(race->vs);
-	}
 }
 
 static void readers_never_see_a_mix_of_two_batches(void **state)
@@ -488,7 +451,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_seen_before_the_commit_and_all_of_it_after),
 		cmocka_unit_test(the_last_of_several_changes_of_a_key_counts),
-		cmocka_unit_test(abort_forgets_what_was_staged_and_keeps_what_was_there),
 		cmocka_unit_test(old_value_stays_until_every_reader_was_quiet),
 		cmocka_unit_test(retired_object_is_freed_after_a_grace_period),
 		cmocka_unit_test(object_retired_within_a_batch_waits_for_its_commit),

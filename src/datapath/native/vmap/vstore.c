@@ -196,11 +196,6 @@ static void older_done(struct retired *r)
 	weft_vslot_release(s);
 }
 
-static void aborted_done(struct retired *r)
-{
-	free((char *)r - offsetof(struct version, retired));
-}
-
 void weft_vslot_stage(struct vslot *s, void *value)
 {
 	struct vmap *m = s->map;
@@ -318,24 +313,4 @@ uint64_t weft_vstore_commit(struct vstore *vs)
 	retire_pending(vs, token);
 	weft_vstore_reclaim(vs);
 	return epoch;
-}
-
-void weft_vstore_abort(struct vstore *vs)
-{
-	struct vslot *s;
-
-	while ((s = TAILQ_FIRST(&vs->staged)) != NULL) {
-		struct version *v = weft_vslot_head(s);
-
-		TAILQ_REMOVE(&vs->staged, s, staged_link);
-		s->staged = false;
-		atomic_store_explicit(&s->head, v->older, memory_order_release);
-		s->holds++;
-		if (v->value != NULL && s->map->free_value != NULL)
-			s->map->free_value(v->value);
-		weft_vstore_retire_node(vs, &v->retired, s->map, aborted_done);
-		weft_vslot_release(s);
-	}
-	retire_pending(vs, token_now(vs));
-	weft_vstore_reclaim(vs);
 }
