@@ -64,9 +64,10 @@ struct mac_addr testbed_mac(const char *port);
 
 // ---- Frames ----
 
+// Its size is no multiple of a page: a row of them does not lie in a few sets of the cache only.
 struct frame {
 	size_t len;
-	uint8_t b[4096];
+	uint8_t b[4096 + 120];
 };
 
 struct l4 { // what goes on top

@@ -114,10 +114,13 @@ void testbed_pass_time(struct testbed *tb, uint32_t ms)
 bool testbed_receive(struct testbed *tb, const char *port, struct frame *out)
 {
 	struct memory_io *m = (struct memory_io *)atomic_load(&port_of(tb, port)->io);
+	const struct frame *f;
 
 	if (m == NULL || m->head == m->tail)
 		return false;
-	*out = m->frames[m->head++ % MEMORY_QUEUE];
+	f = &m->frames[m->head++ % MEMORY_QUEUE];
+	out->len = f->len;
+	memcpy(out->b, f->b, f->len);
 	return true;
 }
 
