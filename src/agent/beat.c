@@ -318,6 +318,56 @@ static int trace(struct datapath *d, const char *port_id, const uint8_t *frame, 
 	return ret;
 }
 
+static int flush_sessions(struct datapath *d, const char *port_id, uint32_t *n, struct err *err)
+{
+	struct beat *b = beat_of(d);
+
+	lock(b);
+	int ret = b->inner->flush_sessions(b->dp, port_id, n, err);
+	unlock(b);
+	return ret;
+}
+
+static int reset_counters(struct datapath *d, const char *port_id, struct err *err)
+{
+	struct beat *b = beat_of(d);
+
+	lock(b);
+	int ret = b->inner->reset_counters(b->dp, port_id, err);
+	unlock(b);
+	return ret;
+}
+
+static int watch(struct datapath *d, const char *port_id, const struct datapath_filter *filter,
+		 uint32_t *number, struct err *err)
+{
+	struct beat *b = beat_of(d);
+
+	lock(b);
+	int ret = b->inner->watch(b->dp, port_id, filter, number, err);
+	unlock(b);
+	return ret;
+}
+
+static int watched(struct datapath *d, uint32_t number, json_t **out, struct err *err)
+{
+	struct beat *b = beat_of(d);
+
+	lock(b);
+	int ret = b->inner->watched(b->dp, number, out, err);
+	unlock(b);
+	return ret;
+}
+
+static void unwatch(struct datapath *d, uint32_t number)
+{
+	struct beat *b = beat_of(d);
+
+	lock(b);
+	b->inner->unwatch(b->dp, number);
+	unlock(b);
+}
+
 static int show(struct datapath *d, enum datapath_show what, const char *id, size_t limit,
 		json_t **out, struct err *err)
 {
@@ -413,6 +463,11 @@ static struct beat *beat_new(const struct datapath_ops *inner, datapath_port_eve
 		.metadata_source = inner->metadata_source != NULL ? metadata_source : NULL,
 		.interface_changed = interface_changed,
 		.trace = trace,
+		.flush_sessions = flush_sessions,
+		.reset_counters = reset_counters,
+		.watch = watch,
+		.watched = watched,
+		.unwatch = unwatch,
 		.show = show,
 		.metrics = metrics,
 		.tick = tick,

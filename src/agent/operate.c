@@ -319,6 +319,21 @@ static int post_store_backup(const struct question *q, json_t **out, struct err 
 	return ret;
 }
 
+static int post_store_remove(const struct question *q, json_t **out, struct err *err)
+{
+	return weft_operate_store_remove(q->op, q->body, out, err);
+}
+
+static int post_flush_sessions(const struct question *q, json_t **out, struct err *err)
+{
+	return weft_operate_flush(q->op, q->body, out, err);
+}
+
+static int post_reset_counters(const struct question *q, json_t **out, struct err *err)
+{
+	return weft_operate_reset(q->op, q->body, out, err);
+}
+
 static int get_left_out(const struct question *q, json_t **out, struct err *err)
 {
 	size_t n;
@@ -376,6 +391,21 @@ static int post_trace(const struct question *q, json_t **out, struct err *err)
 	return weft_operate_trace(q->op, q->body, out, err);
 }
 
+static int post_watch(const struct question *q, json_t **out, struct err *err)
+{
+	return weft_operate_watch(q->op, q->body, out, err);
+}
+
+static int get_watch(const struct question *q, json_t **out, struct err *err)
+{
+	return weft_operate_watched(q->op, q->rest, out, err);
+}
+
+static int post_unwatch(const struct question *q, json_t **out, struct err *err)
+{
+	return weft_operate_unwatch(q->op, q->body, out, err);
+}
+
 static int get_uplinks(const struct question *q, json_t **out, struct err *err)
 {
 	const struct operate *op = q->op;
@@ -409,10 +439,16 @@ static const struct route {
 	{"GET", "metadata", ALONE, get_metadata},
 	{"GET", "left-out", ALONE, get_left_out},
 	{"POST", "store-backup", ALONE, post_store_backup},
+	{"POST", "store-remove", ALONE, post_store_remove},
+	{"POST", "flush-sessions", ALONE, post_flush_sessions},
+	{"POST", "reset-counters", ALONE, post_reset_counters},
 	{"GET", "log", ALONE, get_log},
 	{"POST", "log", ALONE, post_log},
 	{"GET", "explain", MUST_NAME, get_explain},
 	{"POST", "trace", ALONE, post_trace},
+	{"POST", "watch", ALONE, post_watch},
+	{"GET", "watch", MUST_NAME, get_watch},
+	{"POST", "unwatch", ALONE, post_unwatch},
 	{"GET", "uplinks", ALONE, get_uplinks},
 };
 
@@ -445,6 +481,8 @@ int weft_operate(void *arg, const char *method, const char *path, const json_t *
 	return weft_fail(
 		err, -ENOENT,
 		"/weft/v1/%.100s is nothing; there are ports, ports/PORT, networks, groups, "
-		"routers, floatingips, nat, neighbours, uplinks, sessions, drops, workers, metadata, left-out, log, ready, explain/PORT and trace",
+		"routers, floatingips, nat, neighbours, uplinks, sessions, drops, workers, "
+		"metadata, left-out, log, ready, explain/PORT, trace, watch, unwatch, "
+		"flush-sessions, reset-counters, store-backup and store-remove",
 		path);
 }

@@ -33,6 +33,20 @@
 //   GET  explain/PORT        {"port": PORT, "policy": what is compiled, with names and rules as phrases, "neutron": {port, security_groups}}
 //   POST trace               {"port": PORT or "uplink:NETWORK" (from outside), "packet": text (packet_text.h) | "frame": hex} -> the datapath's trace,
 //                            with port_name, out_port_names and each stage's rule as a phrase (rule_text), in its "reply", too
+//   POST flush-sessions      {"port": PORT or "uplink:NETWORK"} -> {port, port_name, "sessions": N}:
+//                            so many were ended, from it and to it
+//   POST reset-counters      {"port": PORT or "uplink:NETWORK", optional} -> {port, port_name} or {}:
+//                            what "ports", "uplinks", "drops" and "workers" count begins at 0
+//                            again; metrics go on
+//   POST store-remove        {"type", "id"} -> the same: what is left out is deleted from the store
+//   POST watch               {"port": PORT or "uplink:NETWORK", "filter": text (packet_filter.h),
+//                            optional} -> {"watch": N, port, port_name}: real packets at the port
+//                            from now on, until "unwatch", or until nobody asks for 3 s; one watch
+//                            at a time
+//   GET  watch/N             {port, matched, missed, packets: those since the last time
+//                            (datapath.h), with in_port_name, out_port_names and the rules as
+//                            phrases (egress_rule_text, ingress_rule_text)}
+//   POST unwatch             {"watch": N} -> the same
 //
 // Errors     -ENOENT nothing there; -EINVAL the question is wrong
 // Threads    one (the control thread)
@@ -53,7 +67,7 @@
 
 struct operate {
 	const char *host;
-	const struct model *model;
+	struct model *model; // it forgets what was left out and is removed
 	const struct planner *planner;
 	const struct links *links;
 	const struct datapath_ops *ops;
@@ -77,4 +91,15 @@ int weft_operate_port(const struct operate *op, const struct object *port, json_
 int weft_operate_explain(const struct operate *op, const struct object *port, json_t **out,
 			 struct err *err);
 int weft_operate_trace(const struct operate *op, const json_t *body, json_t **out, struct err *err);
+// A port of this node by what a person writes, or "uplink:NETWORK": its id in the datapath.
+int weft_operate_find(const struct operate *op, const char *what, const char **id, struct err *err);
+int weft_operate_flush(const struct operate *op, const json_t *body, json_t **out, struct err *err);
+int weft_operate_reset(const struct operate *op, const json_t *body, json_t **out, struct err *err);
+int weft_operate_store_remove(const struct operate *op, const json_t *body, json_t **out,
+			      struct err *err);
+int weft_operate_watch(const struct operate *op, const json_t *body, json_t **out, struct err *err);
+int weft_operate_watched(const struct operate *op, const char *number, json_t **out,
+			 struct err *err);
+int weft_operate_unwatch(const struct operate *op, const json_t *body, json_t **out,
+			 struct err *err);
 json_t *weft_operate_ready(const struct operate *op);

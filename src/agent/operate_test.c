@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/operate.h"
 
+#include <errno.h>
 #include <event2/event.h>
+#include <stdlib.h>
 
 #include "agent/describe.h"
 #include "base/log.h"
@@ -11,6 +13,8 @@
 struct datapath {
 	size_t limit;
 	size_t frame_len;
+	char asked[64]; // the port of the last order, "-" = all
+	uint8_t protocol;
 	uint8_t frame[64];
 };
 
@@ -42,6 +46,49 @@ static int fake_trace(struct datapath *dp, const char *port_id, const uint8_t *f
 	return 0;
 }
 
+static int note_port(struct datapath *dp, const char *port_id)
+{
+	snprintf(dp->asked, sizeof(dp->asked), "%s", port_id == NULL ? "-" : port_id);
+	return 0;
+}
+
+static int fake_flush(struct datapath *dp, const char *port_id, uint32_t *n, struct err *err)
+{
+	(void)err;
+	*n = 7;
+	return note_port(dp, port_id);
+}
+
+static int fake_reset(struct datapath *dp, const char *port_id, struct err *err)
+{
+	(void)err;
+	return note_port(dp, port_id);
+}
+
+static int fake_watch(struct datapath *dp, const char *port_id,
+		      const struct datapath_filter *filter, uint32_t *watch, struct err *err)
+{
+	(void)err;
+	*watch = 3;
+	dp->protocol = filter->protocol;
+	return note_port(dp, port_id);
+}
+
+static int fake_watched(struct datapath *dp, uint32_t watch, json_t **out, struct err *err)
+{
+	if (watch != 3)
+		return weft_fail(err, -ENOENT, "watch %u has ended", watch);
+	*out = json_pack("{s:i, s:i, s:[{s:s, s:[s]}]}", "matched", 1, "missed", 0, "packets",
+			 "in_port", dp->asked, "out_ports", dp->asked);
+	return 0;
+}
+
+static void fake_unwatch(struct datapath *dp, uint32_t watch)
+{
+	(void)watch;
+	note_port(dp, NULL);
+}
+
 static void fake_metrics(struct datapath *dp, struct text *out)
 {
 	(void)dp;
@@ -58,6 +105,11 @@ static const struct datapath_ops fake_ops = {
 	.name = "fake",
 	.show = fake_show,
 	.trace = fake_trace,
+	.flush_sessions = fake_flush,
+	.reset_counters = fake_reset,
+	.watch = fake_watch,
+	.watched = fake_watched,
+	.unwatch = fake_unwatch,
 	.metrics = fake_metrics,
 };
 
@@ -360,6 +412,107 @@ static void log_level_changes_at_run_time(void **state)
 	bench_free(b);
 }
 
+static int order(struct bench *b, const char *path, const char *port, json_t **out)
+{
+	return ask(b, "POST", path, NULL,
+		   port == NULL ? json_object() : json_pack("{s:s}", "port", port), out);
+}
+
+static void orders_reach_the_datapath_by_the_ports_id(void **state)
+{
+	struct bench *b = bench_new();
+	json_t *j;
+
+	(void)state;
+	assert_int_equal(order(b, "flush-sessions", "vm1", &j), 0);
+	assert_string_equal(b->dp.asked, b->port);
+	assert_int_equal(weft_json_int(j, "sessions", 0), 7);
+	assert_string_equal(weft_json_text(j, "port_name"), "vm1");
+	json_decref(j);
+	assert_int_equal(order(b, "reset-counters", NULL, &j), 0);
+	assert_string_equal(b->dp.asked, "-");
+	json_decref(j);
+	assert_int_equal(order(b, "reset-counters", "vm1", &j), 0);
+	assert_string_equal(b->dp.asked, b->port);
+	json_decref(j);
+	assert_int_equal(order(b, "flush-sessions", NULL, &j), -EINVAL);
+	assert_int_equal(order(b, "flush-sessions", "vm2", &j), -ENOENT); // another host's
+	assert_int_equal(order(b, "reset-counters", "nobody", &j), -ENOENT);
+	bench_free(b);
+}
+
+static void what_is_watched_is_told_with_names(void **state)
+{
+	struct bench *b = bench_new();
+	json_t *j, *p;
+
+	(void)state;
+	assert_int_equal(ask(b, "POST", "watch", NULL,
+			     json_pack("{s:s, s:s}", "port", "vm1", "filter", "udp :53"), &j),
+			 0);
+	assert_int_equal(weft_json_int(j, "watch", 0), 3);
+	assert_int_equal(b->dp.protocol, 17);
+	json_decref(j);
+	j = get(b, "watch/3");
+	p = json_array_get(json_object_get(j, "packets"), 0);
+	assert_string_equal(weft_json_text(p, "in_port_name"), "vm1");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(p, "out_port_names"), 0)), "vm1");
+	json_decref(j);
+	assert_int_equal(ask(b, "GET", "watch/4", json_object(), NULL, &j), -ENOENT);
+	assert_int_equal(ask(b, "POST", "watch", NULL,
+			     json_pack("{s:s, s:s}", "port", "vm1", "filter", "tpc"), &j),
+			 -EINVAL);
+	assert_int_equal(order(b, "watch", "vm2", &j), -ENOENT);
+	assert_int_equal(ask(b, "POST", "unwatch", NULL, json_pack("{s:i}", "watch", 3), &j), 0);
+	assert_string_equal(b->dp.asked, "-");
+	json_decref(j);
+	bench_free(b);
+}
+
+static int remove_stored(struct bench *b, const char *type, const char *id)
+{
+	json_t *j;
+	int ret = ask(b, "POST", "store-remove", NULL,
+		      json_pack("{s:s, s:s}", "type", type, "id", id), &j);
+
+	if (ret == 0)
+		json_decref(j);
+	return ret;
+}
+
+static void only_what_is_left_out_can_be_removed_from_the_store(void **state)
+{
+	struct bench *b = bench_new();
+	char path[] = "/tmp/weft-operate-XXXXXX", file[64], id[37];
+	const struct model_change made = {.after =
+						  weft_model_get(b->c->model, RES_PORT, b->remote)};
+	size_t n;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	snprintf(file, sizeof(file), "%s/weft.db", path);
+	snprintf(id, sizeof(id), "%s", b->remote);
+	assert_int_equal(remove_stored(b, "port", id), -ENOENT); // there is no store
+	assert_int_equal(weft_store_open(file, &b->op.store, &b->err), 0);
+	assert_int_equal(weft_store_write(b->op.store, &made, 1, &b->err), 0);
+	assert_int_equal(remove_stored(b, "port", id), -EINVAL);
+	assert_non_null(strstr(b->err.msg, "in force"));
+	weft_model_leave_out(b->c->model, RES_PORT, id, "it is damaged");
+	assert_int_equal(remove_stored(b, "teapot", id), -EINVAL);
+	assert_int_equal(remove_stored(b, "network", id), -ENOENT);
+	assert_int_equal(remove_stored(b, "port", id), 0);
+	weft_model_left_out(b->c->model, &n);
+	assert_int_equal(n, 0);
+	assert_int_equal(remove_stored(b, "port", id), -ENOENT);
+	assert_int_equal(weft_store_remove(b->op.store, RES_PORT, id, &b->err), -ENOENT);
+	weft_store_close(b->op.store);
+	b->op.store = NULL;
+	snprintf(file, sizeof(file), "rm -rf %s", path);
+	assert_int_equal(system(file), 0);
+	bench_free(b);
+}
+
 static void the_node_is_one_agent_with_the_same_id_at_every_start(void **state)
 {
 	struct bench *b = bench_new(), *other = bench_new();
@@ -407,6 +560,9 @@ int main(void)
 		cmocka_unit_test(a_limit_reaches_the_datapath),
 		cmocka_unit_test(workers_are_shown_with_how_late_the_control_thread_was),
 		cmocka_unit_test(log_level_changes_at_run_time),
+		cmocka_unit_test(orders_reach_the_datapath_by_the_ports_id),
+		cmocka_unit_test(what_is_watched_is_told_with_names),
+		cmocka_unit_test(only_what_is_left_out_can_be_removed_from_the_store),
 		cmocka_unit_test(the_node_is_one_agent_with_the_same_id_at_every_start),
 		cmocka_unit_test(metrics_are_the_nodes_and_the_datapaths),
 	};

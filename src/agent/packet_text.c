@@ -61,8 +61,7 @@ static bool parse_number(const char *text, uint32_t max, uint32_t *out)
 	return true;
 }
 
-// ADDRESS, ADDRESS:PORT, [IPV6], [IPV6]:PORT; *port is left alone without one.
-static bool parse_endpoint(const char *text, struct ip_addr *ip, int32_t *port)
+bool weft_packet_end(const char *text, struct ip_addr *ip, int32_t *port)
 {
 	char host[64];
 	const char *colon = NULL, *end = text + strlen(text);
@@ -100,13 +99,13 @@ static int read_endpoints(struct reader *r, bool ports)
 	int32_t sport = 40000, dport = -1;
 
 	if (r->at + 1 < r->n && is_arrow(r->words[r->at + 1])) {
-		if (!parse_endpoint(word(r), &s->src, &sport))
+		if (!weft_packet_end(word(r), &s->src, &sport))
 			return fail_word(r, "this is no address");
 		r->at++;
 	}
 	if (is_arrow(word(r)))
 		r->at++;
-	if (!parse_endpoint(word(r), &s->dst, &dport))
+	if (!weft_packet_end(word(r), &s->dst, &dport))
 		return fail_word(
 			r, "a destination address is wanted here: IP, IP:PORT or [IPV6]:PORT");
 	if (ports && dport < 0)

@@ -41,3 +41,7 @@ int weft_packet_from_text(const char *text, const struct packet_sender *from, ui
 			  size_t *len, struct err *err);
 // "0011 22:33..." -> bytes.
 int weft_packet_from_hex(const char *text, uint8_t *frame, size_t *len, struct err *err);
+
+// ADDRESS, ADDRESS:PORT, [IPV6], [IPV6]:PORT; *port is left alone without one. False: it is none of
+// them.
+bool weft_packet_end(const char *text, struct ip_addr *ip, int32_t *port);

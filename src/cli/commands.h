@@ -31,7 +31,7 @@ struct invocation {	 // what the parser found
 
 struct command {
 	const char *words;   // "show ports"
-	const char *args;    // "PORT PACKET": every argument is required; "" = none
+	const char *args;    // "PORT [PACKET]": what is in brackets may be left out; "" = none
 	const char *summary; // one line, no full stop
 	const char *details; // sentences for the manual page
 	struct option_spec options[COMMAND_MAX_OPTIONS];

@@ -99,43 +99,80 @@ void weft_cli_man(struct text *out)
 		".SH SEE ALSO\n\\fBweftd\\fR(8), \\fBopenstack\\fR(1)\n");
 }
 
-void weft_cli_completion(struct text *out)
+// Names and ids of what is there. compgen expands its words as the shell does, and names are the
+// tenants': only plain ones.
+static void completion_words(struct text *out, const char *name, const char *show, const char *keys)
 {
 	weft_text_add(
 		out,
-		"# bash completion for weft\n_weft()\n{\n"
+		"_weft_%s()\n{\n\tweft --json show %s 2>/dev/null |\n"
+		"\t\tsed -n 's/^ \\{6\\}\"\\(%s\\)\": \"\\([A-Za-z0-9._-]\\+\\)\",*$/\\2 /p' | "
+		"tr -d '\\n'\n}\n",
+		name, show, keys);
+}
+
+static bool same_first_word(const char *a, const char *b)
+{
+	size_t len = strcspn(a, " ");
+
+	return strncmp(a, b, len) == 0 && (b[len] == ' ' || b[len] == '\0');
+}
+
+// What may follow behind a command's words.
+static void completion_of(struct text *out, const struct command *c)
+{
+	weft_text_add(out, "\t*\" %s \"*) words+=\"", c->words);
+	for (size_t k = 0; k < COMMAND_MAX_OPTIONS && c->options[k].name != NULL; k++)
+		weft_text_add(out, "--%s ", c->options[k].name);
+	weft_text_add(out, "\"");
+	if (strncmp(c->args, "PORT", 4) == 0)
+		weft_text_add(out, "; words+=\"uplink: $(_weft_ports)\"");
+	else if (strcmp(c->args, "TYPE ID") == 0)
+		weft_text_add(out, "; words+=$(_weft_left_out)");
+	weft_text_add(out, " ;;\n");
+}
+
+void weft_cli_completion(struct text *out)
+{
+	weft_text_add(out, "# bash completion for weft\n");
+	completion_words(out, "ports", "ports", "id\\|name");
+	completion_words(out, "networks", "networks", "id\\|name");
+	completion_words(out, "left_out", "left-out", "type\\|id");
+	weft_text_add(
+		out,
+		"_weft()\n{\n"
 		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} line=\" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" words=\"");
 	for (size_t i = 0; i < weft_n_global_options; i++)
 		weft_text_add(out, "--%s ", weft_global_options[i].name);
-	weft_text_add(out, "\"\n\tcase \"$line\" in\n");
-	for (size_t i = 0; i < weft_n_commands; i++) {
-		const struct command *c = &weft_commands[i];
-
-		weft_text_add(out, "\t*\" %s \"*) words+=\"", c->words);
-		for (size_t k = 0; k < COMMAND_MAX_OPTIONS && c->options[k].name != NULL; k++)
-			weft_text_add(out, "--%s ", c->options[k].name);
-		weft_text_add(out, "\"");
-		// compgen expands its words as the shell does, and names are the tenants': only plain ones.
-		if (strncmp(c->args, "PORT", 4) == 0)
-			weft_text_add(out, "; words+=$(weft --json show ports 2>/dev/null | "
-					   "sed -n 's/^ \\{6\\}\"\\(id\\|name\\)\": "
-					   "\"\\([A-Za-z0-9._-]\\+\\)\",*$/\\2 /p' | tr -d '\\n')");
-		weft_text_add(out, " ;;\n");
-	}
-	weft_text_add(out, "\t*\" show \"*) words+=\"");
+	// To bash a colon is a word: what is behind "uplink:" is completed by itself.
+	weft_text_add(out, "\"\n\tcase \"$line$cur\" in\n"
+			   "\t*\" uplink :\") words=$(_weft_networks) cur= ;;\n"
+			   "\t*\" uplink : \"*) words=$(_weft_networks) ;;\n"
+			   "\t*\" --port \"\"$cur\") words=\"uplink: $(_weft_ports)\" ;;\n"
+			   "\t*) case \"$line\" in\n");
 	for (size_t i = 0; i < weft_n_commands; i++)
-		if (strncmp(weft_commands[i].words, "show ", 5) == 0)
-			weft_text_add(out, "%s ", weft_commands[i].words + 5);
-	weft_text_add(out, "\" ;;\n\t*\" watch \"*) words+=\"drops\" ;;\n\t*) words+=\"");
+		completion_of(out, &weft_commands[i]);
 	for (size_t i = 0; i < weft_n_commands; i++) {
 		const char *w = weft_commands[i].words;
 		size_t len = strcspn(w, " ");
 
-		if (i == 0 || strncmp(w, weft_commands[i - 1].words, len + 1) != 0)
-			weft_text_add(out, "%.*s ", (int)len, w);
+		if (w[len] == '\0' || (i > 0 && same_first_word(w, weft_commands[i - 1].words)))
+			continue;
+		weft_text_add(out, "\t*\" %.*s \"*) words+=\"", (int)len, w);
+		for (size_t k = 0; k < weft_n_commands; k++)
+			if (same_first_word(w, weft_commands[k].words))
+				weft_text_add(out, "%s ", weft_commands[k].words + len + 1);
+		weft_text_add(out, "\" ;;\n");
+	}
+	weft_text_add(out, "\t*) words+=\"");
+	for (size_t i = 0; i < weft_n_commands; i++) {
+		const char *w = weft_commands[i].words;
+
+		if (i == 0 || !same_first_word(w, weft_commands[i - 1].words))
+			weft_text_add(out, "%.*s ", (int)strcspn(w, " "), w);
 	}
 	weft_text_add(
 		out,
-		"\" ;;\n\tesac\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n}\n"
+		"\" ;;\n\tesac ;;\n\tesac\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n}\n"
 		"complete -F _weft weft\n");
 }

@@ -86,6 +86,15 @@ static size_t count_words(const char *s)
 	return n;
 }
 
+static size_t count_optional(const char *args)
+{
+	size_t n = 0;
+
+	for (; *args != '\0'; args++)
+		n += *args == '[';
+	return n;
+}
+
 // The command whose words the given ones begin with; NULL = none yet.
 static const struct command *find(char **argv, int argc)
 {
@@ -139,10 +148,11 @@ static int parse(struct parse *p, int argc, char **argv, struct err *err)
 				 p->n_words > 1 ? p->words[1] : "");
 	words = count_words(p->command->words);
 	args = count_words(p->command->args);
-	if (p->n_words != words + args)
+	if (p->n_words > words + args ||
+	    p->n_words + count_optional(p->command->args) < words + args)
 		return weft_fail(err, -EINVAL, "usage: weft %s%s%s", p->command->words,
 				 args == 0 ? "" : " ", p->command->args);
-	for (size_t i = 0; i < args; i++)
+	for (size_t i = 0; words + i < p->n_words; i++)
 		p->in.args[i] = p->words[words + i];
 	return 0;
 }

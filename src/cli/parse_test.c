@@ -42,6 +42,14 @@ static void wrong_usage_is_status_2(void **state)
 	assert_int_equal(run("show|sessions|--limit"), EXIT_USAGE);
 	assert_int_equal(run("show|ports|--json=yes"), EXIT_USAGE);
 	assert_int_equal(run("wait-ready|--timeout|soon"), EXIT_USAGE);
+	assert_int_equal(run("trace"), EXIT_USAGE);
+	assert_int_equal(run("trace|p"), EXIT_USAGE);
+	assert_int_equal(run("flush|sessions"), EXIT_USAGE);
+	assert_int_equal(run("reset|counters|p"), EXIT_USAGE);
+	assert_int_equal(run("store|remove|port"), EXIT_USAGE);
+	assert_int_equal(run("trace|p|tcp|10.0.0.1:2"), EXIT_USAGE);
+	assert_int_equal(run("trace|p|icmp > 10.0.0.1|--count|3"), EXIT_USAGE);
+	assert_int_equal(run("trace|--live|p|--count|0"), EXIT_USAGE);
 }
 
 static void nobody_there_is_status_1(void **state)
@@ -51,6 +59,9 @@ static void nobody_there_is_status_1(void **state)
 	assert_int_equal(run("show|sessions|--limit=3|--port|x|--api=http://127.0.0.1:9"),
 			 EXIT_FAILED);
 	assert_int_equal(run("trace|p|tcp > 10.0.0.1:2|--json|--api|http://127.0.0.1:9"),
+			 EXIT_FAILED);
+	assert_int_equal(run("trace|--live|p|--api|http://127.0.0.1:9"), EXIT_FAILED);
+	assert_int_equal(run("trace|--live|p|icmp|--seconds=2|--api|http://127.0.0.1:9"),
 			 EXIT_FAILED);
 	assert_int_equal(run("wait-ready|--timeout|0|--api|http://127.0.0.1:9"), EXIT_FAILED);
 }

@@ -21,9 +21,17 @@ int weft_run_show_left_out(const struct invocation *in, struct err *err);
 int weft_run_show_workers(const struct invocation *in, struct err *err);
 int weft_run_set_log(const struct invocation *in, struct err *err);
 int weft_run_trace(const struct invocation *in, struct err *err);
+int weft_run_trace_live(const struct invocation *in, struct err *err);
 int weft_run_explain(const struct invocation *in, struct err *err);
+int weft_run_flush_sessions(const struct invocation *in, struct err *err);
+int weft_run_reset_counters(const struct invocation *in, struct err *err);
+int weft_run_store_remove(const struct invocation *in, struct err *err);
 int weft_run_watch_drops(const struct invocation *in, struct err *err);
 int weft_run_store_backup(const struct invocation *in, struct err *err);
 int weft_run_wait_ready(const struct invocation *in, struct err *err);
 int weft_run_completion(const struct invocation *in, struct err *err);
 int weft_run_man(const struct invocation *in, struct err *err);
+
+// An option's value, if it is given. -EDOM: it is no number, or less than `least`.
+int weft_run_number(const char *option, const char *text, double least, double *out,
+		    struct err *err);

@@ -2,6 +2,7 @@
 // What would happen to a packet, stage by stage, and how it leaves.
 #include "cli/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,9 +105,19 @@ static void way_back(struct text *t, const json_t *reply)
 int weft_run_trace(const struct invocation *in, struct err *err)
 {
 	struct text t = {0};
-	json_t *body = trace_body(in), *j = NULL;
-	int ret = weft_http(in->api, "/weft/v1/trace", body, &j, err);
+	json_t *body, *j = NULL;
+	int ret;
 
+	if (in->options[1] != NULL)
+		return weft_run_trace_live(in, err);
+	if (in->options[2] != NULL || in->options[3] != NULL)
+		return weft_fail(err, -EDOM, "--count and --seconds are for --live");
+	if (in->args[1] == NULL)
+		return weft_fail(err, -EDOM,
+				 "which packet? usage: weft trace PORT PACKET, or weft "
+				 "trace --live PORT [FILTER]");
+	body = trace_body(in);
+	ret = weft_http(in->api, "/weft/v1/trace", body, &j, err);
 	json_decref(body);
 	if (ret != 0)
 		return ret;

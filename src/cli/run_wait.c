@@ -11,7 +11,8 @@
 #include "cli/http.h"
 #include "cli/table.h"
 
-static int number(const char *option, const char *text, double least, double *out, struct err *err)
+int weft_run_number(const char *option, const char *text, double least, double *out,
+		    struct err *err)
 {
 	char *end;
 
@@ -36,7 +37,7 @@ int weft_run_wait_ready(const struct invocation *in, struct err *err)
 	double timeout = 30;
 	uint64_t end;
 	json_t *j = NULL;
-	int ret = number("timeout", in->options[0], 0, &timeout, err);
+	int ret = weft_run_number("timeout", in->options[0], 0, &timeout, err);
 
 	if (ret != 0)
 		return ret;
@@ -132,10 +133,10 @@ int weft_run_watch_drops(const struct invocation *in, struct err *err)
 {
 	double interval = 1, count = 0;
 	struct seen seen = {0};
-	int ret = number("interval", in->options[0], 0.05, &interval, err);
+	int ret = weft_run_number("interval", in->options[0], 0.05, &interval, err);
 
 	if (ret == 0)
-		ret = number("count", in->options[1], 1, &count, err);
+		ret = weft_run_number("count", in->options[1], 1, &count, err);
 	// The look before the first says what happened already.
 	for (double i = 0; ret == 0 && (count == 0 || i <= count); i++) {
 		json_t *j = NULL;

@@ -96,6 +96,20 @@ typedef void (*datapath_port_event)(void *arg, const char *port_id, bool up, con
 
 typedef void (*datapath_complain)(void *arg, const char *sentence);
 
+// Which packets of a port are watched: of flows between these ends, in either direction. What is 0
+// is any.
+struct datapath_end {
+	struct ip_addr ip;
+	bool has_port;
+	uint16_t port;
+};
+
+struct datapath_filter {
+	uint16_t ethertype;
+	uint8_t protocol; // of IP; 1 is ICMPv6, too
+	struct datapath_end ends[2];
+};
+
 enum datapath_show {
 	DATAPATH_SHOW_PORTS, // id NULL = all: {"ports": [...]}; else one object
 	DATAPATH_SHOW_NETWORKS,
@@ -163,6 +177,32 @@ struct datapath_ops {
 	//  stages: judged as if the packet's session, which is not there yet, were}
 	int (*trace)(struct datapath *dp, const char *port_id, const uint8_t *frame, size_t len,
 		     json_t **out, struct err *err);
+
+	// End every session of a port, from it and to it: the next packet of each is judged as one
+	// of a new flow. *n = how many. -ENOENT: no such port.
+	int (*flush_sessions)(struct datapath *dp, const char *port_id, uint32_t *n,
+			      struct err *err);
+
+	// Counters as show has them begin at 0 again: those of one port, or, with NULL, of all
+	// ports, drops and workers. Metrics go on. -ENOENT: no such port.
+	int (*reset_counters)(struct datapath *dp, const char *port_id, struct err *err);
+
+	// Watch real packets that a port sends and is sent, until unwatch, or until nobody reads
+	// for a few seconds, or the port is gone. One watch at a time: -EBUSY. It is a sample,
+	// bounded by time; *watch is its number. -ENOENT: no such port.
+	int (*watch)(struct datapath *dp, const char *port_id, const struct datapath_filter *filter,
+		     uint32_t *watch, struct err *err);
+	// What was seen since the last time (new reference in *out): {"port", "matched": packets so
+	// far, "missed": of them, those that are not told, "packets": oldest first [{"ago_us",
+	// "direction": "from" or "to" the port, "packet": text as the port sent it or is sent it,
+	// "length", "verdict": "forward"|"flood"|"answer"|"wait"|"consumed"|"drop", "reason" and
+	// "sentence" of a drop, "session": null|"new"|"established"|"closing"|"refused", "first":
+	// did it make the session, "in_port": id, null = the node itself or not known, "out_ports":
+	// ids, "n_out": how many, "interface", "physical_network" and "vlan" of an uplink,
+	// "leaves_as": text, "came_as": text; null = as it is; "egress_rule", "ingress_rule": ids
+	// of those that permitted it}]}. -ENOENT: that watch has ended.
+	int (*watched)(struct datapath *dp, uint32_t watch, json_t **out, struct err *err);
+	void (*unwatch)(struct datapath *dp, uint32_t watch);
 
 	// Operator's view as JSON (new reference in *out); -ENOENT for an unknown id.
 	int (*show)(struct datapath *dp, enum datapath_show what, const char *id, size_t limit,

@@ -78,10 +78,10 @@ struct model_change {
 };
 
 struct model_config {
-	const char *host;	      // this node's host name
-	const char *default_vif;      // "tap" | "vhostuser"
-	const char *vhostuser_mode;   // "client" | "server"
-	const char *run_dir;	      // for binding:vif_details
+	const char *host;	    // this node's host name
+	const char *default_vif;    // "tap" | "vhostuser"
+	const char *vhostuser_mode; // "client" | "server"
+	const char *run_dir;	    // for binding:vif_details
 	// Largest MTU of a flat or VLAN network, and that of a new one of any kind. 0: 1500
 	uint32_t physnet_mtu;
 	// What flat and VLAN networks can be on; the names are copied.
@@ -129,6 +129,8 @@ int weft_model_load(struct model *m, enum resource type, json_t *attr, struct er
 void weft_model_leave_out(struct model *m, enum resource type, const char *id, const char *reason);
 // After all is loaded: what refers to something that is not there is out.
 void weft_model_check_references(struct model *m);
+// It is not stored any more. All of that type and id; other entries may move.
+void weft_model_left_out_forget(struct model *m, enum resource type, const char *id);
 const struct left_out *weft_model_left_out(const struct model *m, size_t *n);
 
 struct txn *weft_txn_begin(struct model *m);

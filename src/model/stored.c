@@ -236,3 +236,15 @@ const struct left_out *weft_model_left_out(const struct model *m, size_t *n)
 	*n = m->n_left_out;
 	return m->left_out;
 }
+
+void weft_model_left_out_forget(struct model *m, enum resource type, const char *id)
+{
+	size_t n = 0;
+	char copy[sizeof(m->left_out->id)];
+
+	snprintf(copy, sizeof(copy), "%s", id); // it may lie in what moves
+	for (size_t i = 0; i < m->n_left_out; i++)
+		if (m->left_out[i].type != type || strcmp(m->left_out[i].id, copy) != 0)
+			m->left_out[n++] = m->left_out[i];
+	m->n_left_out = n;
+}

@@ -71,3 +71,5 @@ enum drop weft_packet_parse(const uint8_t *frame, size_t len, size_t total, uint
 // One line for people: "tcp 10.0.0.5:1234 > 10.0.0.9:22 flags S ttl 64". Returns buf.
 const char *weft_packet_text(const uint8_t *frame, size_t len, const struct packet *p, char *buf,
 			     size_t size);
+// "tcp 10.0.0.5:1234 > 10.0.0.9:22". Returns buf.
+const char *weft_flow_text(const struct flow_key *k, char *buf, size_t size);

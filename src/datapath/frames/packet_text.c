@@ -105,6 +105,15 @@ static void add_flow(struct line *l, const struct flow_key *k, bool with_ports)
 	add_ip(l, k->family, v4 ? (const void *)&k->dst4 : k->dst6, ports ? &k->dport : NULL);
 }
 
+const char *weft_flow_text(const struct flow_key *k, char *buf, size_t size)
+{
+	struct line l = {.s = buf, .size = size};
+
+	buf[0] = '\0';
+	add_flow(&l, k, true);
+	return buf;
+}
+
 static const char *icmp4_name(uint8_t type)
 {
 	static const char *const names[] = {

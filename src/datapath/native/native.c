@@ -15,6 +15,8 @@
 #include "datapath/native/metadata_port.h"
 #include "datapath/native/worker/priority.h"
 #include "datapath/native/outside/resolver.h"
+#include "datapath/native/show/baseline.h"
+#include "datapath/native/show/live_watch.h"
 #include "datapath/native/show/show.h"
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/io/tap/tap_host.h"
@@ -54,6 +56,8 @@ static void take_off(struct native *dp, struct port *p, const char *reason)
 	snprintf(p->reason, sizeof(p->reason), "%s", reason);
 	if (io == NULL)
 		return;
+	if (p->baseline != NULL) // the next interface counts from 0
+		p->baseline->io = (struct port_io_stats) {0};
 	if (io->ops->leave != NULL)
 		io->ops->leave(io);
 	weft_native_io_gone(dp, io);
@@ -68,6 +72,7 @@ static void port_gone(void *native, struct port *p)
 	struct native *dp = native;
 
 	take_off(dp, p, "the port is gone");
+	weft_native_watch_port_gone(dp, p->index);
 }
 
 // ---- Start and stop --------------------------------------------------------------------------------
@@ -92,6 +97,8 @@ static void stop(struct datapath *datapath)
 			io->ops->close(io);
 	}
 	weft_priority_finish(&dp->node);
+	weft_native_watch_stop(dp);
+	free(dp->baseline);
 	weft_wiring_free(dp);
 	if (dp->node.vs != NULL)
 		weft_vstore_free(dp->node.vs);
@@ -373,12 +380,14 @@ static void tick(struct datapath *datapath)
 	}
 	if (native_now_ms(&dp->node) - dp->rings_seen_ms >= RINGS_MS) {
 		dp->rings_seen_ms = native_now_ms(&dp->node);
+		weft_session_flush_forget(dp->node.sessions, native_now_ms(&dp->node));
 		weft_tables_each_port(dp->tables, lengthen_ring, dp);
 	}
 	weft_trunks_tick(dp);
 	weft_advertiser_tick(dp->advertiser, native_now_ms(&dp->node));
 	weft_resolver_tick(dp->node.resolver, native_now_ms(&dp->node));
 	weft_announcer_tick(dp->node.announcer, native_now_ms(&dp->node));
+	weft_native_watch_tick(dp);
 	weft_vstore_reclaim(dp->node.vs);
 }
 
@@ -415,6 +424,46 @@ static int show(struct datapath *datapath, enum datapath_show what, const char *
 	return weft_native_show(native_of(datapath), what, id, limit, out, err);
 }
 
+static int watch(struct datapath *datapath, const char *port_id,
+		 const struct datapath_filter *filter, uint32_t *number, struct err *err)
+{
+	return weft_native_watch(native_of(datapath), port_id, filter, number, err);
+}
+
+static int watched(struct datapath *datapath, uint32_t number, json_t **out, struct err *err)
+{
+	return weft_native_watched(native_of(datapath), number, out, err);
+}
+
+static void unwatch(struct datapath *datapath, uint32_t number)
+{
+	weft_native_unwatch(native_of(datapath), number);
+}
+
+// The stamp is the time after the change of the generation, so whoever carried a packet by the old
+// one did it before; until it is known, all are older.
+static int flush_sessions(struct datapath *datapath, const char *port_id, uint32_t *n,
+			  struct err *err)
+{
+	struct native *dp = native_of(datapath);
+	const struct port *p = weft_tables_port(dp->tables, port_id);
+
+	if (p == NULL)
+		return weft_fail(err, -ENOENT, "port %s: not on this node", port_id);
+	*n = weft_native_count_sessions(dp, p);
+	weft_session_port_flush(dp->node.sessions, p->index,
+				native_now_ms(&dp->node) + INT32_MAX / 2);
+	weft_tables_bump(&dp->node, p->index);
+	weft_session_port_flush(dp->node.sessions, p->index, native_now_ms(&dp->node));
+	settle(dp);
+	return 0;
+}
+
+static int reset_counters(struct datapath *datapath, const char *port_id, struct err *err)
+{
+	return weft_native_reset_counters(native_of(datapath), port_id, err);
+}
+
 static void metrics(struct datapath *datapath, struct text *out)
 {
 	weft_native_metrics(native_of(datapath), out);
@@ -433,6 +482,11 @@ const struct datapath_ops weft_native_ops = {
 	.metadata_open = metadata_open,
 	.metadata_source = metadata_source,
 	.trace = trace,
+	.flush_sessions = flush_sessions,
+	.reset_counters = reset_counters,
+	.watch = watch,
+	.watched = watched,
+	.unwatch = unwatch,
 	.show = show,
 	.metrics = metrics,
 	.tick = tick,

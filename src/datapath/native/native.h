@@ -8,6 +8,9 @@
 #include "datapath/native/policy/policy.h"
 #include "datapath/native/worker/worker.h"
 
+struct live_watch;
+struct baseline;
+
 struct native {
 	struct node node;
 	datapath_port_event on_port;
@@ -20,6 +23,9 @@ struct native {
 	uint32_t vhost_seen;	       // of weft_vhost_changes()
 	uint32_t rings_seen_ms;	       // when ports were asked for losses
 	struct port_io_stats gone;     // of interfaces that were closed
+	struct baseline *baseline;     // from where counters are shown (show/baseline.h); NULL = 0
+	struct live_watch *watch;      // (show/live_watch.h) NULL: none
+	uint32_t n_watches;	       // ever
 	uint16_t n_trunks;
 	struct trunk *trunks[NATIVE_MAX_TRUNKS]; // fixed at start, in the configuration's order
 };

@@ -422,20 +422,21 @@ static int commit(struct store *s, struct err *err)
 	return -EINPROGRESS;
 }
 
-int weft_store_write(struct store *s, const struct model_change *changes, size_t n, struct err *err)
+// One transaction: `write` all of it.
+static int transact(struct store *s,
+		    int (*write)(struct store *s, const void *what, struct err *err),
+		    const void *what, struct err *err)
 {
 	int ret;
 
-	if (n == 0)
-		return 0;
 	if (s->in_doubt) {
 		ret = make_void(s, err);
 		if (ret != 0)
 			return ret;
 	}
 	ret = exec(s, "BEGIN IMMEDIATE", err);
-	for (size_t i = 0; ret == 0 && i < n; i++)
-		ret = write_change(s, &changes[i], err);
+	if (ret == 0)
+		ret = write(s, what, err);
 	if (ret == 0)
 		ret = commit(s, err);
 	if (ret == 0)
@@ -445,4 +446,53 @@ int weft_store_write(struct store *s, const struct model_change *changes, size_t
 	if (ret < 0 && !sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return ret;
+}
+
+struct some_changes {
+	const struct model_change *changes;
+	size_t n;
+};
+
+static int write_changes(struct store *s, const void *what, struct err *err)
+{
+	const struct some_changes *c = what;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < c->n; i++)
+		ret = write_change(s, &c->changes[i], err);
+	return ret;
+}
+
+int weft_store_write(struct store *s, const struct model_change *changes, size_t n, struct err *err)
+{
+	const struct some_changes all = {changes, n};
+
+	return n == 0 ? 0 : transact(s, write_changes, &all, err);
+}
+
+struct stored_name {
+	const char *type, *id;
+};
+
+static int delete_row(struct store *s, const void *what, struct err *err)
+{
+	const struct stored_name *name = what;
+	int ret = 0;
+
+	sqlite3_bind_text(s->del, 1, name->type, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s->del, 2, name->id, -1, SQLITE_STATIC);
+	if (sqlite3_step(s->del) != SQLITE_DONE)
+		ret = store_fail(s, err);
+	else if (sqlite3_changes(s->db) == 0)
+		ret = weft_fail(err, -ENOENT, "no %s %s is stored", name->type, name->id);
+	sqlite3_reset(s->del);
+	sqlite3_clear_bindings(s->del);
+	return ret;
+}
+
+int weft_store_remove(struct store *s, enum resource type, const char *id, struct err *err)
+{
+	const struct stored_name name = {weft_resource_name(type), id};
+
+	return transact(s, delete_row, &name, err);
 }

@@ -24,6 +24,10 @@ int weft_store_backup(struct store *s, char *path, struct err *err);
 // (weft_model_left_out), and stays stored. It fails only if the file cannot be read.
 int weft_store_load(struct store *s, struct model *m, size_t *n, struct err *err);
 
+// Delete what is stored of that type and id, as weft_store_write does. -ENOENT: there is no such
+// thing.
+int weft_store_remove(struct store *s, enum resource type, const char *id, struct err *err);
+
 // Durable when it returns 0; nothing is written otherwise, nor will a crash bring it back. -EINPROGRESS: neither is
 // sure, because the disk took the transaction, then failed, and could not be made to forget it. Nothing else is written until it
 // can.

@@ -6,6 +6,7 @@
 #include <rte_prefetch.h>
 #include <string.h>
 
+#include "datapath/native/carry/live.h"
 #include "datapath/native/packet/counter.h"
 #include "datapath/native/carry/slow.h"
 #include "datapath/frames/numbers.h"
@@ -199,7 +200,7 @@ static inline void expect_next(struct worker *w, const struct fast *f, uint16_t 
 
 // Three passes, so that each waits for one kind of memory: headers (prefetched ahead), hash buckets and
 // sessions (the bulk look-up overlaps them), then the packets again.
-void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n)
+void weft_fast_carry(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n)
 {
 	const struct port_policy *policy = native_policy(w->node, in_port, w->epoch);
 	const struct network *net = policy == NULL ? NULL
@@ -246,4 +247,12 @@ void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 		expect_next(w, &f, (uint16_t)(i + 1), n);
 		weft_slow_packet(w, pkts[i], in_port);
 	}
+}
+
+void weft_fast_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n)
+{
+	if (unlikely(weft_live(w) != NULL))
+		weft_live_burst(w, in_port, pkts, n);
+	else
+		weft_fast_carry(w, in_port, pkts, n);
 }

@@ -5,6 +5,7 @@
 #include <rte_ether.h>
 #include <string.h>
 
+#include "datapath/native/carry/live.h"
 #include "datapath/native/carry/answer.h"
 #include "datapath/native/packet/counter.h"
 #include "datapath/native/io/lent.h"
@@ -73,14 +74,18 @@ static void flood_one(struct worker *w, struct rte_mbuf *m, struct judge *j, uin
 {
 	const struct port_policy *out = native_policy(w->node, port, j->epoch);
 	const struct port *p = native_port(w->node, port);
+	struct live *live = weft_live(w);
 	struct rte_mbuf *copy;
 
 	if (port == j->in->index || out == NULL || p == NULL ||
 	    atomic_load_explicit(&p->io, memory_order_relaxed) == NULL)
 		return;
 	*last = weft_judge_receiver(j, out);
-	if (*last != DROP_NONE)
+	if (*last != DROP_NONE) {
+		if (unlikely(live != NULL))
+			weft_live_refused(live, w, m, j, port, *last);
 		return;
+	}
 	copy = rte_pktmbuf_clone(m, w->node->pool);
 	if (unlikely(copy == NULL)) { // the copies that wait to be sent may hold them all
 		weft_send_flush(w);
@@ -123,6 +128,7 @@ static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct pa
 		     const struct permit *permit, struct judge *j)
 {
 	const uint8_t *eth = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct live *live = weft_live(w);
 
 	weft_judge_init(j, w->node, weft_vstore_epoch(w->node->vs), p, eth, rte_pktmbuf_pkt_len(m));
 	j->wire_len = native_wire_len(m);
@@ -135,8 +141,11 @@ static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct pa
 		}
 	}
 	COUNT(w->stats.judged, 1);
-	if (j->in != NULL)
-		weft_judge(j);
+	if (j->in == NULL)
+		return;
+	weft_judge(j);
+	if (unlikely(live != NULL))
+		weft_live_judged(live, j);
 }
 
 // live: the session that the packet belongs to, if the stages only have to find its way; NULL: a new flow.
@@ -315,9 +324,14 @@ static void process_fragment(struct worker *w, struct rte_mbuf *m, struct packet
 
 void weft_slow_packet(struct worker *w, struct rte_mbuf *m, uint16_t in_port)
 {
+	struct live *live = weft_live(w);
 	struct packet p;
 	enum drop why;
 
+	if (unlikely(live != NULL && live->m == NULL)) {
+		weft_live_slow(w, m, in_port);
+		return;
+	}
 	if (weft_is_lent(m) && weft_lent_take(m, w->node->pool) < 0) {
 		weft_drop(w, m, in_port, DROP_NO_BUFFER);
 		return;

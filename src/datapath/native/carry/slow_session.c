@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "datapath/native/carry/live.h"
 #include "datapath/native/packet/counter.h"
 #include "datapath/native/session/nat.h"
 #include "datapath/native/outside/resolver.h"
@@ -177,6 +178,8 @@ enum rejudged weft_slow_would_rejudge(const struct node *node, struct session *s
 	weft_judge(j);
 	if (is_refused(j))
 		return keeps_its_way(node, original, p, j->epoch) ? REJUDGED_REFUSED : REJUDGED_CUT;
+	if (weft_session_is_over(node->sessions, original))
+		return REJUDGED_CUT;
 	return compare_way(original, j);
 }
 
@@ -335,12 +338,15 @@ enum carried weft_slow_carry(struct worker *w, struct rte_mbuf *m, const struct 
 			     struct session *s)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct live *live = weft_live(w);
 	enum rejudged judged = REJUDGED_GOOD;
 	bool reopened = false, same_way;
 	enum drop why;
 
 	if (!is_from(w, s, frame + 6))
 		return NOT_CARRIED;
+	if (unlikely(live != NULL))
+		weft_live_leads(live, s);
 	same_way = memcmp(frame, s->eth_in, 6) == 0;
 	// Another router would translate it otherwise.
 	if (!same_way && (weft_session_flags(s) & SESSION_NAT) != 0)

@@ -203,10 +203,11 @@ struct port { // one per index in use
 	rte_be32_t metadata_source;   // towards the metadata proxy (metadata_port.h); never changes
 	// Control thread only:
 	uint16_t worker; // that receives its share 0; share s is worker (worker + s) modulo their number
-	uint16_t shares;		      // that workers receive now (port_io.h)
-	bool told_up;			      // what on_port was told last; vhost-user ports only
-	char ifname[64];		      // or the name of its socket
-	char reason[256];		      // why it is not attached; "" when it is
+	uint16_t shares;		// that workers receive now (port_io.h)
+	bool told_up;			// what on_port was told last; vhost-user ports only
+	char ifname[64];		// or the name of its socket
+	char reason[256];		// why it is not attached; "" when it is
+	struct port_baseline *baseline; // of its counters as shown (show/baseline.h); NULL = 0
 	uint64_t announced, announce_refused; // MACs, as QEMU asked (announce.h)
 };
 

@@ -92,6 +92,7 @@ void weft_tables_free(struct tables *t)
 		struct port_ctl *c = weft_map_value(e);
 
 		weft_vslot_release(c->port->policy);
+		free(c->port->baseline);
 		free(c->port);
 		free(c);
 	}

@@ -209,6 +209,7 @@ static void retired_free(void *object)
 	r->t->free_index[(r->t->first_free + r->t->n_free++) % NATIVE_MAX_PORTS] = r->port->index;
 	r->t->n_retired--;
 	weft_vslot_release(r->port->policy);
+	free(r->port->baseline);
 	free(r->port);
 	free(r);
 }

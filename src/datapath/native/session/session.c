@@ -15,7 +15,9 @@
 #define CONNECTIONS_MIN 16
 #define CONNECTIONS_MAX (1u << 28)
 #define TIMEOUT_MAX_MS	(INT32_MAX - 60000) // signed differences of a 32-bit clock
-#define WORDS_PER_PAIR	4		    // two are used: at most half of the index is full
+// For how long it is known that a port was flushed: many turns of the clock hand.
+#define FLUSH_MEMORY_MS 600000
+#define WORDS_PER_PAIR	4 // two are used: at most half of the index is full
 
 // Address space; the kernel gives memory as it is touched. Huge pages of the pool are the exception: they are
 // taken at once, and if there are not enough, transparent ones do.
@@ -109,12 +111,14 @@ int weft_sessions_new(const struct session_config *config, struct session_table 
 	set_timeouts(t, &config->timeouts);
 
 	t->ports = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->ports));
-	t->gone = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->gone));
+	t->ended = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->ended));
+	t->flushed_ms = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->flushed_ms));
 	t->outside = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->outside));
 	t->project_of = calloc(RTE_MAX(t->max_ports, 1u), sizeof(*t->project_of));
 	t->projects = calloc(t->max_ports + 1u, sizeof(*t->projects));
-	if (t->ports == NULL || t->gone == NULL || t->outside == NULL || t->project_of == NULL ||
-	    t->projects == NULL || family_init(&t->family[0], pairs, 6, config->huge) < 0 ||
+	if (t->ports == NULL || t->ended == NULL || t->flushed_ms == NULL || t->outside == NULL ||
+	    t->project_of == NULL || t->projects == NULL ||
+	    family_init(&t->family[0], pairs, 6, config->huge) < 0 ||
 	    family_init(&t->family[1], pairs, 7, config->huge) < 0) {
 		weft_sessions_free(t);
 		return weft_fail(err, -ENOMEM, "sessions: no memory for %" PRIu32 " connections",
@@ -136,7 +140,8 @@ void weft_sessions_free(struct session_table *t)
 			munmap(f->lines, f->lines_len);
 	}
 	free(t->ports);
-	free(t->gone);
+	free(t->ended);
+	free(t->flushed_ms);
 	free(t->outside);
 	free(t->project_of);
 	free(t->projects);
@@ -285,10 +290,38 @@ uint32_t weft_session_idle_ms(const struct session *original, uint32_t now_ms)
 	return RTE_MIN(session_idle_ms(original, now_ms), session_idle_ms(reply, now_ms));
 }
 
+static void set_end(struct session_table *t, uint16_t port, enum port_end end)
+{
+	t->n_flushed -= t->ended[port] == PORT_FLUSHED;
+	t->n_flushed += end == PORT_FLUSHED;
+	__atomic_store_n(&t->ended[port], end, __ATOMIC_RELEASE);
+}
+
 void weft_session_port_gone(struct session_table *t, uint16_t port, bool gone)
 {
 	if (port < t->max_ports)
-		__atomic_store_n(&t->gone[port], gone, __ATOMIC_RELAXED);
+		set_end(t, port, gone ? PORT_GONE : PORT_GOOD);
+}
+
+void weft_session_port_flush(struct session_table *t, uint16_t port, uint32_t at_ms)
+{
+	if (port >= t->max_ports || port_end(t, port) == PORT_GONE)
+		return;
+	__atomic_store_n(&t->flushed_ms[port], at_ms, __ATOMIC_RELAXED);
+	set_end(t, port, PORT_FLUSHED);
+}
+
+bool weft_session_is_over(const struct session_table *t, const struct session *original)
+{
+	return session_is_over(t, original, true);
+}
+
+void weft_session_flush_forget(struct session_table *t, uint32_t now_ms)
+{
+	for (uint32_t i = 0; t->n_flushed > 0 && i < t->max_ports; i++)
+		if (t->ended[i] == PORT_FLUSHED &&
+		    (int32_t)(now_ms - t->flushed_ms[i]) > FLUSH_MEMORY_MS)
+			set_end(t, (uint16_t)i, PORT_GOOD);
 }
 
 void weft_session_port_outside(struct session_table *t, uint16_t port, bool outside)
@@ -399,7 +432,7 @@ void weft_session_each(struct session_table *t, uint32_t now_ms,
 		for (uint32_t pair = 0; pair < family_used(f); pair++) {
 			struct session *s = family_pair(f, pair);
 			struct session_copy c;
-			if (!copy_pair(s, &c))
+			if (!copy_pair(s, &c) || session_lost_a_port(t, s))
 				continue;
 			uint32_t timeout = weft_session_timeout_ms(t, &c.original);
 			c.idle_ms = RTE_MIN(session_idle_ms(&c.original, now_ms),

@@ -221,6 +221,18 @@ uint32_t weft_session_timeout_ms(const struct session_table *t, const struct ses
 // are expired whatever their state: within a turn of the clock hand they are forgotten. A new port has none. Control thread.
 void weft_session_port_gone(struct session_table *t, uint16_t port, bool gone);
 
+// The port's connections that have no packet later than that are over: from and to it, whatever
+// their state. Within a turn of the clock hand they are forgotten; until then they are found, and
+// who finds one that is stale asks weft_session_is_over(). One that is marked (SESSION_REFUSED) keeps
+// its place: else a packet in the middle of it would be taken for the beginning of a permitted flow.
+// Control thread.
+void weft_session_port_flush(struct session_table *t, uint16_t port, uint32_t at_ms);
+// It is over: one of its ports is gone, or was flushed since its last packet.
+bool weft_session_is_over(const struct session_table *t, const struct session *original);
+// What was flushed so long ago that nothing of it is left: forget that it was. Control thread, now
+// and then.
+void weft_session_flush_forget(struct session_table *t, uint32_t now_ms);
+
 // The port stands for those who are not on this node (an uplink): what comes from there counts for
 // where it leads to. Control thread, before its first packet.
 void weft_session_port_outside(struct session_table *t, uint16_t port, bool outside);

@@ -74,10 +74,20 @@ _Static_assert(sizeof(struct spill) <= sizeof(struct session), "fits a line");
 
 enum timeout_class { TIMEOUT_TCP, TIMEOUT_UDP, TIMEOUT_ICMP, TIMEOUT_OTHER, TIMEOUT_CLASSES };
 
+// Whose connections are over, whatever their timeout.
+enum port_end {
+	PORT_GOOD,
+	PORT_GONE,    // all of the port's
+	PORT_FLUSHED, // those that have had no packet since
+};
+
 struct session_table {
 	struct session_family family[FAMILIES]; // IPv4, IPv6
 	uint64_t *ports;      // unanswered << 32 | all, by who pays (session_payer)
-	bool *gone, *outside; // by port
+	bool *outside;	      // by port
+	uint8_t *ended;	      // enum port_end, by port
+	uint32_t *flushed_ms; // by port, if it is PORT_FLUSHED
+	uint32_t n_flushed;   // of those; control's
 	uint16_t *project_of; // by port; 0 = of none
 	uint32_t *projects;   // connections, by project
 	uint32_t max_ports;
@@ -236,15 +246,45 @@ static inline uint32_t port_unanswered(uint64_t count)
 	return (uint32_t)(count >> 32);
 }
 
-static inline bool port_is_gone(const struct session_table *t, uint16_t port)
+static inline enum port_end port_end(const struct session_table *t, uint16_t port)
 {
-	return port < t->max_ports && __atomic_load_n(&t->gone[port], __ATOMIC_RELAXED);
+	return port < t->max_ports ? __atomic_load_n(&t->ended[port], __ATOMIC_ACQUIRE) : PORT_GOOD;
 }
 
-// Its connections have nobody left to serve, whatever their timeout.
+static inline bool was_flushed(const struct session_table *t, uint16_t port,
+			       const struct session *a, const struct session *b)
+{
+	uint32_t at = __atomic_load_n(&t->flushed_ms[port], __ATOMIC_RELAXED);
+
+	return (int32_t)(at - __atomic_load_n(&a->seen_ms, __ATOMIC_RELAXED)) >= 0 &&
+	       (int32_t)(at - __atomic_load_n(&b->seen_ms, __ATOMIC_RELAXED)) >= 0;
+}
+
+// The connection is over because of one of its ports, whatever its timeout. What the rules refuse is
+// over by a flush for who judges it, but keeps its place, and so its mark.
+static inline bool session_is_over(const struct session_table *t, const struct session *s,
+				   bool judged)
+{
+	const struct session *peer = (const struct session *)weft_session_peer((struct session *)s);
+	const uint16_t ports[] = {s->key.in_port, weft_session_out_port(s)};
+
+	for (int i = 0; i < 2; i++) {
+		enum port_end end = port_end(t, ports[i]);
+
+		if (likely(end == PORT_GOOD))
+			continue;
+		if (end == PORT_GONE)
+			return true;
+		if ((judged || !(weft_session_flags(s) & SESSION_REFUSED)) &&
+		    was_flushed(t, ports[i], s, peer))
+			return true;
+	}
+	return false;
+}
+
 static inline bool session_lost_a_port(const struct session_table *t, const struct session *s)
 {
-	return port_is_gone(t, s->key.in_port) || port_is_gone(t, weft_session_out_port(s));
+	return session_is_over(t, s, false);
 }
 
 static inline bool has_one_writer(const struct session_table *t)

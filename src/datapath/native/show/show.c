@@ -8,6 +8,7 @@
 #include "datapath/native/packet/counter.h"
 #include "datapath/frames/packet.h"
 #include "datapath/native/policy/tables.h"
+#include "datapath/native/show/baseline.h"
 
 static void add_port(struct port *p, const struct plan_port *plan, void *arg)
 {
@@ -174,44 +175,16 @@ static uint64_t counted_at(const void *counters, size_t offset)
 	return COUNTED(*(const uint64_t *)((const char *)counters + offset));
 }
 
-struct port_stats weft_native_port_stats(const struct native *dp, uint16_t port)
+static uint64_t drop_count(const struct native *dp, enum drop reason)
 {
-	struct port_stats sum = {0};
+	uint64_t n = weft_native_drops(dp, reason);
 
-	for (uint16_t i = 0; i < dp->n_workers; i++) {
-		const struct port_stats *s = &dp->workers[i]->port_stats[port];
-
-		sum.rx_packets += COUNTED(s->rx_packets);
-		sum.rx_bytes += COUNTED(s->rx_bytes);
-		sum.tx_packets += COUNTED(s->tx_packets);
-		sum.tx_bytes += COUNTED(s->tx_bytes);
-		sum.drops += COUNTED(s->drops);
-		sum.tx_drops += COUNTED(s->tx_drops);
-	}
-	return sum;
-}
-
-uint64_t weft_native_port_drops(const struct native *dp, uint16_t port, int reason)
-{
-	uint64_t n = 0;
-
-	for (uint16_t i = 0; i < dp->n_workers; i++)
-		n += COUNTED(dp->workers[i]->port_drops[port][reason]);
-	return n;
-}
-
-static uint64_t drop_count(const struct native *dp, int reason)
-{
-	uint64_t sum = 0;
-
-	for (uint16_t i = 0; i < dp->n_workers; i++)
-		sum += COUNTED(dp->workers[i]->drops[reason]);
-	return sum;
+	return dp->baseline == NULL ? n : n - dp->baseline->drops[reason];
 }
 
 static json_t *drops(struct native *dp, size_t limit)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *o;
 
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++)
 		if (r != DROP_SERVICE_DONE)
@@ -219,9 +192,12 @@ static json_t *drops(struct native *dp, size_t limit)
 							      weft_drop_word(r), "packets",
 							      (json_int_t)drop_count(dp, r),
 							      "sentence", weft_drop_sentence(r)));
-	return json_pack("{s:o,s:I,s:o,s:o}", "drops", list, "consumed",
-			 (json_int_t)drop_count(dp, DROP_SERVICE_DONE), "losses",
-			 weft_native_losses_json(dp), "samples", samples(dp, limit));
+	o = json_pack("{s:o,s:I,s:o,s:o}", "drops", list, "consumed",
+		      (json_int_t)drop_count(dp, DROP_SERVICE_DONE), "losses",
+		      weft_native_losses_json(dp), "samples", samples(dp, limit));
+	weft_native_reset_json(dp, dp->baseline != NULL,
+			       dp->baseline == NULL ? 0 : dp->baseline->at_ms, o);
+	return o;
 }
 
 // ---- Workers ---------------------------------------------------------------------------------------
@@ -236,24 +212,17 @@ static uint16_t shared_ports(const struct poll_list *list)
 	return n;
 }
 
-// Each of its counters by itself; the worker goes on counting.
-static struct worker_stats stats_of(const struct worker *w)
+static json_t *worker_json(const struct native *dp, const struct worker *w)
 {
-	const uint64_t *from = (const uint64_t *)&w->stats;
-	struct worker_stats stats;
-
-	_Static_assert(sizeof(stats) % sizeof(uint64_t) == 0, "counters only");
-	for (size_t i = 0; i < sizeof(stats) / sizeof(uint64_t); i++)
-		((uint64_t *)&stats)[i] = COUNTED(from[i]);
-	return stats;
-}
-
-static json_t *worker_json(const struct worker *w)
-{
-	const struct worker_stats now = stats_of(w), *s = &now;
+	struct worker_stats now = weft_native_worker_stats(w), *s = &now;
 	const struct poll_list *list = atomic_load(&w->polls);
-	uint64_t busy_polls = s->polls - s->empty_polls;
 	json_t *o = json_object();
+	uint64_t busy_polls;
+
+	if (dp->baseline != NULL)
+		weft_native_since((uint64_t *)&now, (const uint64_t *)&dp->baseline->workers[w->id],
+				  sizeof(now) / sizeof(uint64_t));
+	busy_polls = s->polls - s->empty_polls;
 
 #define SET(name, value) json_object_set_new(o, name, json_integer((json_int_t)(value)))
 	SET("worker", w->id);
@@ -293,7 +262,7 @@ static json_t *workers(struct native *dp)
 	json_t *list = json_array();
 
 	for (uint16_t i = 0; i < dp->n_workers; i++)
-		json_array_append_new(list, worker_json(dp->workers[i]));
+		json_array_append_new(list, worker_json(dp, dp->workers[i]));
 	return json_pack("{s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I}", "workers", list, "hugepages",
 			 dp->huge, "sessions", (json_int_t)weft_session_count(dp->node.sessions),
 			 "session_capacity", (json_int_t)weft_session_capacity(dp->node.sessions),
@@ -464,11 +433,12 @@ void weft_native_metrics(struct native *dp, struct text *out)
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++)
 		if (r != DROP_SERVICE_DONE)
 			weft_text_add(out, "weft_drops_total{reason=\"%s\"} %llu\n",
-				      weft_drop_word(r), (unsigned long long)drop_count(dp, r));
+				      weft_drop_word(r),
+				      (unsigned long long)weft_native_drops(dp, r));
 	metric(out, "weft_consumed_total", "counter",
 	       "Packets that a local service took and no answer was due to.");
 	weft_text_add(out, "weft_consumed_total %llu\n",
-		      (unsigned long long)drop_count(dp, DROP_SERVICE_DONE));
+		      (unsigned long long)weft_native_drops(dp, DROP_SERVICE_DONE));
 	metric(out, "weft_sessions", "gauge", "Connections in the session table.");
 	weft_text_add(out, "weft_sessions %u\n", weft_session_count(dp->node.sessions));
 	metric(out, "weft_session_capacity", "gauge", "Connections that the table holds.");

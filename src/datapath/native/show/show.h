@@ -13,10 +13,6 @@ void weft_native_metrics(struct native *dp, struct text *out);
 // A protocol's word, or its number.
 json_t *weft_native_protocol_json(uint8_t proto);
 
-// A port's counters, and its drops for one reason (DROP_...), of all workers.
-struct port_stats weft_native_port_stats(const struct native *dp, uint16_t port);
-uint64_t weft_native_port_drops(const struct native *dp, uint16_t port, int reason);
-
 // One port's whole JSON, its drops by reason included (show_port.c).
 json_t *weft_native_port_json(struct native *dp, const struct port *p,
 			      const struct plan_port *plan);
@@ -38,11 +34,16 @@ void weft_native_nat_metrics(struct native *dp, struct text *out);
 json_t *weft_native_policy_json(struct native *dp, const struct plan_port *plan);
 // A word for its original direction's line.
 const char *weft_native_session_state(const struct session *original);
+// How many the port has, from it and to it.
+uint32_t weft_native_count_sessions(struct native *dp, const struct port *only);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
 // What is lost where no worker sees it (show_io.c): of all that is and was attached; its metrics, by
 // port as well. gone: before an interface is closed.
 json_t *weft_native_losses_json(const struct native *dp);
 void weft_native_loss_metrics(const struct native *dp, struct text *out);
 void weft_native_io_gone(struct native *dp, const struct port_io *io);
-// Add "kind", "interface_counters" and, of a vhost-user port, "guest": its driver.
-void weft_native_io_json(struct port_io *io, json_t *o);
+// Of all that is and was attached, since the start.
+struct port_io_stats weft_native_losses(const struct native *dp);
+// Add "kind", "interface_counters" (since `base`, unless that is NULL) and, of a vhost-user port,
+// "guest": its driver.
+void weft_native_io_json(struct port_io *io, const struct port_io_stats *base, json_t *o);

@@ -9,6 +9,7 @@
 #include <linux/virtio_ring.h>
 
 #include "datapath/native/policy/tables.h"
+#include "datapath/native/show/baseline.h"
 #include "datapath/native/outside/uplink.h"
 
 // As QEMU's properties of virtio-net-pci call them.
@@ -53,12 +54,15 @@ static json_t *guest_json(const struct port_io_guest *g)
 			 (json_int_t)g->interrupts, "mute", (json_int_t)g->mute, "features", names);
 }
 
-void weft_native_io_json(struct port_io *io, json_t *o)
+void weft_native_io_json(struct port_io *io, const struct port_io_stats *base, json_t *o)
 {
 	struct port_io_stats s = {0};
 	struct port_io_guest g;
 
 	io->ops->stats(io, &s);
+	if (base != NULL)
+		weft_native_since((uint64_t *)&s, (const uint64_t *)base,
+				  sizeof(s) / sizeof(uint64_t));
 	json_object_set_new(o, "kind", json_string(io->ops->name));
 	json_object_set_new(o, "interface_counters",
 			    json_pack("{s:I,s:I,s:I,s:I,s:I}", "rx_lost", (json_int_t)s.rx_lost,
@@ -112,7 +116,7 @@ static void add_port(struct port *p, const struct plan_port *plan, void *arg)
 }
 
 // Of those that are attached, and of those that were.
-static struct port_io_stats sum_of_all(const struct native *dp)
+struct port_io_stats weft_native_losses(const struct native *dp)
 {
 	struct port_io_stats sum = dp->gone;
 
@@ -129,7 +133,10 @@ void weft_native_io_gone(struct native *dp, const struct port_io *io)
 
 json_t *weft_native_losses_json(const struct native *dp)
 {
-	struct port_io_stats sum = sum_of_all(dp);
+	struct port_io_stats sum = weft_native_losses(dp);
+	if (dp->baseline != NULL)
+		weft_native_since((uint64_t *)&sum, (const uint64_t *)&dp->baseline->losses,
+				  sizeof(sum) / sizeof(uint64_t));
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < RTE_DIM(kinds); i++)
@@ -157,7 +164,7 @@ static void port_losses(struct port *p, const struct plan_port *plan, void *arg)
 
 void weft_native_loss_metrics(const struct native *dp, struct text *out)
 {
-	struct port_io_stats sum = sum_of_all(dp);
+	struct port_io_stats sum = weft_native_losses(dp);
 
 	weft_text_add(out,
 		      "# HELP weft_losses_total Packets lost where no worker sees them, of all "

@@ -5,19 +5,18 @@
 #include <string.h>
 
 #include "datapath/native/policy/tables.h"
+#include "datapath/native/show/baseline.h"
 
 static void counters(struct native *dp, const struct port *p, json_t *o)
 {
-	struct port_stats sum = weft_native_port_stats(dp, p->index);
+	struct port_stats sum = weft_native_port_stats(dp, p);
 	json_t *drops = json_object();
-	uint64_t consumed = 0;
+	uint64_t consumed = weft_native_port_drops(dp, p, DROP_SERVICE_DONE);
 
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++) {
-		uint64_t n = weft_native_port_drops(dp, p->index, r);
+		uint32_t n = weft_native_port_drops(dp, p, (enum drop)r);
 
-		if (r == DROP_SERVICE_DONE)
-			consumed = n;
-		else if (n > 0)
+		if (r != DROP_SERVICE_DONE && n > 0)
 			json_object_set_new(drops, weft_drop_word(r), json_integer((json_int_t)n));
 	}
 	json_object_set_new(o, "counters",
@@ -29,6 +28,8 @@ static void counters(struct native *dp, const struct port *p, json_t *o)
 				      (json_int_t)sum.drops, "dropped_to_vm",
 				      (json_int_t)sum.tx_drops, "consumed", (json_int_t)consumed));
 	json_object_set_new(o, "drops", drops);
+	weft_native_reset_json(dp, p->baseline != NULL,
+			       p->baseline == NULL ? 0 : p->baseline->at_ms, o);
 }
 
 // By whom what it sends is received; the queues of pair p by the p-th of them, modulo their number.
@@ -59,7 +60,7 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p, const str
 		      (json_int_t)weft_session_port_count(dp->node.sessions, p->index));
 	json_object_set_new(o, "workers", workers(dp, p));
 	if (io != NULL)
-		weft_native_io_json(io, o);
+		weft_native_io_json(io, p->baseline == NULL ? NULL : &p->baseline->io, o);
 	json_t *guest = json_object_get(o, "guest");
 	if (guest != NULL) {
 		json_object_set_new(guest, "announced", json_integer((json_int_t)p->announced));
@@ -134,6 +135,23 @@ static bool add_session(const struct session_copy *c, void *arg)
 	}
 	json_array_append_new(l->list, o);
 	return ++l->n < l->limit;
+}
+
+static bool count_session(const struct session_copy *c, void *arg)
+{
+	struct listing *l = arg;
+
+	l->n += c->original.key.in_port == l->only->index ||
+		weft_session_out_port(&c->original) == l->only->index;
+	return true;
+}
+
+uint32_t weft_native_count_sessions(struct native *dp, const struct port *only)
+{
+	struct listing l = {.dp = dp, .only = only};
+
+	weft_session_each(dp->node.sessions, native_now_ms(&dp->node), count_session, &l);
+	return (uint32_t)l.n;
 }
 
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit)

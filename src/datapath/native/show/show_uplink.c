@@ -7,6 +7,7 @@
 #include "datapath/native/packet/counter.h"
 #include "datapath/native/policy/tables.h"
 #include "datapath/native/outside/uplink.h"
+#include "datapath/native/show/baseline.h"
 
 static json_t *counters_json(const struct port_stats *s)
 {
@@ -17,12 +18,12 @@ static json_t *counters_json(const struct port_stats *s)
 			 (json_int_t)s->tx_drops);
 }
 
-static json_t *drops_json(const struct native *dp, uint16_t port)
+static json_t *drops_json(const struct native *dp, const struct port *p)
 {
 	json_t *drops = json_object();
 
 	for (int r = DROP_NONE + 1; r < DROP_COUNT; r++) {
-		uint64_t n = weft_native_port_drops(dp, port, r);
+		uint32_t n = weft_native_port_drops(dp, p, (enum drop)r);
 
 		if (n > 0 && r != DROP_SERVICE_DONE)
 			json_object_set_new(drops, weft_drop_word(r), json_integer((json_int_t)n));
@@ -54,7 +55,7 @@ static void add_network(struct port *p, struct trunk *trunk, uint16_t vlan, void
 
 	if (trunk != l->trunk)
 		return;
-	s = weft_native_port_stats(l->dp, p->index);
+	s = weft_native_port_stats(l->dp, p);
 	l->sum.rx_packets += s.rx_packets;
 	l->sum.rx_bytes += s.rx_bytes;
 	l->sum.tx_packets += s.tx_packets;
@@ -66,7 +67,7 @@ static void add_network(struct port *p, struct trunk *trunk, uint16_t vlan, void
 	o = json_pack("{s:s,s:o,s:I,s:o,s:o}", "network", p->id, "vlan",
 		      vlan == TRUNK_UNTAGGED ? json_null() : json_integer(vlan), "mtu",
 		      (json_int_t)atomic_load(&l->dp->node.mtu[p->index]), "counters",
-		      counters_json(&s), "drops", drops_json(l->dp, p->index));
+		      counters_json(&s), "drops", drops_json(l->dp, p));
 	json_object_set_new(o, "sessions",
 			    json_integer(weft_session_port_count(l->dp->node.sessions, p->index)));
 	json_array_append_new(l->networks, o);
@@ -95,7 +96,7 @@ static json_t *trunk_json(struct native *dp, struct trunk *t)
 	json_object_set_new(o, "last_unknown_vlan",
 			    last < TRUNK_VLANS ? json_integer(last) : json_null());
 	if (io != NULL)
-		weft_native_io_json(io, o);
+		weft_native_io_json(io, NULL, o);
 	return o;
 }
 

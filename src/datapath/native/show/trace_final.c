@@ -46,7 +46,7 @@ static void look_at_uplink(struct port *p, struct trunk *trunk, uint16_t vlan, v
 	}
 }
 
-static void set_way(struct native *dp, const struct port *port, json_t *out)
+void weft_trace_set_way(struct native *dp, const struct port *port, json_t *out)
 {
 	struct way way = {.port = port};
 
@@ -109,7 +109,7 @@ json_t *weft_trace_final(struct native *dp, const struct rte_mbuf *m, const json
 		one = json_pack("{s:O,s:b}", "port", id, "fragments",
 				m->pkt_len > atomic_load(&dp->node.mtu[port->index]) +
 						     RTE_ETHER_HDR_LEN);
-		set_way(dp, port, one);
+		weft_trace_set_way(dp, port, one);
 		set_packet(m, &p, one);
 		json_array_append_new(list, one);
 	}

@@ -16,6 +16,9 @@ void weft_trace_copy_fini(struct rte_mbuf *m);
 
 void weft_trace_set_frame(json_t *out, const struct rte_mbuf *m); // "frame": hex
 
+// "interface", and "physical_network" and "vlan" of an uplink, of a way out of the node.
+void weft_trace_set_way(struct native *dp, const struct port *port, json_t *out);
+
 // [{"port", "interface", "physical_network" and "vlan" of an uplink, "src_mac", "dst_mac", "ttl",
 // "packet": "<text>", "frame": "<hex>", "fragments": will it be cut into some}], one for each id
 // in out_ports. vlan null: without a tag.

@@ -17,6 +17,11 @@
 
 // ---- Packets out -----------------------------------------------------------------------------------
 
+static struct onlooker *onlooker_of(const struct worker *w)
+{
+	return atomic_load_explicit(&w->onlooker, memory_order_acquire);
+}
+
 static void sample(struct worker *w, const struct rte_mbuf *m, uint16_t in_port, enum drop reason)
 {
 	uint32_t n = atomic_load_explicit(&w->n_samples, memory_order_relaxed);
@@ -33,6 +38,10 @@ static void sample(struct worker *w, const struct rte_mbuf *m, uint16_t in_port,
 
 void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop reason)
 {
+	struct onlooker *o = onlooker_of(w);
+
+	if (unlikely(o != NULL))
+		o->dropped(o, w, m, reason);
 	COUNT(w->drops[reason], 1);
 	if (unlikely(in_port >= NATIVE_MAX_PORTS)) {
 		rte_pktmbuf_free(m);
@@ -51,6 +60,10 @@ void weft_drop(struct worker *w, struct rte_mbuf *m, uint16_t in_port, enum drop
 static void drop_sent(struct worker *w, uint16_t out_port, struct rte_mbuf **pkts, uint16_t n,
 		      enum drop reason)
 {
+	struct onlooker *o = onlooker_of(w);
+
+	if (unlikely(o != NULL))
+		o->lost(o, out_port, pkts, n, reason);
 	COUNT(w->drops[reason], n);
 	COUNT(w->port_stats[out_port].tx_drops, n);
 	for (uint16_t i = 0; i < n; i++)
@@ -71,7 +84,7 @@ static void take_lent(struct worker *w, uint16_t out_port, struct tx_queue *q)
 	q->n = whole;
 }
 
-static void flush(struct worker *w, uint16_t out_port)
+static void send_queue(struct worker *w, uint16_t out_port)
 {
 	struct tx_queue *q = &w->tx[out_port];
 	struct port *p = native_port(w->node, out_port);
@@ -99,6 +112,19 @@ static void flush(struct worker *w, uint16_t out_port)
 	if (sent < q->n)
 		drop_sent(w, out_port, q->pkts + sent, q->n - sent, DROP_PORT_FULL);
 	q->n = 0;
+}
+
+static void flush(struct worker *w, uint16_t out_port)
+{
+	struct onlooker *o = onlooker_of(w);
+
+	if (likely(o == NULL)) {
+		send_queue(w, out_port);
+		return;
+	}
+	o->leaving(o, w, out_port, w->tx[out_port].pkts, w->tx[out_port].n);
+	send_queue(w, out_port);
+	o->left(o);
 }
 
 void weft_send_flush(struct worker *w)

@@ -85,6 +85,20 @@ struct made {
 	rte_be32_t src, dst, reply_src, reply_dst; // IPv4
 };
 
+struct worker;
+
+// Who watches what becomes of packets (carry/live.h).
+struct onlooker {
+	// A port's queue is about to be sent; some of it could not be; the rest was.
+	void (*leaving)(struct onlooker *o, struct worker *w, uint16_t out_port,
+			struct rte_mbuf *const *pkts, uint16_t n);
+	void (*lost)(struct onlooker *o, uint16_t out_port, struct rte_mbuf *const *pkts,
+		     uint16_t n, enum drop why);
+	void (*left)(struct onlooker *o);
+	void (*dropped)(struct onlooker *o, struct worker *w, const struct rte_mbuf *m,
+			enum drop why);
+};
+
 struct worker {
 	struct node *node;
 	uint16_t id;
@@ -92,6 +106,7 @@ struct worker {
 	uint64_t epoch;	 // of this burst
 	uint32_t now_ms; // of this burst
 	_Atomic(struct poll_list *) polls;
+	_Atomic(struct onlooker *) onlooker; // NULL: nobody watches
 	struct session_table *sessions;
 	struct session_worker *session_worker;
 	struct fragments *fragments;
