@@ -358,21 +358,25 @@ static void an_ipv6_subnet_says_how_its_hosts_get_their_addresses(void **state)
 	cloud_free(s.c);
 }
 
+static bool has_dhcp(const struct scene *s)
+{
+	const struct plan_subnet *subnet = mirror_get(&s->c->mirror, PLAN_SUBNET, s->subnet);
+
+	return subnet->dhcp;
+}
+
 static void no_dhcp_is_answered_on_a_network_that_is_down(void **state)
 {
 	struct scene s = scene_new();
 
 	(void)state;
 	add_port(&s, HOST, "10.0.0.5", "");
-	assert_true(
-		((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))->dhcp);
+	assert_true(has_dhcp(&s));
 	set(s.c, RES_NETWORK, s.net, "{'admin_state_up': false}");
 	assert_int_equal(s.c->last.n, 1);
-	assert_false(
-		((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))->dhcp);
+	assert_false(has_dhcp(&s));
 	set(s.c, RES_NETWORK, s.net, "{'admin_state_up': true}");
-	assert_true(
-		((const struct plan_subnet *)mirror_get(&s.c->mirror, PLAN_SUBNET, s.subnet))->dhcp);
+	assert_true(has_dhcp(&s));
 	assert_plan_is_right(s.c);
 	cloud_free(s.c);
 }

@@ -109,9 +109,8 @@ static void send_gso(struct testbed *tb, const char *from, const struct frame *f
 static void segments_longer_than_the_mtu_are_dropped_like_packets(void **state)
 {
 	struct testbed *tb = two_ports("ingress 4 any\n");
-	struct frame f = c2s((struct l4) {
-			     .proto = 6, .sport = 1, .dport = 2, .tcp_flags = SYN, .payload = 1700}),
-		     got;
+	struct l4 l4 = {.proto = 6, .sport = 1, .dport = 2, .tcp_flags = SYN, .payload = 1700};
+	struct frame f = c2s(l4), got;
 
 	(void)state;
 	testbed_network(tb, "n1", 1280);
