@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets of known flows through the fast path, ports in memory, one core: the same UDP flows, both ends filtered, inside a network,
-// through a router, and with their source translated to a floating IP. What differs between the columns is what routing and NAT cost.
+// Packets of known flows through the fast path, ports in memory, one core: the same UDP flows,
+// both ends filtered, inside a network, through a router, and with their source translated to a
+// floating IP. What differs between the columns is what routing and NAT cost.
 //
-// Prints one JSON object per line: {"bench": "carry", "flows": N, "switched_cycles": ..., "routed_cycles": ..., "nat_cycles": ...}
-// per packet.
+// Prints one JSON object per line: {"bench": "carry", "flows": N, "switched_cycles": ...,
+// "routed_cycles": ..., "nat_cycles": ...} per packet.
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <stdio.h>
@@ -64,8 +65,8 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-// Cycles per packet, of the median burst: what else the machine does meanwhile disturbs some bursts, not the median. Making and
-// reading the packets is not counted.
+// Cycles per packet, of the median burst: what else the machine does meanwhile disturbs some
+// bursts, not the median. Making and reading the packets is not counted.
 static double run(struct testbed *tb, const char *to, struct frame f, uint32_t flows,
 		  uint32_t packets)
 {

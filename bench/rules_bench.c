@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a look-up in compiled rules costs, by number and kind of rules.
 //
-// Each look-up's place in the list of queries depends on the result of the one before, so this is latency (what the first
-// packet of a connection waits), not throughput. The best of several rounds is printed: on a shared machine the others
-// measure the neighbours. Queries are random: hits lie in a random rule each, misses in none.
+// Each look-up's place in the list of queries depends on the result of the one before, so this is
+// latency (what the first packet of a connection waits), not throughput. The best of several
+// rounds is printed: on a shared machine the others measure the neighbours. Queries are random:
+// hits lie in a random rule each, misses in none.
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -65,7 +66,7 @@ static void random_bytes(uint8_t *b, size_t n)
 		b[i] = (uint8_t)rnd();
 }
 
-// ---- Mixes of rules --------------------------------------------------------------------------------
+// ---- Mixes of rules ------------------------------------------------------------------------
 
 // Single ports and short ranges, from anywhere.
 static void ports_rule(struct bench *b, struct plan_rule *r, uint32_t i)
@@ -129,7 +130,7 @@ static const struct mix mixes[] = {
 	{"groups", "a remote group of 16 and a port each", 4, groups_rule},
 };
 
-// ---- Queries ---------------------------------------------------------------------------------------
+// ---- Queries -------------------------------------------------------------------------------
 
 static void hit_query(const struct bench *b, struct query *q)
 {
@@ -160,7 +161,8 @@ static const char *permit(const struct bench *b, struct query *q)
 	return weft_rules_permit(b->rules, b->sets, weft_vstore_epoch(b->vs), &q->q);
 }
 
-// Misses have the protocol and, for half of them, the remote end of a rule: they must be searched for, too.
+// Misses have the protocol and, for half of them, the remote end of a rule: they must be searched
+// for, too.
 static void queries(struct bench *b)
 {
 	for (int i = 0; i < QUERIES; i++) {
@@ -177,7 +179,7 @@ static void queries(struct bench *b)
 	}
 }
 
-// ---- Measuring -------------------------------------------------------------------------------------
+// ---- Measuring -----------------------------------------------------------------------------
 
 static void look_up(const struct bench *b, const struct query *q, int rounds, double *ns,
 		    double *cycles)

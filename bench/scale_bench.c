@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets of known flows through the fast path by one worker and by two, on cores 0 and 1, ports in memory, one session table:
+// Packets of known flows through the fast path by one worker and by two, on cores 0 and 1, ports
+// in memory, one session table:
 //
 //   own   each worker has flows of its own, of one VM: as if by two queues of its port
-//   both  the flows are the same, a worker for each direction: the two lines of a session lie side by side in memory, and each
-//         packet writes to one of them
+//   both  the flows are the same, a worker for each direction: the two lines of a session lie
+//         side by side in memory, and each packet writes to one of them
 //
-// and how much more two carry than one (2 would be all that there is). One worker carries the same packets as two: all flows, or both
-// directions by turns. Making a packet costs a copy of its headers in either case; nothing is allocated and no packet's memory is shared.
+// and how much more two carry than one (2 would be all that there is). One worker carries the
+// same packets as two: all flows, or both directions by turns. Making a packet costs a copy of
+// its headers in either case; nothing is allocated and no packet's memory is shared.
 //
-// What it can show on two cores: whether workers disturb each other by what they share, which is the table, its lines, and the counts of
-// generations; that costs in `both` what `own` does not pay. What it cannot: how it goes on with more of them, where memory and the last cache
-// become narrow; rings and what VMs do at the other end, which need cores, too; flows that begin and end, which write to the index. If
-// the two are threads of one core (siblings 1), or something else runs on them, the ratio tells of that more than of Weft.
+// What it can show on two cores: whether workers disturb each other by what they share, which is
+// the table, its lines, and the counts of generations; that costs in `both` what `own` does not
+// pay. What it cannot: how it goes on with more of them, where memory and the last cache become
+// narrow; rings and what VMs do at the other end, which need cores, too; flows that begin and
+// end, which write to the index. If the two are threads of one core (siblings 1), or something
+// else runs on them, the ratio tells of that more than of Weft.
 //
-// Prints one JSON object per line: {"bench": "scale", "flows": N, "own_one": packets/s, "own_two": ..., "own_ratio": ..., "both_one": ...,
-// "both_two": ..., "both_ratio": ..., "siblings": 0}; the median of some rounds. Nothing if there is no second core.
+// Prints one JSON object per line: {"bench": "scale", "flows": N, "own_one": packets/s,
+// "own_two": ..., "own_ratio": ..., "both_one": ..., "both_two": ..., "both_ratio": ...,
+// "siblings": 0}; the median of some rounds. Nothing if there is no second core.
 #include <pthread.h>
 #include <rte_cycles.h>
 #include <rte_lcore.h>
@@ -56,7 +61,7 @@ struct load { // what a worker carries: of each side in turn the flows [first, f
 static _Atomic uint32_t ready;
 static uint32_t round_ms;
 
-// ---- A port that takes everything ------------------------------------------------------------------
+// ---- A port that takes everything ----------------------------------------------------------
 
 static _Thread_local struct rte_mbuf *back[NATIVE_BURST];
 static _Thread_local uint16_t n_back;
@@ -87,7 +92,7 @@ static void make_sink(struct testbed *tb, const char *port)
 	memory->ops->close(memory);
 }
 
-// ---- A worker --------------------------------------------------------------------------------------
+// ---- A worker ------------------------------------------------------------------------------
 
 static void fill(struct rte_mbuf *m, const struct side *s, uint32_t flow)
 {
@@ -182,7 +187,7 @@ static double measure(struct load *loads, uint32_t n)
 	return sum;
 }
 
-// ---- What is measured ------------------------------------------------------------------------------
+// ---- What is measured ----------------------------------------------------------------------
 
 static struct testbed *bed(struct side *questions, struct side *replies)
 {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The session table alone, one core: cycles per look-up and per new connection, by number of users. A user is one UDP
-// connection; look-ups are of either direction, in bursts of 32, hash and a write to the line that was found included.
+// The session table alone, one core: cycles per look-up and per new connection, by number of
+// users. A user is one UDP connection; look-ups are of either direction, in bursts of 32, hash
+// and a write to the line that was found included.
 //
-// Prints one JSON object per line: {"bench": "session", "what": ..., "order": ..., "users": N, "cycles": ...}
-// The best of some rounds, and of each without its slowest twentieth of bursts: what disturbs a measurement only ever makes
-// it slower.
+// Prints one JSON object per line: {"bench": "session", "what": ..., "order": ..., "users": N,
+// "cycles": ...} The best of some rounds, and of each without its slowest twentieth of bursts:
+// what disturbs a measurement only ever makes it slower.
 #include <rte_cycles.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connection set-up through the whole slow path, by number of rules: one core, ports in memory, so that nothing but
-// Weft's own work is measured. Every packet opens a new UDP flow between two filtered ports; the receiver's group has
-// the given number of rules and the flow is permitted by one of them, in turn.
+// Connection set-up through the whole slow path, by number of rules: one core, ports in memory,
+// so that nothing but Weft's own work is measured. Every packet opens a new UDP flow between two
+// filtered ports; the receiver's group has the given number of rules and the flow is permitted by
+// one of them, in turn.
 //
-// Prints one JSON object per line: {"bench": "setup", "rules": N, "flows_per_s": ..., "cycles_per_flow": ...}
+// Prints one JSON object per line: {"bench": "setup", "rules": N, "flows_per_s": ...,
+// "cycles_per_flow": ...}
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <stdio.h>
@@ -18,7 +20,8 @@
 #define SESSIONS (1u << 19)
 #define ROUNDS	 5
 
-// TCP rules for single ports from distinct /24 remotes, then UDP rules for single ports: the flows hit the latter.
+// TCP rules for single ports from distinct /24 remotes, then UDP rules for single ports: the
+// flows hit the latter.
 static char *rules_text(unsigned n)
 {
 	size_t size = (size_t)n * 64 + 64, len = 0;
@@ -62,7 +65,8 @@ static void drain(struct testbed *tb)
 		;
 }
 
-// Cycles per flow of FLOWS new flows; the time of making the packets and of reading them back is not counted.
+// Cycles per flow of FLOWS new flows; the time of making the packets and of reading them back is
+// not counted.
 static double run(struct testbed *tb, unsigned n_rules)
 {
 	struct frame f =

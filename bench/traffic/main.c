@@ -2,26 +2,32 @@
 // Traffic: plays two VMs through two virtio-user ports, one busy thread, and verifies what arrives.
 //
 // Commands come as lines of JSON on standard input, one answer line for each:
-//   {"open": NAME, "a": SOCKET, "b": SOCKET}   connect a pair of ports to a switch's two vhost-user sockets
-//   {"close": NAME}
-//   {"run": NAME, "size": 64, "users": 1000, "seconds": 3.0, "ab": WAY, "ba": WAY, "rate": 0, "mode": "both"}
+//   {"open": NAME, "a": SOCKET, "b": SOCKET}   connect a pair of ports to a switch's two
+//   vhost-user sockets {"close": NAME} {"run": NAME, "size": 64, "users": 1000, "seconds": 3.0,
+//   "ab": WAY, "ba": WAY, "rate": 0, "mode": "both"}
 // WAY is what one direction looks like when it is sent and when it must arrive:
-//   {"eth": "<24 hex digits: destination, source>", "src": IP, "dst": IP, "got_eth": …, "got_src": …, "got_dst": …, "hops": 0}
+//   {"eth": "<24 hex digits: destination, source>", "src": IP, "dst": IP, "got_eth": …,
+//   "got_src": …, "got_dst": …, "hops": 0}
 // A "got_eth" of "" is not checked (a switch that writes its own MACs).
 //
-// mode   "both"   users = distinct UDP 5-tuples from a to b, each with its reply, both directions at once. First every user's
-//                 packet is sent and answered once, so that what is measured is known flows. That takes "known_s" seconds at
-//                 most (10): what the switch did not learn by then is not known when it is measured. "known": true leaves it
+// mode   "both"   users = distinct UDP 5-tuples from a to b, each with its reply, both directions
+//        at once. First every user's
+//                 packet is sent and answered once, so that what is measured is known flows. That
+//                 takes "known_s" seconds at most (10): what the switch did not learn by then is
+//                 not known when it is measured. "known": true leaves it
 //                 out: an earlier run has done it.
-//        "setups" each packet from a has a 5-tuple never used before and is answered by b; counted when the answer is back.
+//        "setups" each packet from a has a 5-tuple never used before and is answered by b;
+//        counted when the answer is back.
 //        "mixed"  both at once
-// order  "turns": users take turns, in the order in which they became known; "random": in that of a fixed permutation.
-// rate   of users' packets a second in each direction; 0 = as many as the switch takes. With a rate, latency is measured.
+// order  "turns": users take turns, in the order in which they became known; "random": in that of
+//        a fixed permutation.
+// rate   of users' packets a second in each direction; 0 = as many as the switch takes. With a
+//        rate, latency is measured.
 // size   of the frame, with the 4 bytes of its FCS
 //
-// Every packet's length, MACs, IPv4 header and its checksum, TTL and ports (against the flow number in the payload) are
-// checked; every 64th packet's payload byte by byte. "share" is how much of the time this thread really ran; "lost" how much of
-// what users sent did not arrive.
+// Every packet's length, MACs, IPv4 header and its checksum, TTL and ports (against the flow
+// number in the payload) are checked; every 64th packet's payload byte by byte. "share" is how
+// much of the time this thread really ran; "lost" how much of what users sent did not arrive.
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the VMs send each other, and whether it arrived as it must.
 //
-// A user is a UDP 5-tuple from A to B and its reverse. Its number is in the payload, so that the receiver can tell which ports it must
-// have. Numbers below FRESH_FIRST are users that come again; above are those that are used once: A asks, B answers.
+// A user is a UDP 5-tuple from A to B and its reverse. Its number is in the payload, so that the
+// receiver can tell which ports it must have. Numbers below FRESH_FIRST are users that come
+// again; above are those that are used once: A asks, B answers.
 #pragma once
 
 #include <jansson.h>
@@ -54,7 +55,8 @@ extern uint8_t packet_pattern[FRAME_MAX];
 // The pattern, in every buffer of the pool that is sent from.
 void packets_init(struct rte_mempool *pool);
 
-// From the command's description of direction 0 (A to B) or 1; len without FCS. False if it is wrong.
+// From the command's description of direction 0 (A to B) or 1; len without FCS. False if it is
+// wrong.
 bool way_read(const json_t *o, int number, uint16_t len, struct way *w);
 
 static inline uint16_t ip_sum(const struct frame *f)

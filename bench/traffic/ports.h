@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pairs of virtio-user ports, each on a switch's two vhost-user sockets: the ends are the VMs A (0) and B (1).
+// Pairs of virtio-user ports, each on a switch's two vhost-user sockets: the ends are the VMs A
+// (0) and B (1).
 //
-// A stream is what one end has to send of one kind: a burst is made, and what the switch does not take stays staged for the
-// next try, so that nothing is lost before the switch.
+// A stream is what one end has to send of one kind: a burst is made, and what the switch does not
+// take stays staged for the next try, so that nothing is lost before the switch.
 #pragma once
 
 #include <rte_mbuf.h>

@@ -140,7 +140,8 @@ static void settle(struct run *r)
 	}
 }
 
-// Each user's packet once, few on their way at a time, so that none is lost. Returns how many arrived.
+// Each user's packet once, few on their way at a time, so that none is lost. Returns how many
+// arrived.
 static uint64_t make_known(struct run *r, int from)
 {
 	struct end *e = &r->pair->end[from], *to = &r->pair->end[!from];

@@ -22,6 +22,7 @@ struct run {
 
 // The latency histogram, calloc'ed.
 uint32_t *run_histogram(void);
-// The users 0 to n - 1 shuffled, always in the same way; NULL if there is no memory. The caller frees it.
+// The users 0 to n - 1 shuffled, always in the same way; NULL if there is no memory. The caller
+// frees it.
 uint32_t *run_shuffled(uint32_t n);
 json_t *run_measure(struct run *r);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configuration: an INI file whose every key is one line of one table (config_keys.c). The table drives the parser, what an
-// error says is allowed, and the manual page.
+// Configuration: an INI file whose every key is one line of one table (config_keys.c). The table
+// drives the parser, what an error says is allowed, and the manual page.
 //
 //   [section]
 //   key = value        ; a comment begins at the start of a line, or after a blank, with ; or #
 //
-// Everything has a default, so no file is needed. What the parser does not know it refuses: a misspelt key
-// must not silently mean its default.
+// Everything has a default, so no file is needed. What the parser does not know it refuses: a
+// misspelt key must not silently mean its default.
 //
 // Ownership  struct config owns its texts (weft_config_fini)
-// Errors     -EINVAL, and err says "FILE:LINE: what is wrong and what is allowed"; -errno when the file cannot be read
+// Errors     -EINVAL, and err says "FILE:LINE: what is wrong and what is allowed"; -errno when
+//            the file cannot be read
 // Threads    any
 #pragma once
 
@@ -53,17 +54,20 @@ struct config {
 	char *local_ip, *tunnel_device;
 };
 
-// The defaults, then what the text says (NULL, 0: nothing). `name` is for messages. On failure *c is empty.
+// The defaults, then what the text says (NULL, 0: nothing). `name` is for messages. On failure *c
+// is empty.
 int weft_config_parse(const char *name, const char *text, size_t len, struct config *c,
 		      struct err *err);
 // The same from a file; path NULL: the defaults alone.
 int weft_config_read(const char *path, struct config *c, struct err *err);
 
-// For --check-config: everything that is wrong, a sentence for each: first what the file says, and if it can be read at all, what this
-// machine has not (config_check.c): cores, memory, files. Returns how many.
+// For --check-config: everything that is wrong, a sentence for each: first what the file says,
+// and if it can be read at all, what this machine has not (config_check.c): cores, memory, files.
+// Returns how many.
 typedef void (*config_complain)(void *arg, const char *sentence);
 size_t weft_config_check(const char *path, config_complain complain, void *arg);
-// Of that, the parts: read on after a mistake; err has the last one. What a whole configuration needs of this machine.
+// Of that, the parts: read on after a mistake; err has the last one. What a whole configuration
+// needs of this machine.
 int weft_config_read_on(const char *path, struct config *c, config_complain complain, void *arg,
 			struct err *err);
 void weft_config_fini(struct config *c);

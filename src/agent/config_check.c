@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a configuration needs of this machine, for --check-config: all that can be known without starting.
+// What a configuration needs of this machine, for --check-config: all that can be known without
+// starting.
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

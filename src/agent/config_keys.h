@@ -21,8 +21,8 @@ struct config_key {
 	enum config_form form;
 	size_t offset;	       // in struct config
 	const char *otherwise; // the default, as one would write it; "" = none
-	const char *
-		choices; // CHOICE: "a|b|c"; words after the first '/' are planned, not built: "a|b/c"
+	// CHOICE: "a|b|c"; words after the first '/' are planned, not built: "a|b/c".
+	const char *choices;
 	uint32_t min, max; // NUMBER
 	const char *help;  // a sentence or two
 };

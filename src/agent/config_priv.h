@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parser's own structures, shared by config.c (lines and keys) and config_whole.c (what no key can tell by itself).
+// The parser's own structures, shared by config.c (lines and keys) and config_whole.c (what no
+// key can tell by itself).
 #pragma once
 
 #include <stdbool.h>

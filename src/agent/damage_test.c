@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stored objects that are damaged in any way: they are left out, with what refers to them, and the rest starts.
+// Stored objects that are damaged in any way: they are left out, with what refers to them, and
+// the rest starts.
 #include "agent/reconcile.h"
 
 #include <event2/event.h>
@@ -8,7 +9,7 @@
 
 #define ROUNDS 1000
 
-// ---- A cloud with one of everything, as it is stored -----------------------------------------------
+// ---- A cloud with one of everything, as it is stored ---------------------------------------
 
 struct row {
 	enum resource type;
@@ -120,7 +121,7 @@ static void rows_free(struct rows *r)
 		json_decref(r->at[i].attr);
 }
 
-// ---- A start from it -------------------------------------------------------------------------------
+// ---- A start from it -----------------------------------------------------------------------
 
 struct datapath {
 	struct mirror mirror;
@@ -255,7 +256,7 @@ static struct row *find(struct rows *r, const char *id)
 	return NULL;
 }
 
-// ---- What people do with it then -------------------------------------------------------------------
+// ---- What people do with it then -----------------------------------------------------------
 
 static int show(const struct object *o, void *arg)
 {
@@ -291,7 +292,7 @@ static void use(struct node *n)
 	}
 }
 
-// ---- Tests -----------------------------------------------------------------------------------------
+// ---- Tests ---------------------------------------------------------------------------------
 
 static void nothing_is_left_out_of_what_the_api_has_made(void **state)
 {

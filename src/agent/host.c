@@ -85,7 +85,8 @@ int weft_host_pass(const char *path, struct err *err)
 	return 0;
 }
 
-// A killed weftd takes a while to be gone: the kernel closes its interfaces one by one, and keeps the API's address as long.
+// A killed weftd takes a while to be gone: the kernel closes its interfaces one by one, and keeps
+// the API's address as long.
 static bool is_ending(int pid)
 {
 	char path[64], text[512], state;

@@ -119,7 +119,8 @@ static void take_link(struct link_watch *w, const struct nlmsghdr *h)
 	struct link *l;
 	int left;
 
-	// Bridges tell of their members with the same types; those are not interfaces that come or go.
+	// Bridges tell of their members with the same types; those are not interfaces that come
+	// or go.
 	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*i)) || i->ifi_family != AF_UNSPEC)
 		return;
 	left = IFLA_PAYLOAD(h);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Link watch: which interfaces exist in weftd's network namespace, by netlink (rtnetlink(7)).
 //
-// Only wanted names count: those of a tap's form, "tap" and 11 characters, and those of physical networks. A rename is the old name going and the new one
-// coming; a name that comes back with another index is another interface. When the kernel had to drop
-// notifications (ENOBUFS), or a dump was interrupted, everything is read again.
+// Only wanted names count: those of a tap's form, "tap" and 11 characters, and those of physical
+// networks. A rename is the old name going and the new one coming; a name that comes back with
+// another index is another interface. When the kernel had to drop notifications (ENOBUFS), or a
+// dump was interrupted, everything is read again.
 //
 // Threads    one (the control thread)
 #pragma once

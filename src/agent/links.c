@@ -14,11 +14,12 @@
 
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 5000
-// How long one turn of the loop may attach: an interface takes the kernel some 10 ms, and the API is not to wait
-// for hundreds of them.
+// How long one turn of the loop may attach: an interface takes the kernel some 10 ms, and the API
+// is not to wait for hundreds of them.
 #define TURN_MS	     30
 
-// In place of an interface's index for a vhost-user port: its socket is made when the port is attached.
+// In place of an interface's index for a vhost-user port: its socket is made when the port is
+// attached.
 #define SOCKET -1
 
 struct link_port {
@@ -168,7 +169,8 @@ static void detach(struct links *l, struct link_port *p, const char *why)
 
 static void forget(struct links *l, struct link_port *p)
 {
-	// Its removal from the plan ended it in the datapath already; this is for the log and the status.
+	// Its removal from the plan ended it in the datapath already; this is for the log and the
+	// status.
 	if (p->held)
 		detach(l, p, "it is no longer a port of this node");
 	weft_map_del(l->waiting, p->id);
@@ -182,8 +184,9 @@ static int port_index(const struct links *l, const struct plan_port *port)
 	return port->vif == PLAN_VIF_VHOSTUSER ? SOCKET : interface_index(l, port->vif_name);
 }
 
-// Why the port cannot be attached at all as things are; NULL = it can. A socket stays while the port is administratively down:
-// not every QEMU would come back to it. The datapath drops its packets.
+// Why the port cannot be attached at all as things are; NULL = it can. A socket stays while the
+// port is administratively down: not every QEMU would come back to it. The datapath drops its
+// packets.
 static const char *obstacle(const struct plan_port *port, int ifindex, char *buf, size_t size)
 {
 	if (!port->admin_up && ifindex != SOCKET)
@@ -281,8 +284,9 @@ static int match_name(const struct plan_port *port, void *arg)
 	return 1;
 }
 
-// The port of the plan that the interface belongs to. The model finds it by prefix; the walk is for the rare case that
-// two ports share the eleven characters and the model answers with the other one.
+// The port of the plan that the interface belongs to. The model finds it by prefix; the walk is
+// for the rare case that two ports share the eleven characters and the model answers with the
+// other one.
 static const char *port_of(const struct links *l, const char *name)
 {
 	const struct object *o = weft_model_port_by_prefix(l->config.model, name + 3);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links: ports of the plan meet the interfaces that exist.
 //
-// A port is attached when it is in the plan, administratively up and its interface is there; whichever comes last makes
-// it happen, and whichever goes first ends it. A vhost-user port has its socket as long as it is in the plan, and is attached while
-// the datapath says that a VM's driver is ready. Attaching takes its time, so ports wait for their turn and the loop
-// goes on between. An attempt that fails is repeated, ever less often, up to every
-// five seconds. A port is ACTIVE in the model exactly while it is attached: the datapath filters from the first packet
+// A port is attached when it is in the plan, administratively up and its interface is there;
+// whichever comes last makes it happen, and whichever goes first ends it. A vhost-user port has
+// its socket as long as it is in the plan, and is attached while the datapath says that a VM's
+// driver is ready. Attaching takes its time, so ports wait for their turn and the loop goes on
+// between. An attempt that fails is repeated, ever less often, up to every five seconds. A port
+// is ACTIVE in the model exactly while it is attached: the datapath filters from the first packet
 // on. Why a port is not is kept as a sentence.
 //
 // Ownership  borrows everything in its config
@@ -34,11 +35,13 @@ int weft_links_new(const struct links_config *config, struct links **out, struct
 // Detaches nothing: the datapath's stop does.
 void weft_links_free(struct links *l);
 
-// The plan's port changed, came or went; it is in force. For every port of a batch: weft_links_plan_changed.
+// The plan's port changed, came or went; it is in force. For every port of a batch:
+// weft_links_plan_changed.
 void weft_links_port_changed(struct links *l, const char *port_id);
 void weft_links_plan_changed(struct links *l, const struct plan_batch *batch);
 
-// An interface has this index now; 0: it is gone. (link_changed of link_watch.h; arg is the struct links.)
+// An interface has this index now; 0: it is gone. (link_changed of link_watch.h; arg is the
+// struct links.)
 void weft_links_interface_changed(void *arg, const char *name, int ifindex);
 
 // What a datapath tells by itself (datapath_port_event; arg is the struct links).

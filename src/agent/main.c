@@ -329,7 +329,8 @@ static int start_watch(struct daemon *d, struct err *err)
 {
 	int ret = weft_link_watch_start(d->loop, wants_link, on_link, d, &d->watch, err);
 
-	// After a restart VMs are waiting: most nodes have all their ports back before the API answers.
+	// After a restart VMs are waiting: most nodes have all their ports back before the API
+	// answers.
 	if (ret == 0)
 		weft_links_work(d->links, FIRST_TURN_MS);
 	return ret;
@@ -411,7 +412,8 @@ static void stop_ready(struct daemon *d)
 	weft_host_notify("STOPPING=1");
 }
 
-// Started downwards, stopped upwards. A step that failed is stopped too: stop() takes what there is.
+// Started downwards, stopped upwards. A step that failed is stopped too: stop() takes what there
+// is.
 static const struct step {
 	const char *name;
 	int (*start)(struct daemon *d, struct err *err);

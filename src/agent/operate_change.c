@@ -42,7 +42,7 @@ int weft_operate_reset(const struct operate *op, const json_t *body, json_t **ou
 	return 0;
 }
 
-// ---- What is left out ------------------------------------------------------------------------------
+// ---- What is left out ----------------------------------------------------------------------
 
 static int find_type(const char *name, enum resource *out)
 {

@@ -26,7 +26,8 @@ json_t *weft_operate_ready(const struct operate *op)
 			 object_counts(op->model), "start_ms", (json_int_t)op->start_ms);
 }
 
-// The same id for the same host at every start, in a UUID's form (version 8: made up by us, RFC 9562).
+// The same id for the same host at every start, in a UUID's form (version 8: made up by us, RFC
+// 9562).
 static void agent_id(const char *host, char out[WEFT_ID_LEN + 1])
 {
 	uint64_t h[2] = {0xcbf29ce484222325, 0x84222325cbf29ce4};

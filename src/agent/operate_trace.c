@@ -22,7 +22,8 @@ struct route_search {
 	struct ip_addr gateway; // family 0 = none
 };
 
-// A floating IP's or a router's outer address: nobody's neighbour by itself, but whoever is on that network asks for it.
+// A floating IP's or a router's outer address: nobody's neighbour by itself, but whoever is on
+// that network asks for it.
 static bool match_translated(const struct object *port, struct route_search *s)
 {
 	const json_t *fixed;
@@ -85,8 +86,8 @@ static bool is_metadata(const struct ip_addr *ip)
 	return weft_ip_equal(ip, &address);
 }
 
-// As the VM's own stack would: a neighbour, else the gateway if the address is of no subnet of the network. Metadata has the
-// gateway's, too, or where that is nobody's, what the node answers.
+// As the VM's own stack would: a neighbour, else the gateway if the address is of no subnet of
+// the network. Metadata has the gateway's, too, or where that is nobody's, what the node answers.
 static bool resolve(void *arg, const struct ip_addr *ip, struct mac_addr *out)
 {
 	struct route_search *s = arg;

@@ -3,17 +3,19 @@
 //
 //   tcp  [SRC[:PORT] >] DST:PORT [syn|ack|fin|rst|psh|urg ...]       flags: syn when none is given
 //   udp  [SRC[:PORT] >] DST:PORT
-//   sctp [SRC[:PORT] >] DST:PORT
-//   icmp [SRC >] DST [type=8] [code=0] [id=1] [seq=1]                 ICMPv6 when the addresses are IPv6 (type=128)
+//   sctp [SRC[:PORT] >] DST:PORT icmp [SRC >] DST [type=8] [code=0] [id=1] [seq=1]
+//   ICMPv6 when the addresses are IPv6 (type=128)
 //   ip   [SRC >] DST proto=47
 //   arp  who-has IP [tell IP]   |   arp reply IP [is-at MAC]
 //   nd   who-has IP [tell IP]   |   nd reply IP [is-at MAC]
 //   dhcp discover
 //   ether type=0x88cc
-// and for all: smac= dmac= vlan= ttl= len= (bytes of payload). IPv6 with a port is written [2001:db8::5]:53.
+// and for all: smac= dmac= vlan= ttl= len= (bytes of payload). IPv6 with a port is written
+// [2001:db8::5]:53.
 //
-// What is left out is what the port itself would send: its MAC, its first address of the family, port 40000. The
-// destination's MAC is asked for; an address that nobody has goes to a MAC that nobody has.
+// What is left out is what the port itself would send: its MAC, its first address of the family,
+// port 40000. The destination's MAC is asked for; an address that nobody has goes to a MAC that
+// nobody has.
 //
 // Errors     -EINVAL: err says where the text went wrong and shows the form
 // Threads    any

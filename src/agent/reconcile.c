@@ -27,7 +27,7 @@ static void forget(const struct reconcile *r, const struct plan_batch *batch)
 		r->ops->forget(r->datapath);
 }
 
-// ---- A start ---------------------------------------------------------------------------------------
+// ---- A start -------------------------------------------------------------------------------
 
 struct finding {
 	struct left_out at;
@@ -58,7 +58,8 @@ static int look_at(const struct object *o, void *arg)
 	return 0;
 }
 
-// What cannot be planned by itself is out; what it takes along has had its turn or has it without it.
+// What cannot be planned by itself is out; what it takes along has had its turn or has it without
+// it.
 static void leave_out_unplannable(struct model *m)
 {
 	for (int type = 0; type < RES_COUNT; type++) {
@@ -126,7 +127,7 @@ int weft_reconcile_start(const struct reconcile *r, struct model *m, size_t *n_c
 	return ret;
 }
 
-// ---- A request -------------------------------------------------------------------------------------
+// ---- A request -----------------------------------------------------------------------------
 
 int weft_reconcile_commit(void *arg, struct txn *t, struct err *err)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses: MAC, IPv4 and IPv6 addresses and prefixes as plain values, always in network byte order.
+// Addresses: MAC, IPv4 and IPv6 addresses and prefixes as plain values, always in network byte
+// order.
 #pragma once
 
 #include <stdbool.h>

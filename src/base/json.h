@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON: typed access to jansson objects.
 //
-// Two kinds: weft_json_text() and friends read objects that were validated before and answer a default
-// for what is absent, null or of another type; weft_json_need_*() read what a stranger sent and say what is wrong.
+// Two kinds: weft_json_text() and friends read objects that were validated before and answer a
+// default for what is absent, null or of another type; weft_json_need_*() read what a stranger
+// sent and say what is wrong.
 //
 // Ownership  returned texts and arrays are borrowed from the object
 #pragma once

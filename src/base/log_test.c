@@ -14,7 +14,8 @@
 
 #include <cmocka.h>
 
-// What a line becomes on a stderr that is a file; journal: $JOURNAL_STREAM says that this file is it.
+// What a line becomes on a stderr that is a file; journal: $JOURNAL_STREAM says that this file is
+// it.
 static void line_of(bool journal, char out[64])
 {
 	FILE *file = tmpfile();

@@ -19,8 +19,8 @@ void *weft_map_put(struct map *map, const char *key,
 void *weft_map_del(struct map *map, const char *key); // returns the removed value or NULL
 size_t weft_map_count(const struct map *map);
 
-// for (struct map_entry *e = weft_map_first(m); e; e = weft_map_next(e)); deleting the entry at hand
-// is allowed after the next one has been taken.
+// for (struct map_entry *e = weft_map_first(m); e; e = weft_map_next(e)); deleting the entry at
+// hand is allowed after the next one has been taken.
 struct map_entry *weft_map_first(const struct map *map);
 struct map_entry *weft_map_next(const struct map_entry *e);
 const char *weft_map_key(const struct map_entry *e);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Skip: how a unit test says why it does not run here. tools/sum-results shows it with the sum of all tests; cmocka's skip() alone
-// says nothing.
+// Skip: how a unit test says why it does not run here. tools/sum-results shows it with the sum of
+// all tests; cmocka's skip() alone says nothing.
 #pragma once
 
 #include <setjmp.h>

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <time.h>
 
-// A growing string; zero-initialise, free with weft_text_fini(). Out of memory aborts (control plane).
+// A growing string; zero-initialise, free with weft_text_fini(). Out of memory aborts (control
+// plane).
 struct text {
 	char *s; // always NUL-terminated once something was added
 	size_t len;

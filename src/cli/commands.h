@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands: one table of what `weft` can do. The parser, --help, the bash completion and the manual page are all
-// made from it, so they cannot disagree.
+// Commands: one table of what `weft` can do. The parser, --help, the bash completion and the
+// manual page are all made from it, so they cannot disagree.
 #pragma once
 
 #include <jansson.h>

@@ -91,7 +91,8 @@ static void print_sample(const struct invocation *in, const json_t *s)
 	       json_string_value(json_object_get(s, "packet")));
 }
 
-// How far the samples are known: until this moment of the daemon's clock, and so many of that moment.
+// How far the samples are known: until this moment of the daemon's clock, and so many of that
+// moment.
 struct seen {
 	json_int_t until_ms;
 	size_t of_it;

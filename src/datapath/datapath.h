@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Datapath: what carries the packets. One struct of hooks, implemented by native/, ovs/ and linux/.
 //
-// A datapath never fails open: what it does not understand is dropped and counted, and a port that cannot be
-// filtered is not attached.
+// A datapath never fails open: what it does not understand is dropped and counted, and a port
+// that cannot be filtered is not attached.
 //
-// Threads    one hook at a time (agent/beat.h): tick by its own thread, others by the control thread; workers run behind them
+// Threads    one hook at a time (agent/beat.h): tick by its own thread, others by the control
+//            thread; workers run behind them
 // Ownership  arguments are borrowed for the call
 #pragma once
 
@@ -22,7 +23,8 @@
 struct event_base;
 struct datapath;
 
-// The MAC of what the node itself answers for (DHCP, metadata), the same on all networks, never on a wire.
+// The MAC of what the node itself answers for (DHCP, metadata), the same on all networks, never
+// on a wire.
 #define DATAPATH_SERVICE_MAC                               \
 	{                                                  \
 		{                                          \
@@ -53,8 +55,8 @@ struct datapath_physical {
 	const char *name, *device;
 };
 
-// Every text that can be an interface's name is one; DPDK's are a bus address ("0000:03:00.0") or a driver's name
-// ("net_af_packet0,iface=eth2").
+// Every text that can be an interface's name is one; DPDK's are a bus address ("0000:03:00.0") or
+// a driver's name ("net_af_packet0,iface=eth2").
 static inline bool datapath_is_interface(const char *device)
 {
 	return strlen(device) < 16 && strpbrk(device, ":,/ ") == NULL &&
@@ -63,7 +65,8 @@ static inline bool datapath_is_interface(const char *device)
 
 struct datapath_config {
 	const char *run_dir; // where vhost-user sockets are, by the port's vif_name
-	bool vhostuser_connect; // QEMU makes the sockets, the datapath connects; else the other way round
+	// QEMU makes the sockets, the datapath connects; else the other way round.
+	bool vhostuser_connect;
 	gid_t vhostuser_group; // that may use the sockets it makes; -1: its own
 	size_t n_physical;
 	const struct datapath_physical *physical;
@@ -71,7 +74,8 @@ struct datapath_config {
 	const char *cores; // "", "0", "2-5", "1,3"
 	enum datapath_poll poll;
 	uint32_t idle_us; // longest sleep of an idle worker (100)
-	uint32_t priority; // of workers before everything else on their cores (SCHED_FIFO); 0: as everybody's
+	// Of workers before everything else on their cores (SCHED_FIFO); 0: as everybody's.
+	uint32_t priority;
 	uint32_t tap_ring_kb; // memory where packets of a port's interface wait for a worker (128)
 	uint32_t sessions;
 	uint32_t port_share_percent;	// of the session table, for one port (25)
@@ -81,8 +85,8 @@ struct datapath_config {
 	struct datapath_timeouts timeouts;
 };
 
-// The way to the node's metadata proxy: an interface in a network namespace of its own, and a TCP stack behind it that has
-// 169.254.169.254.
+// The way to the node's metadata proxy: an interface in a network namespace of its own, and a TCP
+// stack behind it that has 169.254.169.254.
 struct datapath_metadata {
 	int netns;	       // the namespace's descriptor
 	const char *ifname;    // in it
@@ -90,8 +94,9 @@ struct datapath_metadata {
 	struct mac_addr there; // of what is behind it
 };
 
-// How a port's attachment or life changed; called from tick. up: the driver of an attached vhost-user port
-// is ready; down: it is not any more (reason: a sentence), but the port stays attached and may come up again.
+// How a port's attachment or life changed; called from tick. up: the driver of an attached
+// vhost-user port is ready; down: it is not any more (reason: a sentence), but the port stays
+// attached and may come up again.
 typedef void (*datapath_port_event)(void *arg, const char *port_id, bool up, const char *reason);
 
 typedef void (*datapath_complain)(void *arg, const char *sentence);
@@ -116,7 +121,8 @@ enum datapath_show {
 	DATAPATH_SHOW_GROUPS,
 	DATAPATH_SHOW_ROUTERS,
 	DATAPATH_SHOW_FLOATING_IPS, // with their forwardings
-	DATAPATH_SHOW_NAT, // translated sessions, both tuples; id = port id or NULL; at most `limit`
+	// Translated sessions, both tuples; id = port id or NULL; at most `limit`
+	DATAPATH_SHOW_NAT,
 	DATAPATH_SHOW_NEIGHBOURS, // next hops on provider networks: address, MAC, state, age
 	DATAPATH_SHOW_UPLINKS,	  // devices of physical networks, and the networks on each
 	DATAPATH_SHOW_SESSIONS,	  // id = port id or NULL; at most `limit`
@@ -132,22 +138,25 @@ struct datapath_ops {
 	// known without starting.
 	void (*check)(const struct datapath_config *config, datapath_complain complain, void *arg);
 
-	// Bring the datapath up with no ports. on_port (arg) is told of attachment changes afterwards. -ERESTART: huge pages that were there
-	// are gone, and can only be done without in a new process; not if they are required.
+	// Bring the datapath up with no ports. on_port (arg) is told of attachment changes
+	// afterwards. -ERESTART: huge pages that were there are gone, and can only be done
+	// without in a new process; not if they are required.
 	int (*start)(const struct datapath_config *config, datapath_port_event on_port, void *arg,
 		     struct datapath **out, struct err *err);
 
-	// A batch is carried out in two steps, so that it can be stored in between. prepare: can it be done? All that can fail is done
-	// here, and nothing of it is in force; on failure err names the object and *refused is its place in the batch. Then either apply, with
+	// A batch is carried out in two steps, so that it can be stored in between. prepare: can
+	// it be done? All that can fail is done here, and nothing of it is in force; on failure
+	// err names the object and *refused is its place in the batch. Then either apply, with
 	// the same batch: as a whole, and it cannot fail; or forget, and all is as before.
 	int (*prepare)(struct datapath *dp, const struct plan_batch *batch, size_t *refused,
 		       struct err *err);
 	void (*apply)(struct datapath *dp, const struct plan_batch *batch);
 	void (*forget)(struct datapath *dp);
 
-	// The VIF of a port of the plan is there: attach it, filtered from its first packet on. -ENOENT: no such port. A vhost-user
-	// port has its socket then and is up when on_port says so.
-	// A failure is also kept as the port's reason in SHOW_PORTS until the next attempt.
+	// The VIF of a port of the plan is there: attach it, filtered from its first packet on.
+	// -ENOENT: no such port. A vhost-user port has its socket then and is up when on_port
+	// says so. A failure is also kept as the port's reason in SHOW_PORTS until the next
+	// attempt.
 	int (*attach)(struct datapath *dp, const char *port_id, const char *ifname,
 		      struct err *err);
 	// The VIF went. What is for it is dropped, and its sessions stay until their time is over:
@@ -155,26 +164,33 @@ struct datapath_ops {
 	// judged again. Unknown ports are ignored.
 	void (*detach)(struct datapath *dp, const char *port_id);
 
-	// From now on VMs' TCP to 169.254.169.254 port 80 goes to the metadata proxy, whatever the network, and comes back; a sender's
-	// egress rules apply. Each port comes there with a source address of its own out of 100.64.0.0/10. Nothing else leaves
-	// through the interface, and nothing else that enters by it goes anywhere. Called at most once, before the first batch; not called: such
-	// packets are refused. NULL: this datapath cannot.
+	// From now on VMs' TCP to 169.254.169.254 port 80 goes to the metadata proxy, whatever
+	// the network, and comes back; a sender's egress rules apply. Each port comes there with
+	// a source address of its own out of 100.64.0.0/10. Nothing else leaves through the
+	// interface, and nothing else that enters by it goes anywhere. Called at most once,
+	// before the first batch; not called: such packets are refused. NULL: this datapath
+	// cannot.
 	int (*metadata_open)(struct datapath *dp, const struct datapath_metadata *way,
 			     struct err *err);
-	// That source address of a port of the plan, the same for the port's life; another port gets it again as late as possible.
-	// -ENOENT: no such port.
+	// That source address of a port of the plan, the same for the port's life; another port
+	// gets it again as late as possible. -ENOENT: no such port.
 	int (*metadata_source)(struct datapath *dp, const char *port_id, struct ip_addr *out);
 
-	// A kernel interface of that name came, went or became another one: a physical network may be on it.
+	// A kernel interface of that name came, went or became another one: a physical network
+	// may be on it.
 	void (*interface_changed)(struct datapath *dp, const char *ifname);
 
 	// Judge a frame as if the port had sent it; no side effects. *out (new reference):
-	// {"port":…, "packet": "<text>", "verdict": "forward"|"drop"|"answer"|"flood", "reason": name, "sentence":…,
-	//  "stages": [{"stage":…, "verdict":…, "detail":…, "rule": id or null}], "out_ports": [ids],
-	//  "final": [{"port", "interface", "physical_network" and "vlan" (or null) of an uplink, "src_mac", "dst_mac",
-	//  "ttl", "packet": text, "frame": hex, "fragments": bool}], as it leaves, by each of out_ports,
-	//  "reply": null or the same of the answer that its receiver would send, with its "frame"; "as_if": true and without
-	//  stages: judged as if the packet's session, which is not there yet, were}
+	// {"port":…, "packet": "<text>", "verdict": "forward"|"drop"|"answer"|"flood",
+	//  "reason": name, "sentence":…,
+	//  "stages": [{"stage":…, "verdict":…, "detail":…, "rule": id or null}],
+	//  "out_ports": [ids],
+	//  "final": as it leaves, by each of out_ports:
+	//      [{"port", "interface", "physical_network" and "vlan" (or null) of an uplink,
+	//        "src_mac", "dst_mac", "ttl", "packet": text, "frame": hex, "fragments": bool}],
+	//  "reply": null, or the same of the answer that its receiver would send, with its
+	//      "frame"; "as_if": true and without stages: judged as if the packet's session,
+	//      which is not there yet, were}
 	int (*trace)(struct datapath *dp, const char *port_id, const uint8_t *frame, size_t len,
 		     json_t **out, struct err *err);
 

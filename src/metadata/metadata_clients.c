@@ -46,7 +46,7 @@ void weft_metadata_clients_free(struct metadata_clients *cs)
 	free(cs);
 }
 
-// ---- Under the lock --------------------------------------------------------------------------------
+// ---- Under the lock ------------------------------------------------------------------------
 
 static struct metadata_source *find_source(const struct metadata_clients *cs, struct in_addr source)
 {
@@ -132,7 +132,7 @@ static struct metadata_client *who_gives_way(const struct metadata_clients *cs,
 	return first;
 }
 
-// ---- A connection's life ---------------------------------------------------------------------------
+// ---- A connection's life -------------------------------------------------------------------
 
 bool weft_metadata_clients_admit(struct metadata_clients *cs, struct in_addr source, bool *gave_way)
 {
@@ -219,7 +219,7 @@ void weft_metadata_client_leave(struct metadata_clients *cs, struct metadata_cli
 	pthread_mutex_unlock(&cs->lock);
 }
 
-// ---- Ends ------------------------------------------------------------------------------------------
+// ---- Ends ----------------------------------------------------------------------------------
 
 unsigned int weft_metadata_clients_expire(struct metadata_clients *cs, uint64_t now_ms)
 {

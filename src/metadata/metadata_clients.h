@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients: the connections that the proxy has, how long each may take, and which one gives way when all places are taken.
+// Clients: the connections that the proxy has, how long each may take, and which one gives way
+// when all places are taken.
 //
-// Connections are few, and VMs are not to be trusted with time: one that sends its request a byte at a time would keep its place for
-// ever, and a few of them together all places there are. So a connection has request_ms, from when it is accepted and again
-// from the end of each answer, until a whole request is there; and connection_ms in all.
+// Connections are few, and VMs are not to be trusted with time: one that sends its request a byte
+// at a time would keep its place for ever, and a few of them together all places there are. So a
+// connection has request_ms, from when it is accepted and again from the end of each answer,
+// until a whole request is there; and connection_ms in all.
 //
-// When no place is free, a new connection takes one: of those that wait between two requests, if there are any; else of the port
-// that has most, as long as that is more than the new one's port has (one more still, if it is being answered, so that ports do not
-// take turns at each other's answers). Among those of one port whoever is still sending goes first, and then who has been at it longest.
-// So a VM with few connections gets in at once, whatever other VMs do together.
+// When no place is free, a new connection takes one: of those that wait between two requests, if
+// there are any; else of the port that has most, as long as that is more than the new one's port
+// has (one more still, if it is being answered, so that ports do not take turns at each other's
+// answers). Among those of one port whoever is still sending goes first, and then who has been at
+// it longest. So a VM with few connections gets in at once, whatever other VMs do together.
 //
-// A connection that has to end is shut down; its thread sees that, ends it, and until then it counts no more.
+// A connection that has to end is shut down; its thread sees that, ends it, and until then it
+// counts no more.
 //
 // Threads    any
 // Ownership  a client belongs to its connection: from open to close
@@ -38,13 +42,15 @@ struct metadata_source; // one port's connections
 
 struct metadata_client { // who opened a connection
 	struct in_addr source;
-	uint64_t serial; // of the port, at that time (metadata_directory.h); 0 = nobody who is known
+	// Of the port, at that time (metadata_directory.h); 0 = nobody who is known.
+	uint64_t serial;
 	uint64_t opened_ms;
 	_Atomic bool ends; // it has to: whoever works for it gives up
 	// metadata_clients.c only:
 	int fd;
 	enum metadata_phase phase;
-	uint64_t since_ms; // it has been so; the time that a request takes counts from the end of the last one
+	// It has been so; the time that a request takes counts from the end of the last one.
+	uint64_t since_ms;
 	struct metadata_source *port;
 	TAILQ_ENTRY(metadata_client) in_list;
 };
@@ -54,7 +60,8 @@ struct metadata_clients;
 struct metadata_clients *weft_metadata_clients_new(const struct metadata_limits *limits);
 void weft_metadata_clients_free(struct metadata_clients *cs); // all have been closed
 
-// Is there a place for one more connection from this source? *gave_way: because another has to end for it.
+// Is there a place for one more connection from this source? *gave_way: because another has to
+// end for it.
 bool weft_metadata_clients_admit(struct metadata_clients *cs, struct in_addr source,
 				 bool *gave_way);
 // fd stays the caller's, and open until after close.
@@ -63,7 +70,8 @@ struct metadata_client *weft_metadata_client_open(struct metadata_clients *cs,
 						  uint64_t now_ms);
 void weft_metadata_client_close(struct metadata_clients *cs, struct metadata_client *c);
 
-// A request begins; it is whole and goes on, if the port has not port_requests of them under way; it is over, however it ended.
+// A request begins; it is whole and goes on, if the port has not port_requests of them under way;
+// it is over, however it ended.
 void weft_metadata_client_sends(struct metadata_clients *cs, struct metadata_client *c);
 bool weft_metadata_client_enter(struct metadata_clients *cs, struct metadata_client *c,
 				uint64_t now_ms);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who gives way, and who takes too long; each connection is one end of a pair of sockets, so that its end is seen at the other.
+// Who gives way, and who takes too long; each connection is one end of a pair of sockets, so that
+// its end is seen at the other.
 #include "metadata/metadata_clients.h"
 
 #include <arpa/inet.h>
@@ -117,7 +118,8 @@ static void who_has_to_end_counts_no_more(void **state)
 		c[PLACES + i] = open_from(cs, 9, 100);
 		assert_false(is_open(&c[i]));
 	}
-	// The first has four left; 9 has three: it gets in once more, and then nobody has more than it.
+	// The first has four left; 9 has three: it gets in once more, and then nobody has more
+	// than it.
 	assert_true(admit(cs, 9, &gave_way));
 	assert_false(is_open(&c[3]));
 	assert_true(is_open(&c[7]));

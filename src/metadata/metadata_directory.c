@@ -81,7 +81,7 @@ void weft_metadata_directory_free(struct metadata_directory *d)
 	free(d);
 }
 
-// ---- Changes, under the lock -----------------------------------------------------------------------
+// ---- Changes, under the lock ---------------------------------------------------------------
 
 static void port_del(struct metadata_directory *d, const char *id)
 {
@@ -114,7 +114,8 @@ static void port_put(struct metadata_directory *d, const struct plan_port *plan)
 	p->plan = weft_plan_object_copy(PLAN_PORT, plan);
 }
 
-// Replace the object that the map has under the id (the first member of each kind); NULL: none comes after it.
+// Replace the object that the map has under the id (the first member of each kind); NULL: none
+// comes after it.
 static void object_change(struct map *map, enum plan_kind kind, const char *id, const void *after)
 {
 	void *old = after == NULL ? weft_map_del(map, id)
@@ -189,7 +190,7 @@ void weft_metadata_directory_apply(struct metadata_directory *d, const struct pl
 	pthread_mutex_unlock(&d->lock);
 }
 
-// ---- Look-ups --------------------------------------------------------------------------------------
+// ---- Look-ups ------------------------------------------------------------------------------
 
 static const struct entry *entry_of(const struct metadata_directory *d, struct in_addr source)
 {

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Directory: who is behind an address that the metadata proxy sees.
 //
-// VMs of several tenants may have the same address, so the datapath gives each port a source of its own towards the
-// proxy (datapath.h: metadata_source). The directory knows, for each such source, the port and what Neutron's metadata agent tells
-// Nova of it. It is kept from plan batches, so a change costs its own size; the proxy's threads read copies.
+// VMs of several tenants may have the same address, so the datapath gives each port a source of
+// its own towards the proxy (datapath.h: metadata_source). The directory knows, for each such
+// source, the port and what Neutron's metadata agent tells Nova of it. It is kept from plan
+// batches, so a change costs its own size; the proxy's threads read copies.
 //
-// A VM is asked for by its router if the gateway of its subnet is a router's, else by its network: exactly one of the two, as
-// Neutron's own proxies do it.
+// A VM is asked for by its router if the gateway of its subnet is a router's, else by its
+// network: exactly one of the two, as Neutron's own proxies do it.
 //
-// Who asks is settled when a connection is accepted: `serial` names the port for its life and is never used again. A source
-// that another port has by now does not have the same serial, so no request is ever taken for that port's.
+// Who asks is settled when a connection is accepted: `serial` names the port for its life and is
+// never used again. A source that another port has by now does not have the same serial, so no
+// request is ever taken for that port's.
 //
 // Threads    changes: the control thread; find: any
 #pragma once

@@ -22,7 +22,8 @@ static struct metadata_secret secret_of(const char *text)
 	return s;
 }
 
-// RFC 4231, test case 2; and what Python's hmac module makes of an instance's id, as Neutron uses it.
+// RFC 4231, test case 2; and what Python's hmac module makes of an instance's id, as Neutron uses
+// it.
 static void signatures_are_hmac_sha256_in_hex(void **state)
 {
 	struct metadata_secret jefe = secret_of("Jefe"), s = secret_of("s3cr3t");

@@ -34,7 +34,7 @@ struct job { // for the thread that goes in
 	struct netlink netlink;
 };
 
-// ---- The interfaces --------------------------------------------------------------------------------
+// ---- The interfaces ------------------------------------------------------------------------
 
 static int make_pair(struct job *j)
 {
@@ -149,7 +149,7 @@ static int make_interfaces(struct job *j)
 	return 0;
 }
 
-// ---- The thread ------------------------------------------------------------------------------------
+// ---- The thread ----------------------------------------------------------------------------
 
 static int listen_there(struct job *j)
 {

@@ -17,7 +17,8 @@
 // How many that have to end may still be there beside those who have a place.
 #define ENDING	    64
 #define LOG_EACH_MS 10000
-// What one connection holds of them: itself, the one to the server, and two that curl wakes itself with.
+// What one connection holds of them: itself, the one to the server, and two that curl wakes
+// itself with.
 #define DESCRIPTORS 4
 
 static const struct {
@@ -28,7 +29,7 @@ static const struct {
 #undef COUNT
 };
 
-// ---- Who and how many ------------------------------------------------------------------------------
+// ---- Who and how many ----------------------------------------------------------------------
 
 void weft_metadata_failed(struct metadata_proxy *p, const char *port_id, const char *why)
 {
@@ -127,7 +128,7 @@ static void *watch(void *arg)
 	return NULL;
 }
 
-// ---- Start and stop --------------------------------------------------------------------------------
+// ---- Start and stop ------------------------------------------------------------------------
 
 __attribute__((format(printf, 2, 0))) static void on_complaint(void *arg, const char *fmt,
 							       va_list args)
@@ -239,7 +240,7 @@ void weft_metadata_proxy_stop(struct metadata_proxy *p)
 	proxy_free(p);
 }
 
-// ---- Views -----------------------------------------------------------------------------------------
+// ---- Views ---------------------------------------------------------------------------------
 
 void weft_metadata_proxy_show(struct metadata_proxy *p, json_t *o)
 {

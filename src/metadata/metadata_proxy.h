@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Proxy: the HTTP server that VMs reach at 169.254.169.254.
 //
-// A request goes to the configured server as it came, method, path and query unchanged, save that headers of one connection
-// only are left out and that those which say who asks are ours (metadata_headers.h). The answer comes back in the same way, piece by
-// piece. What cannot be answered gets a sentence: 404 nobody is known by this port, 405 and 400 what is no such request, 413
-// and 431 too large, 502 no server, 503 too many at once, 504 no answer in time.
+// A request goes to the configured server as it came, method, path and query unchanged, save that
+// headers of one connection only are left out and that those which say who asks are ours
+// (metadata_headers.h). The answer comes back in the same way, piece by piece. What cannot be
+// answered gets a sentence: 404 nobody is known by this port, 405 and 400 what is no such
+// request, 413 and 431 too large, 502 no server, 503 too many at once, 504 no answer in time.
 //
-// Each connection has a thread of its own, so that a VM that is slow, or a server that is, holds up nobody else. One port may
-// have so many connections, all together so many; how they share these, and how long one may take, is metadata_clients.h's.
+// Each connection has a thread of its own, so that a VM that is slow, or a server that is, holds
+// up nobody else. One port may have so many connections, all together so many; how they share
+// these, and how long one may take, is metadata_clients.h's.
 //
 // Threads    start, stop, show, metrics: the control thread
 // Ownership  takes the listening socket, even when it fails

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What metadata_proxy.c (the server, its connections, counters) and metadata_request.c (one request) share.
+// What metadata_proxy.c (the server, its connections, counters) and metadata_request.c (one
+// request) share.
 #pragma once
 
 #include <microhttpd.h>

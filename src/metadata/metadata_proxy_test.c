@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The proxy between a client and a server that are both this test: what each gets to read is compared byte for byte.
+// The proxy between a client and a server that are both this test: what each gets to read is
+// compared byte for byte.
 #include "metadata/metadata_proxy.h"
 
 #include "metadata/metadata_proxy_testing.h"

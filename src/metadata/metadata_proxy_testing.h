@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the proxy's tests begin with: a server that says what it is told to, and clients with addresses of their own.
+// What the proxy's tests begin with: a server that says what it is told to, and clients with
+// addresses of their own.
 #pragma once
 
 #include <arpa/inet.h>
@@ -71,7 +72,7 @@ static inline int listen_at(uint16_t *port)
 	return fd;
 }
 
-// ---- The server ------------------------------------------------------------------------------------
+// ---- The server ----------------------------------------------------------------------------
 
 static inline bool is_whole(const char *text, size_t len)
 {
@@ -128,7 +129,7 @@ static inline void *server_main(void *arg)
 	return NULL;
 }
 
-// ---- The bench -------------------------------------------------------------------------------------
+// ---- The bench -----------------------------------------------------------------------------
 
 static inline int source_of(void *arg, const char *port_id, struct ip_addr *out)
 {
@@ -264,7 +265,7 @@ static inline json_int_t counted(struct bench *b, const char *what)
 	return n;
 }
 
-#define SIGNATURE \
-	"f9fc8cdfd6432d355c18d2fa46b01ea474daa25ef2e5c19f3ede484d4f0f89cc" // of "vm-a" by "s3cr3t", as Python's hmac makes it
-#define CLOSE "Host: 169.254.169.254\r\nConnection: close\r\n\r\n"
-#define HELLO "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/x\r\n\r\nhello"
+// Of "vm-a" by "s3cr3t", as Python's hmac makes it.
+#define SIGNATURE "f9fc8cdfd6432d355c18d2fa46b01ea474daa25ef2e5c19f3ede484d4f0f89cc"
+#define CLOSE	  "Host: 169.254.169.254\r\nConnection: close\r\n\r\n"
+#define HELLO	  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/x\r\n\r\nhello"

@@ -29,7 +29,7 @@ struct request {
 	struct upstream *upstream;
 };
 
-// ---- Its life --------------------------------------------------------------------------------------
+// ---- Its life ------------------------------------------------------------------------------
 
 // "/path?query", or the same behind a scheme and a host (RFC 9112, 3.2); NULL for anything else.
 static const char *origin_form(const char *uri)
@@ -65,7 +65,8 @@ static char next_char(const char **at)
 	return **at == '\0' ? '\0' : *(*at)++;
 }
 
-// Has the path a part "..", however it is written? It would take away a part of the prefix at the server.
+// Has the path a part "..", however it is written? It would take away a part of the prefix at the
+// server.
 static bool climbs(const char *target)
 {
 	int dots = -1; // of the part so far, if there is nothing else in it
@@ -128,7 +129,7 @@ void weft_metadata_request_done(void *arg, struct MHD_Connection *c, void **stat
 	free(r);
 }
 
-// ---- Refusals --------------------------------------------------------------------------------------
+// ---- Refusals ------------------------------------------------------------------------------
 
 static enum MHD_Result refuse(struct request *r, struct MHD_Connection *c, enum metadata_count what,
 			      unsigned int status, const char *sentence)
@@ -178,7 +179,7 @@ static bool is_carried(const char *method)
 	return false;
 }
 
-// ---- The question ----------------------------------------------------------------------------------
+// ---- The question --------------------------------------------------------------------------
 
 // Who opened this connection, if that port is still there. False: nobody, and the connection ends.
 static bool identify(struct request *r)
@@ -236,7 +237,7 @@ static bool receive(struct request *r, const char *data, size_t n)
 	return true;
 }
 
-// ---- The answer ------------------------------------------------------------------------------------
+// ---- The answer ----------------------------------------------------------------------------
 
 static ssize_t next_piece(void *arg, uint64_t at, char *buf, size_t size)
 {

@@ -89,7 +89,7 @@ int weft_metadata_url_split(const char *url, char **server, char **prefix, struc
 				url);
 }
 
-// ---- What arrives ----------------------------------------------------------------------------------
+// ---- What arrives --------------------------------------------------------------------------
 
 static void forget_head(struct upstream *u)
 {
@@ -116,7 +116,8 @@ static char *text_of(const char *s, size_t n)
 	return copy;
 }
 
-// One line of the head, with its end; a line "HTTP/1.1 200 OK" begins it, anew after a 100 Continue.
+// One line of the head, with its end; a line "HTTP/1.1 200 OK" begins it, anew after a 100
+// Continue.
 static size_t on_head(char *line, size_t one, size_t n, void *arg)
 {
 	struct upstream *u = arg;
@@ -167,7 +168,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 	return n;
 }
 
-// ---- Sending ---------------------------------------------------------------------------------------
+// ---- Sending -------------------------------------------------------------------------------
 
 static void send_header(struct upstream *u, const char *name, const char *value)
 {
@@ -257,7 +258,7 @@ static void set_options(struct upstream *u)
 	set_headers(u);
 }
 
-// ---- Waiting ---------------------------------------------------------------------------------------
+// ---- Waiting -------------------------------------------------------------------------------
 
 static int failed(const struct upstream *u, struct err *err)
 {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Upstream: one request to the metadata server, answered piece by piece.
 //
-// The answer's head is waited for; its body is fetched as it is read, so that an answer of any size needs little memory. A server
-// that does not answer in time, or falls silent within its answer, ends the request.
+// The answer's head is waited for; its body is fetched as it is read, so that an answer of any
+// size needs little memory. A server that does not answer in time, or falls silent within its
+// answer, ends the request.
 //
 // Ownership  what the request points to must live as long as the upstream
 // Threads    one at a time for each upstream; weft_metadata_upstream_init: control thread, once
-// Errors     -ETIMEDOUT; -ECANCELED it was told to stop; -EIO all else; err says what happened, for the operator
+// Errors     -ETIMEDOUT; -ECANCELED it was told to stop; -EIO all else; err says what happened,
+//            for the operator
 #pragma once
 
 #include <stdatomic.h>
@@ -37,9 +39,9 @@ struct upstream_request {
 
 void weft_metadata_upstream_init(void);
 
-// The server's address as an operator writes it: http or https, a host, perhaps a port and a path that requests' paths are
-// appended to. *server: without the path; *prefix: the path, without a slash at its end; both freed with free(). NULL: only
-// checked.
+// The server's address as an operator writes it: http or https, a host, perhaps a port and a path
+// that requests' paths are appended to. *server: without the path; *prefix: the path, without a
+// slash at its end; both freed with free(). NULL: only checked.
 int weft_metadata_url_split(const char *url, char **server, char **prefix, struct err *err);
 
 // Send it and wait for the answer's head.

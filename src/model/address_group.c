@@ -37,7 +37,8 @@ static int read_addresses(const struct attr *a, const json_t *in, json_t **out, 
 	return 0;
 }
 
-// At creation, as Neutron: prefixes only, none of them written twice. (Its calls that add and remove take single addresses, too.)
+// At creation, as Neutron: prefixes only, none of them written twice. (Its calls that add and
+// remove take single addresses, too.)
 static int read_new_addresses(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	weft_auto(json) written = json_object();

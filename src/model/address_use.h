@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Address use: which addresses of one subnet are taken.
 //
-// A sparse bitmap in chunks of 1,024 addresses, so that a free one is found by skipping full chunks: the cost follows
-// the number of full chunks, not the size of the subnet, in IPv6 as well. The search goes on where the last one ended,
-// so that an address is not handed out again right after it was freed.
+// A sparse bitmap in chunks of 1,024 addresses, so that a free one is found by skipping full
+// chunks: the cost follows the number of full chunks, not the size of the subnet, in IPv6 as
+// well. The search goes on where the last one ended, so that an address is not handed out again
+// right after it was freed.
 //
 // Ownership  the caller owns the struct
 // Threads    one (the control thread)

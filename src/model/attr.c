@@ -312,7 +312,8 @@ static bool is_default(const struct attr *a, const json_t *v)
 	return json_equal(d, v);
 }
 
-// project_id and its old name tenant_id are one attribute; only an admin names another project than the own.
+// project_id and its old name tenant_id are one attribute; only an admin names another project
+// than the own.
 static int read_project(const struct caller *who, json_t *given, struct err *err)
 {
 	const char *project = weft_json_text(given, "project_id");

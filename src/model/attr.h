@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes: what each resource consists of, as tables, and the one reader of request bodies that they drive.
+// Attributes: what each resource consists of, as tables, and the one reader of request bodies
+// that they drive.
 //
-// A row says how a value is read (validated and brought into its one form), what it is when absent, and who may set
-// it when. What concerns several attributes or other objects is the resource's own code (resource.h).
+// A row says how a value is read (validated and brought into its one form), what it is when
+// absent, and who may set it when. What concerns several attributes or other objects is the
+// resource's own code (resource.h).
 //
 // Ownership  readers return new references; what they return is never changed afterwards
 // Threads    one (the control thread)
@@ -79,11 +81,13 @@ int weft_attr_bad(const struct attr *a, struct err *err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 // "Invalid input for operation: ..." (400), for what concerns more than one attribute.
 int weft_input_bad(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-// A text that Neutron takes for a boolean: true, 1, t, yes, y, on and their opposites, in any letters. False when it is none.
+// A text that Neutron takes for a boolean: true, 1, t, yes, y, on and their opposites, in any
+// letters. False when it is none.
 bool weft_attr_bool_of(const char *text, bool *out);
 // An integer, or a text that is one (command lines send those). False when it is neither.
 bool weft_attr_integer_of(const json_t *in, int64_t *out);
-// Refuse what is no list, or a longer one than anybody needs (members are compared with each other).
+// Refuse what is no list, or a longer one than anybody needs (members are compared with each
+// other).
 int weft_attr_list(const struct attr *a, const json_t *in, size_t most, struct err *err);
 // Refuse the members of object `in` that are not among the NULL-terminated names.
 int weft_attr_known_keys(const struct attr *a, const json_t *in, const char *const *names,
@@ -92,7 +96,8 @@ int weft_attr_known_keys(const struct attr *a, const json_t *in, const char *con
 // All defaults of a table, in its order; attributes without one are null (new reference).
 json_t *weft_attr_defaults(const struct attr *attrs);
 
-// Read the body of a POST or PUT: *given is what the caller set, validated and in its one form (new reference).
+// Read the body of a POST or PUT: *given is what the caller set, validated and in its one form
+// (new reference).
 int weft_attr_read_create(const struct resource_ops *ops, const struct caller *who,
 			  const json_t *body, json_t **given, struct err *err);
 int weft_attr_read_update(const struct resource_ops *ops, const struct caller *who,

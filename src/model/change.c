@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The public calls of a transaction: read the body by the table, let the resource complete the object, put it in.
+// The public calls of a transaction: read the body by the table, let the resource complete the
+// object, put it in.
 #include "model/model.h"
 
 #include <errno.h>

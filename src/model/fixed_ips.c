@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fixed IPs: which addresses a port gets.
 //
-// While one port's addresses are chosen they are marked in their subnets, so that one request cannot get
-// an address twice; the marks go when the choice is made, and come back when the port is put into the model.
+// While one port's addresses are chosen they are marked in their subnets, so that one request
+// cannot get an address twice; the marks go when the choice is made, and come back when the port
+// is put into the model.
 #include "model/port.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Floating IPs: addresses of external networks that lead to addresses of ports. The address is held by a port of its own on the external
-// network, which is nobody's.
+// Floating IPs: addresses of external networks that lead to addresses of ports. The address is
+// held by a port of its own on the external network, which is nobody's.
 #include "model/floating_ip.h"
 
 #include <errno.h>

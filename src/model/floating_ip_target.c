@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where floating IPs lead: to a fixed IP of a port, by a router between its subnet and the external network.
+// Where floating IPs lead: to a fixed IP of a port, by a router between its subnet and the
+// external network.
 #include "model/floating_ip.h"
 
 #include <errno.h>
@@ -219,7 +220,8 @@ int weft_floating_ip_associate(const struct model *m, const struct caller *who,
 				    "Floating IP %s in use by Port Forwarding resources.", old->id);
 	if (json_is_string(port))
 		return lead_to(m, who, json_string_value(port), ip, obj, err);
-	// As Neutron: who changes something else leaves it where it is, who says nothing at all takes it away.
+	// As Neutron: who changes something else leaves it where it is, who says nothing at all
+	// takes it away.
 	if (port == NULL && old != NULL && json_object_size(given) > 0) {
 		json_object_set(obj, "fixed_ip_address",
 				json_object_get(old->attr, "fixed_ip_address"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routers, gateways, floating IPs and forwardings under requests at random: what floating_ip.h and router.h promise between requests holds
-// after each, and a refused request leaves nothing behind.
+// Routers, gateways, floating IPs and forwardings under requests at random: what floating_ip.h
+// and router.h promise between requests holds after each, and a refused request leaves nothing
+// behind.
 #include "model/floating_ip.h"
 
 #include <errno.h>

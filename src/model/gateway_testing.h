@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the unit tests of gateways, floating IPs and forwardings share: an external network, a router of alice's and her VM behind it.
+// What the unit tests of gateways, floating IPs and forwardings share: an external network, a
+// router of alice's and her VM behind it.
 #pragma once
 
 #include "model/index.h"

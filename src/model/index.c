@@ -11,8 +11,8 @@
 
 enum { COUNT_KEY = sizeof(((struct object *)NULL)->project_id) + 12 };
 
-// Where a resource names others: `attr` is an id, a list of ids, or a list of objects whose `member` is one.
-// Where `counts` is given, only the objects that it accepts are referrers.
+// Where a resource names others: `attr` is an id, a list of ids, or a list of objects whose
+// `member` is one. Where `counts` is given, only the objects that it accepts are referrers.
 static const struct ref_source {
 	enum resource from, to;
 	const char *attr;
@@ -122,7 +122,8 @@ static void ref_drop(struct map *refs, const char *target, const struct object *
 	}
 }
 
-// Drop what only old names, then put everything that new names: a referrer that stays keeps its place in the order.
+// Drop what only old names, then put everything that new names: a referrer that stays keeps its
+// place in the order.
 static void replace_refs(struct map *refs, const struct ref_source *s, const struct object *old,
 			 const struct object *new)
 {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's insides: objects by id, who refers to whom, and what each resource looks up by more than its id.
+// The model's insides: objects by id, who refers to whom, and what each resource looks up by more
+// than its id.
 //
-// weft_index_replace() is the only function that changes them; doing and undoing are the same call with
-// the arguments exchanged.
+// weft_index_replace() is the only function that changes them; doing and undoing are the same
+// call with the arguments exchanged.
 //
-// Ownership  objects belong to the model while they are in it, to the transaction log once they are replaced
+// Ownership  objects belong to the model while they are in it, to the transaction log once they
+//            are replaced
 // Threads    one (the control thread)
 #pragma once
 
@@ -46,7 +48,8 @@ void weft_index_replace(struct model *m, const struct object *old, const struct 
 
 size_t weft_index_count_of(const struct model *m, enum resource type, const char *project_id);
 
-// The referrers as an array that stays good while they are changed; the caller frees it. NULL when there are none.
+// The referrers as an array that stays good while they are changed; the caller frees it. NULL
+// when there are none.
 const struct object **weft_index_collect(const struct model *m, enum model_ref ref, const char *id,
 					 size_t *n);
 // What a reference leads to.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the model's unit tests share: requests as JSON text with ' for ", and their outcome in one call.
+// What the model's unit tests share: requests as JSON text with ' for ", and their outcome in one
+// call.
 #pragma once
 
 #include <setjmp.h>
@@ -50,8 +51,8 @@ static inline struct model *model_new(void)
 	return weft_model_new(&config);
 }
 
-// Requests change more objects than they name (a rule its group), so that what a test holds may be past: it stays readable
-// until the program ends, as what it was.
+// Requests change more objects than they name (a rule its group), so that what a test holds may
+// be past: it stays readable until the program ends, as what it was.
 static struct txn **past;
 static size_t n_past;
 

@@ -55,7 +55,8 @@ static const struct attr attrs[] = {
 };
 // clang-format on
 
-// The provider attributes in a list of their own, as some clients send them. One segment is what a network has here.
+// The provider attributes in a list of their own, as some clients send them. One segment is what
+// a network has here.
 static int read_segments(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	static const char *const keys[] = {"provider:network_type", "provider:physical_network",
@@ -360,7 +361,8 @@ static int remove_idle_floating_ips(struct txn *t, const struct object *network,
 	return ret;
 }
 
-// Ports that Neutron's own services made go with the network, and so do its subnets; others keep it alive.
+// Ports that Neutron's own services made go with the network, and so do its subnets; others keep
+// it alive.
 static int remove_network(struct txn *t, const struct caller *who, const struct object *o,
 			  struct err *err)
 {

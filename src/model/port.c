@@ -328,7 +328,8 @@ static int check_mac_change(const struct model *m, const struct object *old, con
 	return check_mac(m, obj, err);
 }
 
-// A service's port is never filtered, and does not look as if it were: one that becomes such a port leaves its groups.
+// A service's port is never filtered, and does not look as if it were: one that becomes such a
+// port leaves its groups.
 static void make_trusted(const struct object *old, const json_t *given, json_t *obj)
 {
 	json_object_set_new(obj, "port_security_enabled", json_false());
@@ -336,7 +337,8 @@ static void make_trusted(const struct object *old, const json_t *given, json_t *
 		json_object_set_new(obj, "security_groups", json_array());
 }
 
-// What speaks of the port's addresses follows them. (A router that changes its own gateway does so itself.)
+// What speaks of the port's addresses follows them. (A router that changes its own gateway does
+// so itself.)
 static void readdressed(struct txn *t, const struct caller *who, const json_t *obj)
 {
 	weft_floating_ips_leave(t, weft_json_text(obj, "id"), json_object_get(obj, "fixed_ips"));
@@ -385,7 +387,8 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 	return 0;
 }
 
-// A router's ports and a floating IP's go with what they are of; what is left of one that is gone may go like any port.
+// A router's ports and a floating IP's go with what they are of; what is left of one that is gone
+// may go like any port.
 static int remove_port(struct txn *t, const struct caller *who, const struct object *o,
 		       struct err *err)
 {

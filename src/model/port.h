@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ports: what the other resources ask of them, and the pieces that a port is made of, one file each:
-// port_binding.c (where and how it is attached), fixed_ips.c (its addresses), port_show.c (what is made when it is shown).
+// Ports: what the other resources ask of them, and the pieces that a port is made of, one file
+// each: port_binding.c (where and how it is attached), fixed_ips.c (its addresses), port_show.c
+// (what is made when it is shown).
 //
 // Threads    one (the control thread)
 #pragma once
@@ -20,8 +21,8 @@
 bool weft_port_is_trusted(const json_t *port);
 // A router's port: its addresses are the router's own business (no automatic IPv6 addresses).
 bool weft_port_is_router(const json_t *port);
-// A router's interface: such a port whose "device_id" says which router's. Only weft_txn_router_add_interface() makes one of a router
-// that exists.
+// A router's interface: such a port whose "device_id" says which router's. Only
+// weft_txn_router_add_interface() makes one of a router that exists.
 bool weft_port_is_interface(const json_t *port);
 // A router's gateway: a port on an external network whose "device_id" says which router's.
 bool weft_port_is_gateway(const json_t *port);
@@ -47,8 +48,8 @@ int weft_port_join_subnet(struct txn *t, const struct object *port, const char *
 void weft_port_bind(const struct model *m, json_t *port);
 int weft_port_read_profile(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 
-// Validated addresses of a port from what it asked for: list of {"subnet_id"?, "ip_address"?}, or NULL for the default.
-// `before` is what it has now (NULL: a new port). *out: new list of both.
+// Validated addresses of a port from what it asked for: list of {"subnet_id"?, "ip_address"?}, or
+// NULL for the default. `before` is what it has now (NULL: a new port). *out: new list of both.
 int weft_fixed_ips_allocate(struct model *m, const json_t *port, const json_t *wanted,
 			    const json_t *before, json_t **out, struct err *err);
 int weft_fixed_ips_read(const struct attr *a, const json_t *in, json_t **out, struct err *err);

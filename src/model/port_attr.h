@@ -6,7 +6,8 @@
 
 extern const struct attr weft_port_attrs[];
 
-// The options of a port after a change: `changes` over `before` (NULL = none); a null value removes. New reference.
+// The options of a port after a change: `changes` over `before` (NULL = none); a null value
+// removes. New reference.
 json_t *weft_dhcp_options_merge(const json_t *before, const json_t *changes);
 
 // Pairs without a MAC get the port's; two that are the same are refused. *out: new reference.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Port forwardings: ports of a floating IP that each lead to a port of a VM. They are their floating IP's: who may change it may change
-// them.
+// Port forwardings: ports of a floating IP that each lead to a port of a VM. They are their
+// floating IP's: who may change it may change them.
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

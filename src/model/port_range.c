@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ports of a forwarding. The API has them in two forms, a number and a range; both are kept, so that either can be asked about: a range
-// always, the number (else null) when it is a single one.
+// The ports of a forwarding. The API has them in two forms, a number and a range; both are kept,
+// so that either can be asked about: a range always, the number (else null) when it is a single
+// one.
 #include "model/floating_ip.h"
 
 #include <ctype.h>

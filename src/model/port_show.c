@@ -34,8 +34,9 @@ static json_t *dns_assignment(const json_t *port)
 	return all;
 }
 
-// A router's port is on no node and on all of them: it works when it and its router are up. A floating IP's port only holds its address.
-// What is attached on a node has the status that the node found.
+// A router's port is on no node and on all of them: it works when it and its router are up. A
+// floating IP's port only holds its address. What is attached on a node has the status that the
+// node found.
 const char *weft_port_status(const struct model *m, const struct object *o)
 {
 	const struct object *router = weft_router_of_port(m, o->attr);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quotas: how many objects of a kind a project may have. -1 is no limit, which is what a project has that nobody gave one.
+// Quotas: how many objects of a kind a project may have. -1 is no limit, which is what a project
+// has that nobody gave one.
 //
-// Limits are those of requests: what the model makes by itself (default groups, routers' ports) counts, but is not refused.
+// Limits are those of requests: what the model makes by itself (default groups, routers' ports)
+// counts, but is not refused.
 //
 // Threads    one (the control thread)
 #pragma once
@@ -11,7 +13,8 @@
 #include "base/err.h"
 #include "model/model.h"
 
-// The limits of a project, by the names of the resources; "" = those of a project without its own (new reference).
+// The limits of a project, by the names of the resources; "" = those of a project without its own
+// (new reference).
 json_t *weft_quota_limits(const struct model *m, const char *project_id);
 
 // May the project have `more` objects of this type? -EBUSY (OverQuota) when not.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resources: one struct of hooks per kind of object; what its table of attributes cannot say.
 //
-// To add a resource: an enum value in model.h, a file with its table and hooks, a line in resource.c, and a line in
-// index.c for each way in which it refers to others.
+// To add a resource: an enum value in model.h, a file with its table and hooks, a line in
+// resource.c, and a line in index.c for each way in which it refers to others.
 //
 // Threads    one (the control thread)
 // Errors     hooks return 0 or -errno with Neutron's exception name; a failure ends the transaction
@@ -22,7 +22,8 @@ struct resource_ops {
 	const char *not_found_text; // its sentence, with one %s for the id
 	const struct attr *attrs;   // ends with a row without name
 
-	// Complete a new object: `obj` has defaults and what was `given`; check references, allocate.
+	// Complete a new object: `obj` has defaults and what was `given`; check references,
+	// allocate.
 	int (*create)(struct txn *t, const struct caller *who, const json_t *given, json_t *obj,
 		      struct err *err);
 	// What comes with a new object (NULL: nothing).
@@ -30,15 +31,17 @@ struct resource_ops {
 	// Complete a changed object: `obj` is a copy of old with what was `given` put in.
 	int (*update)(struct txn *t, const struct caller *who, const struct object *old,
 		      const json_t *given, json_t *obj, struct err *err);
-	// Refuse the deletion, or delete what hangs on the object (the object itself goes afterwards).
+	// Refuse the deletion, or delete what hangs on the object (the object itself goes
+	// afterwards).
 	int (*remove)(struct txn *t, const struct caller *who, const struct object *o,
 		      struct err *err);
-	// Keep what is looked up by more than the id (NULL: nothing). Cannot fail: create and update have checked.
+	// Keep what is looked up by more than the id (NULL: nothing). Cannot fail: create and
+	// update have checked.
 	void (*index)(struct model *m, const struct object *o, bool add);
 	// Add run-time and derived fields to the shown object (NULL: none).
 	void (*render)(const struct model *m, const struct object *o, json_t *shown);
-	// A stored object is loaded: check what the indexes rely on, renew what follows from the configuration
-	// (NULL: nothing).
+	// A stored object is loaded: check what the indexes rely on, renew what follows from the
+	// configuration (NULL: nothing).
 	int (*load)(const struct model *m, json_t *obj, struct err *err);
 	// More than own objects (NULL: nothing more).
 	bool (*visible)(const struct model *m, const struct caller *who, const struct object *o);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routers: what the other resources ask of them, and the pieces that a router is made of, one file each:
-// router_interface.c (what its interfaces may be), router_join.c (the calls that make and undo them), router_routes.c (its extra routes),
-// router_gateway.c (its port on an external network).
+// Routers: what the other resources ask of them, and the pieces that a router is made of, one
+// file each: router_interface.c (what its interfaces may be), router_join.c (the calls that make
+// and undo them), router_routes.c (its extra routes), router_gateway.c (its port on an external
+// network).
 //
-// What holds between requests: every interface has an address; no two subnets of a router overlap; one IPv4 address at most on an
-// interface; the IPv6 subnets of one network are on one interface; the next hop of every route is on a connected subnet and is not the
-// router itself; its "external_gateway_info" says what its gateway port is.
+// What holds between requests: every interface has an address; no two subnets of a router
+// overlap; one IPv4 address at most on an interface; the IPv6 subnets of one network are on one
+// interface; the next hop of every route is on a connected subnet and is not the router itself;
+// its "external_gateway_info" says what its gateway port is.
 //
 // Threads    one (the control thread)
 #pragma once
@@ -24,17 +26,20 @@ int weft_router_bad(struct err *err, const char *fmt, ...) __attribute__((format
 // The "device_owner" of this router's interfaces.
 const char *weft_router_interface_owner(const json_t *router);
 
-// The router that this port is an interface or the gateway of; NULL when it is none, or the router is not there.
+// The router that this port is an interface or the gateway of; NULL when it is none, or the
+// router is not there.
 const struct object *weft_router_of_port(const struct model *m, const json_t *port);
-// Users do not make, move or undo interfaces, gateways and floating IPs through their ports, but may change an interface's or a gateway's
-// addresses as long as the router stays what a router may be. `before` is NULL for a new port.
+// Users do not make, move or undo interfaces, gateways and floating IPs through their ports, but
+// may change an interface's or a gateway's addresses as long as the router stays what a router
+// may be. `before` is NULL for a new port.
 int weft_router_check_port(const struct model *m, const struct caller *who, const json_t *before,
 			   const json_t *after, struct err *err);
 
 // May a port with these attributes be an interface of the router?
 int weft_router_check_interface(const struct model *m, const struct object *router,
 				const json_t *port, struct err *err);
-// Is this subnet apart from those of all the router's interfaces, and of the network outside, but for one port (NULL: for none)?
+// Is this subnet apart from those of all the router's interfaces, and of the network outside, but
+// for one port (NULL: for none)?
 int weft_router_check_subnet(const struct model *m, const struct object *router,
 			     const struct object *subnet, const char *but_port, struct err *err);
 // The router's interface that has the network's IPv6 subnets; NULL = none.
@@ -43,7 +48,8 @@ const struct object *weft_router_v6_port(const struct model *m, const struct obj
 int weft_router_port_in_use(const json_t *port, struct err *err); // -EBUSY, PortInUse
 
 int weft_router_routes_read(const struct attr *a, const json_t *in, json_t **out, struct err *err);
-// Are all the router's routes possible? With `port` in the place of what it is in the model (NULL: all as it is).
+// Are all the router's routes possible? With `port` in the place of what it is in the model
+// (NULL: all as it is).
 int weft_router_check_routes(const struct model *m, const json_t *router, const json_t *port,
 			     struct err *err);
 // Does no route need this subnet? -EBUSY when one does.
@@ -54,11 +60,13 @@ int weft_router_check_unneeded(const struct model *m, const struct object *route
 
 int weft_router_gateway_read(const struct attr *a, const json_t *in, json_t **out, struct err *err);
 const struct object *weft_router_gateway_port(const struct model *m, const char *router_id);
-// The gateway comes, changes or goes as `info` asks (null: none), and obj, the router to be, says so. `old` is NULL for a new router.
+// The gateway comes, changes or goes as `info` asks (null: none), and obj, the router to be, says
+// so. `old` is NULL for a new router.
 int weft_router_gateway_set(struct txn *t, const struct caller *who, const struct object *old,
 			    const json_t *info, json_t *obj, struct err *err);
 // A gateway's port has these attributes now: its router says so. Nothing when it is no gateway.
 void weft_router_gateway_follow(struct txn *t, const json_t *port);
-// The gateway's network has a new subnet: the gateway gets an address in it if it has none of that kind.
+// The gateway's network has a new subnet: the gateway gets an address in it if it has none of
+// that kind.
 int weft_router_gateway_meet(struct txn *t, const struct object *port, const struct object *subnet,
 			     struct err *err);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A router's gateway: its port on an external network. "external_gateway_info" asks for it, and always says what it came to.
+// A router's gateway: its port on an external network. "external_gateway_info" asks for it, and
+// always says what it came to.
 #include "model/router.h"
 
 #include <errno.h>
@@ -124,7 +125,8 @@ static int check_addresses(const struct model *m, const char *network_id, const 
 	return ret;
 }
 
-// The router's networks are apart from all of the outside network's subnets, not only from those where it gets an address.
+// The router's networks are apart from all of the outside network's subnets, not only from those
+// where it gets an address.
 static int check_apart(const struct model *m, const struct object *router, const char *network_id,
 		       struct err *err)
 {
@@ -273,7 +275,8 @@ int weft_router_gateway_meet(struct txn *t, const struct object *port, const str
 	if (!weft_subnet_is_automatic(subnet->attr) &&
 	    has_allocated(m, port->attr, weft_json_int(subnet->attr, "ip_version", 4)))
 		return 0;
-	// The outside may grow whatever users have inside: who cannot use the new subnet does without.
+	// The outside may grow whatever users have inside: who cannot use the new subnet does
+	// without.
 	if (weft_router_check_subnet(m, router, subnet, port->id, &why) < 0)
 		return 0;
 	int ret = weft_port_join_subnet(t, port, subnet->id, err);

@@ -143,7 +143,8 @@ const struct object *weft_router_of_port(const struct model *m, const json_t *po
 	return weft_model_get(m, RES_ROUTER, weft_json_text(port, "device_id"));
 }
 
-// The addresses of an interface change: those that go are needed by no route, those that come suit the router.
+// The addresses of an interface change: those that go are needed by no route, those that come
+// suit the router.
 static int check_addresses(const struct model *m, const struct object *router, const json_t *before,
 			   const json_t *after, struct err *err)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Joining a router to networks. By subnet, the router gets a port with the gateway's address; by port, it takes the port with the addresses
-// that it has.
+// Joining a router to networks. By subnet, the router gets a port with the gateway's address; by
+// port, it takes the port with the addresses that it has.
 #include "model/router.h"
 
 #include <errno.h>
@@ -34,7 +34,8 @@ static const struct object *subnet_of(const struct model *m, const json_t *fixed
 	return weft_model_get(m, RES_SUBNET, weft_json_text(fixed, "subnet_id"));
 }
 
-// What the router may take of a subnet of somebody else's: nothing by subnet, the pools' addresses by port.
+// What the router may take of a subnet of somebody else's: nothing by subnet, the pools'
+// addresses by port.
 static int check_pools(const struct joining *j, const json_t *port, struct err *err)
 {
 	size_t i, k;
@@ -112,7 +113,8 @@ static int add_by_subnet(struct joining *j, const char *subnet_id, struct err *e
 	if (ret < 0)
 		return ret;
 
-	// The IPv6 subnets of a network share the interface, so that it has one link-local address for all of them.
+	// The IPv6 subnets of a network share the interface, so that it has one link-local
+	// address for all of them.
 	const char *network_id = weft_json_text(subnet->attr, "network_id");
 	const char *gateway = weft_json_text(subnet->attr, "gateway_ip");
 	json_t *fixed = json_pack("{s:s, s:s}", "subnet_id", subnet->id, "ip_address", gateway);

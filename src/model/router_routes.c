@@ -15,7 +15,8 @@
 #include "model/subnet_attr.h"
 #include "model/txn.h"
 
-// Neutron's default for the routes of one router; and what a request may list at most, to bound the look for duplicates.
+// Neutron's default for the routes of one router; and what a request may list at most, to bound
+// the look for duplicates.
 enum { MAX_ROUTES = 30, MAX_LISTED = 256 };
 
 int weft_router_routes_read(const struct attr *a, const json_t *in, json_t **out, struct err *err)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Security groups: the default one of each project, and what a group may become while ports have it.
+// Security groups: the default one of each project, and what a group may become while ports have
+// it.
 #include "model/security_group.h"
 
 #include <errno.h>

@@ -29,7 +29,8 @@ static int invalid_protocol(const json_t *in, struct err *err)
 		supported);
 }
 
-// Names in lower case, numbers without leading zeros. Any protocol is null, and no name ("any" is the command line's).
+// Names in lower case, numbers without leading zeros. Any protocol is null, and no name ("any" is
+// the command line's).
 static int read_protocol(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	(void)a;

@@ -12,13 +12,15 @@
 #include "model/model.h"
 #include "model/resource.h"
 
-// ---- Its form --------------------------------------------------------------------------------------
+// ---- Its form ------------------------------------------------------------------------------
 
-// What code that reads stored objects relies on, be it damaged or not: the kind of value, and of a list's members. Whether
-// the values make sense is for those who use them: what an API of another version has taken must not be lost here.
+// What code that reads stored objects relies on, be it damaged or not: the kind of value, and of
+// a list's members. Whether the values make sense is for those who use them: what an API of
+// another version has taken must not be lost here.
 enum form { FORM_ANY, FORM_TEXT, FORM_BOOL, FORM_INT, FORM_TEXTS, FORM_OBJECT, FORM_OBJECTS };
 
-// Attributes whose reader does not tell. `members`: of each object in a list, texts that must be there.
+// Attributes whose reader does not tell. `members`: of each object in a list, texts that must be
+// there.
 static const struct {
 	const char *attr;
 	enum form form;
@@ -143,7 +145,8 @@ int weft_model_load(struct model *m, enum resource type, json_t *attr, struct er
 	if (weft_model_get(m, type, id) != NULL)
 		return weft_fail(err, -EEXIST, "%s %s is stored twice", ops->name, id);
 
-	// An object stored before an attribute existed has its default; what was an attribute then and is none now goes.
+	// An object stored before an attribute existed has its default; what was an attribute
+	// then and is none now goes.
 	weft_auto(json) obj = json_copy(m->defaults[type]);
 	json_object_update_existing(obj, attr);
 	ret = check_form(ops, obj, id, err);
@@ -155,7 +158,7 @@ int weft_model_load(struct model *m, enum resource type, json_t *attr, struct er
 	return 0;
 }
 
-// ---- What stays out --------------------------------------------------------------------------------
+// ---- What stays out ------------------------------------------------------------------------
 
 static void note(struct model *m, enum resource type, const char *id, const char *reason)
 {
@@ -170,7 +173,8 @@ static void note(struct model *m, enum resource type, const char *id, const char
 	snprintf(l->reason, sizeof(l->reason), "%s", reason);
 }
 
-// All that name the object there: they are as good as it is. One that goes may take others of them along.
+// All that name the object there: they are as good as it is. One that goes may take others of
+// them along.
 static void leave_out_referrers(struct model *m, enum model_ref ref, const char *id,
 				const char *reason)
 {

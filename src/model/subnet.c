@@ -149,7 +149,8 @@ static int check_overlap(const struct model *m, const json_t *obj, const char *n
 		weft_json_text(obj, "cidr"), network_id);
 }
 
-// The gateway may lie outside the subnet (it is then reached on-link), but cannot be an address that no host may have.
+// The gateway may lie outside the subnet (it is then reached on-link), but cannot be an address
+// that no host may have.
 static int check_gateway(const json_t *obj, struct err *err)
 {
 	struct ip_addr gateway = gateway_of(obj);
@@ -200,7 +201,8 @@ static void set_default_gateway(json_t *obj)
 	struct ip_prefix cidr = weft_subnet_cidr(obj);
 	struct ip_addr gateway, last;
 	char text[WEFT_IP_STRLEN];
-	// In IPv6 the first of all, which is the routers' own (RFC 4291, 2.6.1): all others are hosts'.
+	// In IPv6 the first of all, which is the routers' own (RFC 4291, 2.6.1): all others are
+	// hosts'.
 	weft_subnet_usable(&cidr, &gateway, &last);
 	if (cidr.ip.family == 6)
 		gateway = weft_prefix_first(&cidr);
@@ -249,8 +251,9 @@ static int create(struct txn *t, const struct caller *who, const json_t *given, 
 	return 0;
 }
 
-// Ports that are there already get their address in a subnet whose addresses make themselves. What only holds a floating IP has no other
-// address, and of a router's ports only the gateway is a host among others.
+// Ports that are there already get their address in a subnet whose addresses make themselves.
+// What only holds a floating IP has no other address, and of a router's ports only the gateway is
+// a host among others.
 static int join_ports(struct txn *t, const struct object *o, struct err *err)
 {
 	size_t n;
@@ -331,7 +334,8 @@ static int update(struct txn *t, const struct caller *who, const struct object *
 	return weft_pools_check(json_object_get(obj, "allocation_pools"), &cidr, &gateway, err);
 }
 
-// Addresses that made themselves, and service ports, go with the subnet; any other address keeps it alive.
+// Addresses that made themselves, and service ports, go with the subnet; any other address keeps
+// it alive.
 static int remove_subnet(struct txn *t, const struct caller *who, const struct object *o,
 			 struct err *err)
 {
@@ -357,7 +361,8 @@ static int remove_subnet(struct txn *t, const struct caller *who, const struct o
 	return 0;
 }
 
-// The record of used addresses goes with the subnet; a changed subnet keeps it as long as an address is used.
+// The record of used addresses goes with the subnet; a changed subnet keeps it as long as an
+// address is used.
 static void index_subnet(struct model *m, const struct object *o, bool add)
 {
 	struct address_use *u = weft_map_get(m->address_use, o->id);

@@ -18,12 +18,14 @@ bool weft_subnet_is_loopback(const struct ip_prefix *prefix);
 // The parsed "cidr" of a validated subnet.
 struct ip_prefix weft_subnet_cidr(const json_t *subnet);
 
-// Hosts make their own addresses (SLAAC, stateless DHCPv6): every port has its EUI-64 address in it.
+// Hosts make their own addresses (SLAAC, stateless DHCPv6): every port has its EUI-64 address in
+// it.
 bool weft_subnet_is_automatic(const json_t *subnet);
 // That address (RFC 4291, appendix A).
 struct ip_addr weft_subnet_eui64(const struct ip_prefix *cidr, const struct mac_addr *mac);
 
-// The first and last address that a host may have: in IPv4 neither the network's nor the broadcast address.
+// The first and last address that a host may have: in IPv4 neither the network's nor the
+// broadcast address.
 void weft_subnet_usable(const struct ip_prefix *cidr, struct ip_addr *first, struct ip_addr *last);
 bool weft_subnet_is_usable(const struct ip_prefix *cidr, const struct ip_addr *ip);
 

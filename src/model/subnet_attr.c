@@ -130,7 +130,8 @@ static int read_host_routes(const struct attr *a, const json_t *in, json_t **out
 	return weft_host_routes_read(a, in, out, err);
 }
 
-// Which ports get their addresses here, by their device_owner: that is "kind:what", of whatever kind.
+// Which ports get their addresses here, by their device_owner: that is "kind:what", of whatever
+// kind.
 static int read_service_types(const struct attr *a, const json_t *in, json_t **out, struct err *err)
 {
 	char buf[128];

@@ -6,5 +6,6 @@
 
 extern const struct attr weft_subnet_attrs[];
 
-// A list of {"destination", "nexthop"}, each once, in one form. The caller has checked that it is a list, and not too long.
+// A list of {"destination", "nexthop"}, each once, in one form. The caller has checked that it is
+// a list, and not too long.
 int weft_host_routes_read(const struct attr *a, const json_t *in, json_t **out, struct err *err);

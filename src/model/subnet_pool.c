@@ -257,7 +257,7 @@ const struct resource_ops weft_subnet_pool_ops = {
 	.visible = visible,
 };
 
-// ---- Cutting subnets -------------------------------------------------------------------------------
+// ---- Cutting subnets -----------------------------------------------------------------------
 
 static u128 number_of(const struct ip_addr *ip)
 {
@@ -293,7 +293,8 @@ static struct ip_prefix *taken_of(const struct model *m, const struct object *po
 	return taken;
 }
 
-// The first piece of this length that nobody has. What is taken is in order and apart, so one look at each is enough.
+// The first piece of this length that nobody has. What is taken is in order and apart, so one
+// look at each is enough.
 static bool find_in(const struct ip_prefix *from, uint8_t len, const struct ip_prefix *taken,
 		    size_t n, struct ip_prefix *out)
 {

@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "model/model.h"
 
-// Where the new subnet `obj` is to come from: its "cidr" if it names a pool but none, a check of what it named otherwise; and that it goes
-// with the subnets that its network has already. A subnet without pool stays as it is.
+// Where the new subnet `obj` is to come from: its "cidr" if it names a pool but none, a check of
+// what it named otherwise; and that it goes with the subnets that its network has already. A
+// subnet without pool stays as it is.
 int weft_subnet_pool_allocate(const struct model *m, const struct caller *who, const json_t *given,
 			      json_t *obj, struct err *err);

@@ -11,8 +11,9 @@
 
 enum txn_state { TXN_OPEN, TXN_COMMITTED, TXN_ABORTED };
 
-// The log has every step, so that undoing is doing it backwards; the net list has one pair per object.
-// (Net pairs alone could not be undone one by one: two ports may have exchanged their addresses.)
+// The log has every step, so that undoing is doing it backwards; the net list has one pair per
+// object. (Net pairs alone could not be undone one by one: two ports may have exchanged their
+// addresses.)
 struct txn {
 	struct model *m;
 	enum txn_state state;

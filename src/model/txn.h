@@ -14,8 +14,9 @@ struct model *weft_txn_model(const struct txn *t);
 const struct object *weft_txn_insert(struct txn *t, enum resource type, json_t *attr);
 const struct object *weft_txn_replace(struct txn *t, const struct object *old, json_t *attr);
 void weft_txn_remove(struct txn *t, const struct object *o);
-// Something that is part of the object has changed (a rule of a group, a subnet of a network): it gets its next revision, but
-// not a second one if this transaction has made or changed it already. No such object: nothing to do.
+// Something that is part of the object has changed (a rule of a group, a subnet of a network): it
+// gets its next revision, but not a second one if this transaction has made or changed it
+// already. No such object: nothing to do.
 void weft_txn_touch(struct txn *t, enum resource type, const char *id);
 
 // A new object's attributes: defaults, a new id, times, revision, project (new reference).

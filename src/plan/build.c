@@ -138,7 +138,8 @@ int weft_plan_build_subnet(const struct object *o, const struct object *network,
 	s->dhcp = json_is_true(json_object_get(o->attr, "enable_dhcp")) &&
 		  (network == NULL ||
 		   !json_is_false(json_object_get(network->attr, "admin_state_up")));
-	// Neutron's DHCP agent serves a subnet that says nothing of either as it did before there were modes.
+	// Neutron's DHCP agent serves a subnet that says nothing of either as it did before there
+	// were modes.
 	if (s->cidr.ip.family == 6 && s->dhcp && s->ra == PLAN_V6_NONE &&
 	    s->address == PLAN_V6_NONE)
 		s->address = PLAN_V6_STATEFUL;

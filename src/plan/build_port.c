@@ -144,8 +144,8 @@ static void port_rule_sets(const struct object *o, struct plan_port *p)
 	qsort(p->rule_sets, p->n_rule_sets, sizeof(*p->rule_sets), compare_ids);
 }
 
-// One of the extra_dhcp_opts into wire format: 0, or the sentence why it has no effect. An empty value asks for nothing
-// and gets *out with code 0.
+// One of the extra_dhcp_opts into wire format: 0, or the sentence why it has no effect. An empty
+// value asks for nothing and gets *out with code 0.
 static int port_option(const json_t *v, struct plan_dhcp_option *out, struct err *err)
 {
 	const char *name = attr_text(v, "opt_name"), *value = attr_text(v, "opt_value");
@@ -186,7 +186,8 @@ void weft_plan_port_notes(const struct object *o, void (*note)(void *arg, const 
 	}
 }
 
-// As Neutron's dns_assignment: the port's own name, else one made of its first address, IPv4 preferred.
+// As Neutron's dns_assignment: the port's own name, else one made of its first address, IPv4
+// preferred.
 static void port_hostname(const struct object *o, struct plan_port *p)
 {
 	const char *name = attr_text(o->attr, "dns_name");

@@ -115,7 +115,7 @@ static bool has_default_route(const struct plan_router *r, uint8_t family)
 	return false;
 }
 
-// ---- What is on the external link ------------------------------------------------------------------
+// ---- What is on the external link ----------------------------------------------------------
 
 static struct plan_route *new_route(struct building *b)
 {
@@ -161,7 +161,8 @@ static bool is_on_link(const struct plan_router *r, const struct plan_interface 
 	return false;
 }
 
-// All subnets of the external network are on its link, also those that the router has no address in.
+// All subnets of the external network are on its link, also those that the router has no address
+// in.
 static int add_subnet(const struct object *subnet, void *arg)
 {
 	struct building *b = arg;
@@ -185,7 +186,8 @@ static int by_destination(const void *a, const void *b)
 						    : memcmp(x->dst.ip.b, y->dst.ip.b, 16);
 }
 
-// Before the default routes, whose next hops may be outside of their subnets: such a one is a host on the link.
+// Before the default routes, whose next hops may be outside of their subnets: such a one is a
+// host on the link.
 static int add_external_link(struct building *b, const struct plan_interface *out)
 {
 	struct plan_router *r = b->router;
@@ -213,7 +215,8 @@ static void add_default_route(struct building *b, const struct plan_interface *o
 	route->via = *via;
 }
 
-// Out by the external subnets' gateways: one way for each family, the first; a route that the user gave comes before it.
+// Out by the external subnets' gateways: one way for each family, the first; a route that the
+// user gave comes before it.
 static int add_default_routes(struct building *b, const struct plan_interface *out)
 {
 	const struct object *port = weft_model_get(b->model, RES_PORT, out->port_id);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Check: can an object of the model be planned by itself? For stored objects, which nobody can refuse any more.
+// Check: can an object of the model be planned by itself? For stored objects, which nobody can
+// refuse any more.
 //
 // Errors     -EINVAL, and err says what is wrong with it
 // Threads    any

@@ -290,8 +290,9 @@ static bool put_form(struct plan_dhcp_option *o, enum form form, const char *val
 	return false;
 }
 
-// As dnsmasq reads a line of its options file: without what is around it, without quotes, within which a backslash makes
-// the next character plain, and up to a comment. *quoted: it is text, whatever it looks like.
+// As dnsmasq reads a line of its options file: without what is around it, without quotes, within
+// which a backslash makes the next character plain, and up to a comment. *quoted: it is text,
+// whatever it looks like.
 static bool unquote(const char *value, char *out, size_t size, bool *quoted)
 {
 	size_t n = 0, keep = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of DHCP options, and what form their values have. dhcp_option.c's; nobody else includes this.
+// The names of DHCP options, and what form their values have. dhcp_option.c's; nobody else
+// includes this.
 #pragma once
 
 #include <stdint.h>

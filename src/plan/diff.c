@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Did a rule set only grow? Most changes add a rule or touch one, so first the rules that are the same in both are
-// paired off in sorted order; for the few that are left, a wider rule is looked for.
+// Did a rule set only grow? Most changes add a rule or touch one, so first the rules that are the
+// same in both are paired off in sorted order; for the few that are left, a wider rule is looked
+// for.
 #include "plan/diff.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Comparing every rule with every other is not worth more than this: the caller then takes it that something went.
+// Comparing every rule with every other is not worth more than this: the caller then takes it
+// that something went.
 #define MAX_COMPARISONS 1000000
 
 // What a rule admits, without its name: equal rules are equal bytes.

@@ -13,6 +13,6 @@
 bool weft_plan_rules_only_added(const struct plan_rule_set *before,
 				const struct plan_rule_set *after);
 
-// Did the port lose anything that may have allowed a flow: its network, its MAC, a pair, a rule set,
-// being up, being without port security?
+// Did the port lose anything that may have allowed a flow: its network, its MAC, a pair, a rule
+// set, being up, being without port security?
 bool weft_plan_port_has_lost(const struct plan_port *before, const struct plan_port *after);

@@ -93,7 +93,8 @@ static int stage_port(struct planner *p, const struct object *before, const stru
 	return 0;
 }
 
-// An update, in the order in which needs arise: ports need rule sets and networks, rule sets need sets.
+// An update, in the order in which needs arise: ports need rule sets and networks, rule sets need
+// sets.
 
 static void mark_changed(struct planner *p, const struct object *o)
 {
@@ -114,7 +115,8 @@ static void mark_changed(struct planner *p, const struct object *o)
 	}
 }
 
-// A network is changed by each of its subnets, too (its revision), which does not reach what is planned of it.
+// A network is changed by each of its subnets, too (its revision), which does not reach what is
+// planned of it.
 static bool is_same_network(const struct model_change *c)
 {
 	static const char *const read[] = {"mtu", "admin_state_up", "dns_domain",

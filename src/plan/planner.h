@@ -2,15 +2,17 @@
 // Planner: model changes in, the smallest batch of plan changes out.
 //
 // The planner keeps the plan that is in force and counts who needs what: local ports need their
-// network and rule sets, rule sets need the sets that their rules name, an address is a member of a set as often as
-// ports contribute it. A change only touches what it names; a thing whose count leaves or reaches zero enters the plan
-// or goes with all that hangs on it (a network's subnets and neighbours, a set's members), read from the model's
-// reference indexes. What comes out equal to what is in force is not emitted. So an update costs what it changes,
-// whatever the size of the cloud.
+// network and rule sets, rule sets need the sets that their rules name, an address is a member of
+// a set as often as ports contribute it. A change only touches what it names; a thing whose count
+// leaves or reaches zero enters the plan or goes with all that hangs on it (a network's subnets
+// and neighbours, a set's members), read from the model's reference indexes. What comes out equal
+// to what is in force is not emitted. So an update costs what it changes, whatever the size of
+// the cloud.
 //
 // An update is staged until the datapath and the store have taken it:
 //
-//   weft_planner_update -> batch -> datapath, store -> weft_planner_commit, or weft_planner_abort and all is as before
+//   weft_planner_update -> batch -> datapath, store -> weft_planner_commit, or weft_planner_abort
+//   and all is as before
 //
 // Ownership  the planner borrows the model; batches are the caller's (weft_plan_batch_fini)
 // Errors     0 or -errno; a failed update has staged nothing

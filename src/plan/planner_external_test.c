@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is on the link of a router's gateway: every subnet of the external network, and gateways outside of their subnets.
+// What is on the link of a router's gateway: every subnet of the external network, and gateways
+// outside of their subnets.
 #include "plan/planner.h"
 
 #include "plan/planner_testing.h"

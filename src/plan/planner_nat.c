@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Floating IPs and port forwardings of the plan.
 //
-// A floating IP is in the plan if its router is, with its gateway on the floating IP's network, and if this node is the one that translates it: the
-// port that it leads to is bound here, or nowhere (then whoever holds the router's source NAT does; that is this node). One that is only
-// forwarded by ports belongs to that holder as well. A floating IP's forwardings are in the plan with it.
+// A floating IP is in the plan if its router is, with its gateway on the floating IP's network,
+// and if this node is the one that translates it: the port that it leads to is bound here, or
+// nowhere (then whoever holds the router's source NAT does; that is this node). One that is only
+// forwarded by ports belongs to that holder as well. A floating IP's forwardings are in the plan
+// with it.
 //
-// Whether one is in the plan is asked anew for each that a change names, and for all of a router whose way out came or went. So
-// a floating IP or a forwarding costs the same whatever else its router has.
+// Whether one is in the plan is asked anew for each that a change names, and for all of a router
+// whose way out came or went. So a floating IP or a forwarding costs the same whatever else its
+// router has.
 #include "plan/planner_priv.h"
 
 #include <string.h>

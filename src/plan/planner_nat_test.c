@@ -3,7 +3,8 @@
 
 #include "plan/planner_testing.h"
 
-// An external network (203.0.113.0/24, 2001:db8:e::/64), and a router between it and an inner one (10.0.0.0/24). Nothing of this host yet.
+// An external network (203.0.113.0/24, 2001:db8:e::/64), and a router between it and an inner one
+// (10.0.0.0/24). Nothing of this host yet.
 struct scene {
 	struct cloud *c;
 	const char *out, *out4, *out6, *net, *subnet, *router;

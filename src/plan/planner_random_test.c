@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random histories: whatever happened, in whatever transactions, stored or refused, the plan that the batches made is the plan
-// that is computed from the model as it stands.
+// Random histories: whatever happened, in whatever transactions, stored or refused, the plan that
+// the batches made is the plan that is computed from the model as it stands.
 #include "plan/planner.h"
 
 #include "plan/planner_testing.h"
@@ -33,7 +33,8 @@ static int pick_at(const struct object *o, void *arg)
 	return 1;
 }
 
-// A random object's id; "" when there is none. The oldest ones more often, so that objects have much to do with each other.
+// A random object's id; "" when there is none. The oldest ones more often, so that objects have
+// much to do with each other.
 static const char *pick(const struct cloud *c, enum resource type, struct pick *p)
 {
 	size_t n = weft_model_count(c->model, type);
@@ -372,7 +373,8 @@ static void see(const struct cloud *c, struct seen *seen)
 		seen->changes[c->last.changes[i].op][c->last.changes[i].kind]++;
 }
 
-// Two networks outside and two inside, each with a subnet, and a router between each two of them: where histories begin.
+// Two networks outside and two inside, each with a subnet, and a router between each two of them:
+// where histories begin.
 static void furnish(struct cloud *c)
 {
 	const char *networks[4], *subnet;

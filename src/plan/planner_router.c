@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routers of the plan: those that local ports can reach, perhaps through others.
 //
-// Networks and routers form a graph, joined by interfaces; a part of it that is connected is in the plan as a whole if it is needed:
-// if a local port is on one of its networks. (Use counts alone would not do: two networks of a router would keep each
-// other in use.) A part is looked at again when one of its routers changes, or when a network's first local port comes or
-// the last one goes.
+// Networks and routers form a graph, joined by interfaces; a part of it that is connected is in
+// the plan as a whole if it is needed: if a local port is on one of its networks. (Use counts
+// alone would not do: two networks of a router would keep each other in use.) A part is looked at
+// again when one of its routers changes, or when a network's first local port comes or the last
+// one goes.
 //
-// A gateway does not connect: all routers of a cloud have theirs on the same few external networks, and those that no local port is
-// behind are other nodes' business. But what is needed leads out by its gateway, so need goes that one way: a router of the
-// plan brings the external network, and the part which has that network as an inner one (a router between two external networks, say). It
-// never goes the other way: a port that sits on an external network needs no router that has a gateway there. Such a router
-// is in the plan if somebody is behind it here, which is when its addresses lead anywhere on this node.
+// A gateway does not connect: all routers of a cloud have theirs on the same few external
+// networks, and those that no local port is behind are other nodes' business. But what is needed
+// leads out by its gateway, so need goes that one way: a router of the plan brings the external
+// network, and the part which has that network as an inner one (a router between two external
+// networks, say). It never goes the other way: a port that sits on an external network needs no
+// router that has a gateway there. Such a router is in the plan if somebody is behind it here,
+// which is when its addresses lead anywhere on this node.
 //
-// Parts can need each other in a circle. So a part without local ports asks where its need comes from, from gateway to gateway
-// back to a local port, and it asks again whenever a router with a gateway on it comes into the plan or leaves it (`again`). A router that is not in the
-// plan yet, or not any more, may make an answer wrong; it is put right when that router's turn has come, which ends, since the answer of parts with
-// local ports is always right, then that of the next ones, and so on.
+// Parts can need each other in a circle. So a part without local ports asks where its need comes
+// from, from gateway to gateway back to a local port, and it asks again whenever a router with a
+// gateway on it comes into the plan or leaves it (`again`). A router that is not in the plan yet,
+// or not any more, may make an answer wrong; it is put right when that router's turn has come,
+// which ends, since the answer of parts with local ports is always right, then that of the next
+// ones, and so on.
 #include "plan/planner_priv.h"
 
 #include <string.h>
@@ -32,8 +37,8 @@ struct search {
 	struct err *err;
 };
 
-// The part of the graph at hand. Values in the maps are the objects; the work list is the map itself, walked in order
-// of insertion while it grows.
+// The part of the graph at hand. Values in the maps are the objects; the work list is the map
+// itself, walked in order of insertion while it grows.
 struct part {
 	struct planner *p;
 	struct map *networks; // id -> itself
@@ -78,7 +83,8 @@ static int meet_router(const struct object *port, void *arg)
 	return 0;
 }
 
-// A router of the plan that leads out here. Mostly there is a local port right behind it; then the search is over.
+// A router of the plan that leads out here. Mostly there is a local port right behind it; then
+// the search is over.
 static int meet_gateway(const struct object *port, void *arg)
 {
 	struct part *part = arg;
@@ -287,8 +293,8 @@ static int reroute(const struct object *port, void *arg)
 	return stage_router(s, weft_model_get(s->p->model, RES_ROUTER, id), true);
 }
 
-// All subnets of an external network are on the link of the routers with a gateway there, and their way out is the gateway of those that
-// they have an address in.
+// All subnets of an external network are on the link of the routers with a gateway there, and
+// their way out is the gateway of those that they have an address in.
 static int stage_subnet_gateway(struct search *s, const struct model_change *c)
 {
 	const struct object *o = c->after != NULL ? c->after : c->before;

@@ -3,7 +3,8 @@
 
 #include "plan/planner_testing.h"
 
-// Networks 0 to 2 (10.0.N.0/24); routers 0 (networks 0 and 1) and 1 (networks 1 and 2). Nothing of this host yet.
+// Networks 0 to 2 (10.0.N.0/24); routers 0 (networks 0 and 1) and 1 (networks 1 and 2). Nothing
+// of this host yet.
 struct chain {
 	struct cloud *c;
 	const char *net[3], *subnet[3], *router[2], *inner; // inner: router 1's port on network 1

@@ -3,7 +3,8 @@
 
 #include "plan/planner_testing.h"
 
-// A network with one IPv4 subnet, and a group "web" of no rules but the two that every group begins with.
+// A network with one IPv4 subnet, and a group "web" of no rules but the two that every group
+// begins with.
 struct scene {
 	struct cloud *c;
 	const char *net, *subnet, *group;

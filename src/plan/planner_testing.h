@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the planner's tests share: a model that is changed as the API does it, and a mirror that applies batches as
-// a datapath would and complains when a reference does not resolve.
+// What the planner's tests share: a model that is changed as the API does it, and a mirror that
+// applies batches as a datapath would and complains when a reference does not resolve.
 #pragma once
 
 #include <errno.h>
@@ -157,7 +157,8 @@ static inline void assert_mirrors_equal(const struct mirror *a, const struct mir
 	assert_int_equal(weft_map_count(a->objects), weft_map_count(b->objects));
 }
 
-// A cloud: model, planner, mirror. A change is made with add()/set()/del(), several between begin() and commit().
+// A cloud: model, planner, mirror. A change is made with add()/set()/del(), several between
+// begin() and commit().
 struct cloud {
 	struct model *model;
 	struct planner *planner;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LD_PRELOAD: a disk whose syncs fail as long as the file $FAILING_DISK is there, or, if it has a number, that many times.
+// LD_PRELOAD: a disk whose syncs fail as long as the file $FAILING_DISK is there, or, if it has a
+// number, that many times.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

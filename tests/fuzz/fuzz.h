@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every fuzz target needs: libFuzzer's entry point and an assertion that no build option takes away.
+// What every fuzz target needs: libFuzzer's entry point and an assertion that no build option
+// takes away.
 #pragma once
 
 #include <stddef.h>

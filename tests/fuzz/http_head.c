@@ -42,7 +42,7 @@ static struct MHD_Daemon *daemon_;
 static struct seen_all taken;
 static bool is_open;
 
-// ---- As weftd does --------------------------------------------------------------------------
+// ---- As weftd does -------------------------------------------------------------------------
 
 static void *on_target(void *arg, const char *uri, struct MHD_Connection *connection)
 {
@@ -176,7 +176,7 @@ static void send_all(const uint8_t *data, size_t len, size_t at_a_time)
 	fuzz_assert(!is_open);
 }
 
-// ---- The reader that forgives nothing -------------------------------------------------------
+// ---- The reader that forgives nothing ------------------------------------------------------
 
 struct text {
 	const char *s;

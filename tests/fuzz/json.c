@@ -2,11 +2,12 @@
 // The API before an empty cloud: a history of requests, through authentication, model and planner.
 //
 // The input is text, a request a line:
-//   METHOD TARGET [BODY]     "$0" ... "$f" stand for the ids of the objects created so far, newest first
+//   METHOD TARGET [BODY]     "$0" ... "$f" stand for the ids of the objects created so far,
+//                            newest first
 //   !METHOD TARGET [BODY]    the same, but the agent refuses to commit it
 //   @PROJECT ROLES           who asks from here on
-// Whatever is asked: the API never fails inside (500), a refused request changes nothing, and what is in the model at the
-// end can be loaded again as it is.
+// Whatever is asked: the API never fails inside (500), a refused request changes nothing, and
+// what is in the model at the end can be loaded again as it is.
 #include "north/api/request.h"
 
 #include <errno.h>
@@ -127,7 +128,8 @@ static bool expand(const struct cloud *c, const char *in, size_t len, char *out,
 	return true;
 }
 
-// A refused request changed nothing. Lists may have made the project's default security group, as Neutron's do.
+// A refused request changed nothing. Lists may have made the project's default security group, as
+// Neutron's do.
 static void check_unchanged(const struct model *m, const char *method, const json_t *before)
 {
 	json_t *after = snapshot(m);

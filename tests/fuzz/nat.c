@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NAT, its ICMP errors and its changes: frames of hosts behind two routers and of the outside, many of them answers and errors
-// about what was just received, with some bytes changed.
+// NAT, its ICMP errors and its changes: frames of hosts behind two routers and of the outside,
+// many of them answers and errors about what was just received, with some bytes changed.
 //
 // What must hold after every step:
 //   - IPv4 leaves by the uplink with an address of the outside only, while its router translates
@@ -60,7 +60,7 @@ static uint8_t take(struct run *r)
 	return r->in < r->end ? *r->in++ : 0;
 }
 
-// ---- Policy ----------------------------------------------------------------------------------------
+// ---- Policy --------------------------------------------------------------------------------
 
 static void put_router(struct run *r)
 {
@@ -129,7 +129,7 @@ static void change_policy(struct run *r, uint8_t which)
 	testbed_commit(r->tb);
 }
 
-// ---- What must hold --------------------------------------------------------------------------------
+// ---- What must hold ------------------------------------------------------------------------
 
 static bool is_ip4(const struct frame *f)
 {
@@ -180,7 +180,7 @@ static void check_inside(struct run *r, int to, const struct frame *f)
 	check_checksums(r, f);
 }
 
-// ---- Sending ---------------------------------------------------------------------------------------
+// ---- Sending -------------------------------------------------------------------------------
 
 static void answer_arp(struct run *r, const struct frame *question)
 {

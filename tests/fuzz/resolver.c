@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an uplink may tell about neighbours: any ARP and ND, between packets of VMs that need next hops, changes of routers, and time.
+// What an uplink may tell about neighbours: any ARP and ND, between packets of VMs that need next
+// hops, changes of routers, and time.
 //
-// The input is a list of steps, each an opcode and its arguments (enum op). What must hold after every step:
+// The input is a list of steps, each an opcode and its arguments (enum op). What must hold after
+// every step:
 //   - the MAC of a known next hop is a host's, and somebody has said it
 //   - nothing is known that was never asked for, and nothing that the plan has
-//   - what leaves by the uplink is a question or an announcement of ours, or leads to a MAC that was said
+//   - what leaves by the uplink is a question or an announcement of ours, or leads to a MAC that
+//     was said
 // and after the last: every packet buffer is back in the pool.
 #include "datapath/native/outside/resolver.h"
 
@@ -73,7 +76,7 @@ static struct ip_addr host(uint8_t i)
 	return ip;
 }
 
-// ---- What must hold --------------------------------------------------------------------------------
+// ---- What must hold ------------------------------------------------------------------------
 
 static void check_hop(const struct next_hop_view *v, void *arg)
 {
@@ -124,7 +127,7 @@ static void check(struct run *r)
 		continue;
 }
 
-// ---- Steps -----------------------------------------------------------------------------------------
+// ---- Steps ---------------------------------------------------------------------------------
 
 static void send_raw(struct run *r)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The datapath's own answers (ARP, neighbour and router discovery, DHCP) to any frame. The first byte of the input chooses what lease the
-// port has and how much room the buffer, the rest is the frame. Whatever is answered must be a valid packet for the asker.
+// The datapath's own answers (ARP, neighbour and router discovery, DHCP) to any frame. The first
+// byte of the input chooses what lease the port has and how much room the buffer, the rest is the
+// frame. Whatever is answered must be a valid packet for the asker.
 #include "datapath/frames/services.h"
 
 #include <stdlib.h>

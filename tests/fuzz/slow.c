@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole native datapath on one thread: any frames from any port, between changes of the policy and of the time.
+// The whole native datapath on one thread: any frames from any port, between changes of the
+// policy and of the time.
 //
-// The input is a list of steps, each an opcode and its arguments (enum op). Steps that build ordinary packets are there so that
-// sessions come about; the others take frames as they are. What must hold after every step:
+// The input is a list of steps, each an opcode and its arguments (enum op). Steps that build
+// ordinary packets are there so that sessions come about; the others take frames as they are.
+// What must hold after every step:
 //   - what a port gets from another port is a frame that a port of the same network sent, unchanged
 //   - what comes back to the sender is an answer of the datapath
 //   - nobody who is filtered sends from another's address, or plays DHCP server or router
-//   - a port without groups sends and gets only what needs no rule; "web" takes part in no TCP but on its open port
+//   - a port without groups sends and gets only what needs no rule; "web" takes part in no TCP
+//     but on its open port
 // and after the last: every packet buffer is back in the pool.
 #include "datapath/native/testing/testbed.h"
 
@@ -68,7 +71,7 @@ static uint8_t take(struct run *r)
 	return r->in < r->end ? *r->in++ : 0;
 }
 
-// ---- Policy ----------------------------------------------------------------------------------------
+// ---- Policy --------------------------------------------------------------------------------
 
 static void put_port(struct run *r, int i, const char *groups, bool up)
 {
@@ -121,13 +124,14 @@ static void change_policy(struct run *r, uint8_t which)
 		put_port(r, LOOSE, (which & 8) != 0 ? "loose" : "out", true);
 		break;
 	default:
-		// A port that goes, with its neighbours, is the planner's business; here it only loses its groups.
+		// A port that goes, with its neighbours, is the planner's business; here it only
+		// loses its groups.
 		put_port(r, PAIR, (which & 8) != 0 ? "out" : "", true);
 	}
 	testbed_commit(r->tb);
 }
 
-// ---- What must hold --------------------------------------------------------------------------------
+// ---- What must hold ------------------------------------------------------------------------
 
 static bool is_from(const struct frame *f, int port)
 {
@@ -263,7 +267,7 @@ static void send(struct run *r, int from, const struct frame *f)
 	}
 }
 
-// ---- Steps -----------------------------------------------------------------------------------------
+// ---- Steps ---------------------------------------------------------------------------------
 
 static void send_raw(struct run *r, bool addressed)
 {

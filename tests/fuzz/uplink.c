@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A physical network's device: bursts of any frames under any tags, mixed with what VMs send, on an untagged network and two VLANs
-// with the same addresses. What must hold after every step:
-//   - what a VM gets was sent under its network's tag, unchanged, by the wire or by a VM there; or it answers the VM itself
-//   - nothing that came by the wire goes back to it unchanged, and nothing with a VM's source MAC that came by it reaches anybody
+// A physical network's device: bursts of any frames under any tags, mixed with what VMs send, on
+// an untagged network and two VLANs with the same addresses. What must hold after every step:
+//   - what a VM gets was sent under its network's tag, unchanged, by the wire or by a VM there;
+//     or it answers the VM itself
+//   - nothing that came by the wire goes back to it unchanged, and nothing with a VM's source MAC
+//     that came by it reaches anybody
 //   - what goes to the wire has its sender's tag
 // and after the last: every packet buffer is back in the pool.
 #include "datapath/native/carry/fast.h"
@@ -86,7 +88,7 @@ static bool was_sent(const struct run *r, uint16_t vlan, bool by_wire, const str
 	return false;
 }
 
-// ---- The device ------------------------------------------------------------------------------------
+// ---- The device ----------------------------------------------------------------------------
 
 static uint16_t wire_rx(struct port_io *io, uint16_t share, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -128,7 +130,7 @@ static void wire_close(struct port_io *io)
 static const struct port_io_ops wire_ops = {
 	.name = "wire", .rx = wire_rx, .tx = wire_tx, .close = wire_close};
 
-// ---- Frames ----------------------------------------------------------------------------------------
+// ---- Frames --------------------------------------------------------------------------------
 
 static struct frame any_frame(struct run *r, const char *from)
 {
@@ -220,7 +222,7 @@ static void wire_receives(struct run *r)
 	wire.in[wire.n++] = m;
 }
 
-// ---- What must hold --------------------------------------------------------------------------------
+// ---- What must hold ------------------------------------------------------------------------
 
 static void look(struct run *r)
 {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a front end says by a vhost-user socket: any messages, with any descriptors, whole, in pieces or too short.
+// What a front end says by a vhost-user socket: any messages, with any descriptors, whole, in
+// pieces or too short.
 //
 // The input is a list of these, until it ends:
 //   REQUEST HOW FLAGS LEN payload[LEN]
-// HOW: low two bits the kind of descriptors, the next four how many of them; bit 6: the payload comes by itself after the header
-// was read; bit 7: the header announces one byte more than comes.
-// FLAGS: of the header; its low two bits are the version's, with bit 0 turned around, so that 0 is version 1.
-// At the end nothing is left: no descriptor, no memory, no device.
+// HOW: low two bits the kind of descriptors, the next four how many of them; bit 6: the payload
+// comes by itself after the header was read; bit 7: the header announces one byte more than
+// comes. FLAGS: of the header; its low two bits are the version's, with bit 0 turned around, so
+// that 0 is version 1. At the end nothing is left: no descriptor, no memory, no device.
 #include "datapath/native/io/vhost/vhost_io.h"
 
 #include <dirent.h>

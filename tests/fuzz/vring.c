@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A ring whose driver does whatever it likes, from the device's end: split and packed, with every feature, in memory of several regions that
-// the sanitizer guards.
+// A ring whose driver does whatever it likes, from the device's end: split and packed, with every
+// feature, in memory of several regions that the sanitizer guards.
 //
-// The input is how the ring is, and then a list of steps: descriptors, indices, tables and bytes anywhere, between bursts in both
-// directions. What must hold: nothing outside the regions is touched (the sanitizer sees to that); each packet that comes out is a packet
-// as port_io.h says; and every buffer is back in the pool at the end.
+// The input is how the ring is, and then a list of steps: descriptors, indices, tables and bytes
+// anywhere, between bursts in both directions. What must hold: nothing outside the regions is
+// touched (the sanitizer sees to that); each packet that comes out is a packet as port_io.h says;
+// and every buffer is back in the pool at the end.
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <stdlib.h>

@@ -55,7 +55,7 @@ static void put_sum(uint8_t *at, uint64_t s, bool zero_means_none)
 	memcpy(at, &folded, 2);
 }
 
-// ---- Who and where ---------------------------------------------------------------------------------
+// ---- Who and where -------------------------------------------------------------------------
 
 struct ends {
 	const uint8_t *src, *dst; // addresses
@@ -108,7 +108,7 @@ static void find_ends(const struct class *c, const struct vm *vms, const struct 
 		e->eth[11] ^= 0x55;
 }
 
-// ---- Headers ---------------------------------------------------------------------------------------
+// ---- Headers -------------------------------------------------------------------------------
 
 static uint8_t protocol_of(const struct class *c)
 {
@@ -122,7 +122,8 @@ static uint8_t protocol_of(const struct class *c)
 	}
 }
 
-// A fragment's place in its datagram, in bytes; the second of an overlapping one begins before the first ends.
+// A fragment's place in its datagram, in bytes; the second of an overlapping one begins before
+// the first ends.
 static uint32_t fragment_unit(const struct tag *t)
 {
 	return 64 + FRAG_STEP * (t->flow % 100);
@@ -250,7 +251,7 @@ static void make_checksum(const struct class *c, const struct ends *e, uint8_t *
 	put_sum(l4 + at, sum(l4, len, s), proto == IPPROTO_UDP);
 }
 
-// ---- Frames ----------------------------------------------------------------------------------------
+// ---- Frames --------------------------------------------------------------------------------
 
 static size_t ip_length(const struct class *c)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frame: what a packet of a class looks like when it is sent and when it must arrive.
 //
-// A packet carries a tag behind its transport header (a fragment: behind its IP header): class, flow, sequence, when it was sent, and what
-// the policy said of it then. From the tag alone the whole frame can be made again as its receiver must see it; so checking one is
-// comparing all its bytes: addresses, TTL, checksums, payload.
+// A packet carries a tag behind its transport header (a fragment: behind its IP header): class,
+// flow, sequence, when it was sent, and what the policy said of it then. From the tag alone the
+// whole frame can be made again as its receiver must see it; so checking one is comparing all its
+// bytes: addresses, TTL, checksums, payload.
 #pragma once
 
 #include <stdbool.h>
@@ -62,7 +63,8 @@ struct class
 	uint16_t sport, dport;
 	uint32_t flows;
 	double weight;
-	uint64_t receivers; // KIND_BCAST: VMs that get a copy; else those that it may come to while that changes
+	// KIND_BCAST: VMs that get a copy; else those that it may come to while that changes.
+	uint64_t receivers;
 
 	enum stamp stamp;
 	uint8_t target;
@@ -77,7 +79,8 @@ struct class
 	uint64_t first_sent, first_seen; // answers to flows that had too few since the change
 };
 
-// The tag says everything but the bytes. arrived: as the receiver must get it (NOBODY: the target). Returns its length.
+// The tag says everything but the bytes. arrived: as the receiver must get it (NOBODY: the
+// target). Returns its length.
 size_t frame_make(const struct class *c, const struct vm *vms, const struct tag *t, bool arrived,
 		  uint8_t receiver, uint8_t *out);
 // Length of a class's frame with so many bytes behind the tag.

@@ -8,9 +8,10 @@
 
 #define BURST	     32
 #define RESERVE	     (LAB_RING / 2) // places that answers may use and questions may not
-#define RAGS_PER_S   300.0 // incomplete datagrams of a class: ids are 16,384, each is known for 30 s
-#define SETTLED	     3	   // answers after which nothing but the policy can stop a flow
-#define LATE_ANSWERS 4	   // of forbidden flows, for each burst of questions
+// Incomplete datagrams of a class: ids are 16,384, each is known for 30 s.
+#define RAGS_PER_S   300.0
+#define SETTLED	     3 // answers after which nothing but the policy can stop a flow
+#define LATE_ANSWERS 4 // of forbidden flows, for each burst of questions
 
 static const char *const stamp_words[STAMPS] = {"allowed", "forbidden", "changing"};
 
@@ -52,7 +53,7 @@ void play_wrong(struct play *p, const struct class *c, const struct tag *t, cons
 		   stamp_words[t->stamp % STAMPS], t->version, c->version, c->note);
 }
 
-// ---- Out -------------------------------------------------------------------------------------------
+// ---- Out -----------------------------------------------------------------------------------
 
 static uint8_t sender_of(const struct class *c, const struct tag *t)
 {
@@ -209,7 +210,7 @@ unsigned int play_emit(struct play *p)
 	return total;
 }
 
-// ---- In --------------------------------------------------------------------------------------------
+// ---- In ------------------------------------------------------------------------------------
 
 static bool may_be_at(const struct class *c, const struct tag *t, unsigned int vm)
 {
@@ -245,8 +246,8 @@ static void answer(struct play *p, struct class *c, const struct tag *t)
 		return;
 	if (c->kind == KIND_FLOOD && t->flow % 4 != 0)
 		return;
-	// The first question may have passed in the moment of another change, and made no session; and the session of a flow of few packets may
-	// have made room for another's.
+	// The first question may have passed in the moment of another change, and made no
+	// session; and the session of a flow of few packets may have made room for another's.
 	if (first || c->pressed)
 		stamp = STAMP_CHANGING;
 	a.first = first;
@@ -254,7 +255,8 @@ static void answer(struct play *p, struct class *c, const struct tag *t)
 		c->first_sent += first;
 }
 
-// What routers and floating IPs say of their addresses unasked: ARP to everybody about the sender, neighbour advertisements to all nodes.
+// What routers and floating IPs say of their addresses unasked: ARP to everybody about the
+// sender, neighbour advertisements to all nodes.
 static bool is_announcement(const uint8_t *f, uint32_t len)
 {
 	static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};

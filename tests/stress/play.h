@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Play: all VMs at once. What each class sends, how it is answered, and what must not arrive.
 //
-// Errors are counted, and the first ones told: a packet that was sent when the policy forbade it and arrived; one that arrived at another VM than
-// its own, with any byte other than it must have, twice, or behind a later one of its class.
+// Errors are counted, and the first ones told: a packet that was sent when the policy forbade it
+// and arrived; one that arrived at another VM than its own, with any byte other than it must
+// have, twice, or behind a later one of its class.
 #pragma once
 
 #include <jansson.h>

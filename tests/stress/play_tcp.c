@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP as far as a firewall sees it: a handshake, requests and answers, FIN from both sides; then the next connection. The client's
-// end has a state and a timer; the other end answers what it gets.
+// TCP as far as a firewall sees it: a handshake, requests and answers, FIN from both sides; then
+// the next connection. The client's end has a state and a timer; the other end answers what it
+// gets.
 #include "tests/stress/play.h"
 
 #define FIN	  0x01
@@ -46,7 +47,8 @@ static bool step(struct play *p, struct class *c, struct conn *k)
 		p->abandoned++;
 		open_next(p, c, k, 0);
 	}
-	// A FIN opens nothing, so only a connection that was heard of since the latest change may end.
+	// A FIN opens nothing, so only a connection that was heard of since the latest change may
+	// end.
 	if (k->state == CLIENT_FIN && k->version != c->version)
 		k->state = CLIENT_DATA;
 	if (k->tries > 0 && stamp == STAMP_ALLOWED)

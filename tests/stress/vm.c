@@ -39,9 +39,10 @@ void vm_cut(struct vm *v, bool graceful, double now)
 	v->rings = NULL;
 }
 
-// ---- Sending ---------------------------------------------------------------------------------------
+// ---- Sending -------------------------------------------------------------------------------
 
-// What the other side is done with must be what came first; else buffers would be written to that it still reads.
+// What the other side is done with must be what came first; else buffers would be written to that
+// it still reads.
 static void check_used(struct vm *v, struct vm_rings *r)
 {
 	struct lab_ring *tx = &r->lab.rings[TX];
@@ -101,7 +102,7 @@ bool vm_passed(struct vm *v, uint16_t until)
 	return (int16_t)(v->rings->used - until) >= 0;
 }
 
-// ---- Receiving -------------------------------------------------------------------------------------
+// ---- Receiving -----------------------------------------------------------------------------
 
 static unsigned int receive(struct vm *v, struct vm_rings *r, unsigned int index,
 			    unsigned int budget, vm_receive_fn *fn, void *arg)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // VM: a port's other end with its rings, and an exact account of what went through them.
 //
-// Rings are ours (vhost_lab.h), not a driver's, so that it is known to the packet what the other side took out of a ring and what it put in, even if
-// the connection was cut under way: what it never took was not sent, and what it put in before it noticed has arrived.
-// A cut connection's memory stays for a while (old), so that what still comes is seen.
+// Rings are ours (vhost_lab.h), not a driver's, so that it is known to the packet what the other
+// side took out of a ring and what it put in, even if the connection was cut under way: what it
+// never took was not sent, and what it put in before it noticed has arrived. A cut connection's
+// memory stays for a while (old), so that what still comes is seen.
 //
 // Threads    one
 #pragma once
@@ -50,7 +51,8 @@ struct vm {
 	uint64_t ring_full;	    // not sent: no place
 };
 
-// What came: the frame lies in the ring until the function returns. late: by a connection that is cut.
+// What came: the frame lies in the ring until the function returns. late: by a connection that is
+// cut.
 typedef void vm_receive_fn(void *arg, unsigned int vm, const uint8_t *frame, uint32_t len,
 			   bool late);
 // What was put into a ring and never taken.
@@ -67,7 +69,8 @@ uint8_t *vm_frame(struct vm *v);
 void vm_put(struct vm *v, uint32_t len, struct vm_slot slot);
 void vm_publish(struct vm *v);
 
-// How many came. `old` connections are looked after, too; those that are over are let go (all: now).
+// How many came. `old` connections are looked after, too; those that are over are let go (all:
+// now).
 unsigned int vm_receive(struct vm *v, unsigned int index, unsigned int budget, vm_receive_fn *fn,
 			void *arg);
 void vm_bury(struct vm *v, unsigned int index, double now, bool all, vm_receive_fn *fn,

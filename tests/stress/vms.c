@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// VMs: plays all VMs of the stress test on vhost-user sockets, one thread, and checks every packet. stress.py drives it.
+// VMs: plays all VMs of the stress test on vhost-user sockets, one thread, and checks every
+// packet. stress.py drives it.
 //
 // Commands come as lines of JSON on standard input, one answer line for each:
-//   {"vm": NAME, "path": SOCKET, "mac": M, "gateway": M, "gateway6": M, "ip": IP, "ip6": IP}   -> {"id": number}
-//   {"class": NAME, "kind": …, …}           a kind of traffic (read_class)                      -> {"id": number}
+//   {"vm": NAME, "path": SOCKET, "mac": M, "gateway": M, "gateway6": M, "ip": IP, "ip6": IP}   ->
+//   {"id": number}
+//   {"class": NAME, "kind": …, …}           a kind of traffic (read_class)
+//                                           -> {"id": number}
 //   {"connect": VM}, {"cut": VM, "graceful": bool}
 //   {"send": bool, "rate": packets/s}       0: as many as the rings take
-//   {"changing": [class…], "note": TEXT}    what these send from now on may arrive or not. Answered when all that was sent before went through
+//   {"changing": [class…], "note": TEXT}    what these send from now on may arrive or not.
+//                                           Answered when all that was sent before went through
 //   {"set": [[class, "allowed" | "forbidden", target VM]…]}    that is so from now on
 //   {"idle": true}                          -> seconds since anything came, packets in rings
 //   {"report": true}
@@ -52,7 +56,7 @@ static void say(json_t *answer)
 	json_decref(answer);
 }
 
-// ---- Reading ---------------------------------------------------------------------------------------
+// ---- Reading -------------------------------------------------------------------------------
 
 static bool read_mac(const json_t *o, const char *name, uint8_t out[6])
 {
@@ -151,7 +155,7 @@ static json_t *add_class(const json_t *o)
 	return json_pack("{s:i}", "id", (int)play.n_classes++);
 }
 
-// ---- Commands --------------------------------------------------------------------------------------
+// ---- Commands ------------------------------------------------------------------------------
 
 static struct vm *vm_of(const json_t *number)
 {
@@ -334,7 +338,7 @@ static void check_barrier(void)
 	say(json_pack("{s:f}", "at", play.now - play.begun));
 }
 
-// ---- The turn --------------------------------------------------------------------------------------
+// ---- The turn ------------------------------------------------------------------------------
 
 static unsigned int turn(void)
 {

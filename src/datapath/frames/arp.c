@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-// A request and its reply have the same layout (RFC 826): Ethernet, then from offset 14 the kinds and sizes of the
-// addresses, the operation, sender and target.
+// A request and its reply have the same layout (RFC 826): Ethernet, then from offset 14 the kinds
+// and sizes of the addresses, the operation, sender and target.
 enum {
 	ARP_FRAME_LEN = 42,
 	OP = 21, // low byte of the operation

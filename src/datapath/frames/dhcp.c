@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The DHCP service: whether a question gets an answer, and which. What a message looks like is in dhcp_message.c, which
-// options a lease has in dhcp_options.c.
+// The DHCP service: whether a question gets an answer, and which. What a message looks like is in
+// dhcp_message.c, which options a lease has in dhcp_options.c.
 #include "datapath/frames/services.h"
 
 #include <string.h>
@@ -48,7 +48,8 @@ static uint8_t decide(const struct dhcp_question *q, const struct dhcp_lease *le
 	case DHCP_REQUEST:
 		if (q->has_server_id && memcmp(q->server_id, lease->server.b, 4) != 0)
 			return 0;
-		// Selecting or rebooting it names the address in an option, renewing and rebinding in ciaddr.
+		// Selecting or rebooting it names the address in an option, renewing and
+		// rebinding in ciaddr.
 		return memcmp(q->has_requested ? q->requested : q->ciaddr, lease->ip.b, 4) == 0
 			       ? DHCP_ACK
 			       : DHCP_NAK;
@@ -57,7 +58,8 @@ static uint8_t decide(const struct dhcp_question *q, const struct dhcp_lease *le
 	}
 }
 
-// How long the message may be: by the client's word (option 57 counts the IP and UDP headers), and one packet at most.
+// How long the message may be: by the client's word (option 57 counts the IP and UDP headers),
+// and one packet at most.
 static size_t message_room(const struct dhcp_question *q, const struct dhcp_lease *lease,
 			   size_t cap)
 {
@@ -153,7 +155,8 @@ enum dhcp_result weft_dhcp_answer(uint8_t *buf, size_t len, size_t cap, const st
 	if (p->kind != PACKET_IP || p->key.family != 4 || p->key.proto != PROTO_UDP ||
 	    p->fragment != FRAGMENT_NONE || p->key.dport != htobe16(PORT_SERVER))
 		return DHCP_NO_ANSWER;
-	// The parser has seen that the datagram's length is possible, but not that all of it is in this buffer.
+	// The parser has seen that the datagram's length is possible, but not that all of it is
+	// in this buffer.
 	size_t start = p->l4 + 8u;
 	size_t size = (size_t)(buf[p->l4 + 4] << 8 | buf[p->l4 + 5]) - 8;
 	if (start + size > len || !weft_dhcp_read(buf + start, size, &q))

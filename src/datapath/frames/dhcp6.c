@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The DHCPv6 service: whether a question gets an answer, and which. What a message looks like is in dhcp6_message.c, what an
-// answer says in dhcp6_answer.c.
+// The DHCPv6 service: whether a question gets an answer, and which. What a message looks like is
+// in dhcp6_message.c, what an answer says in dhcp6_answer.c.
 //
-// There are no leases to keep: a port's addresses are what the plan says, so the same question has the same answer on every node and
-// after every restart.
+// There are no leases to keep: a port's addresses are what the plan says, so the same question
+// has the same answer on every node and after every restart.
 #include "datapath/frames/services.h"
 
 #include <string.h>
@@ -45,7 +45,8 @@ static int confirms(const struct dhcp6_exchange *x)
 	return good;
 }
 
-// Does the message have the identifiers that its type must have, and none that it must not (RFC 8415, 16)?
+// Does the message have the identifiers that its type must have, and none that it must not (RFC
+// 8415, 16)?
 static bool is_proper(const struct dhcp6_question *q)
 {
 	switch (q->type) {
@@ -165,7 +166,8 @@ enum dhcp_result weft_dhcp6_answer(uint8_t *buf, size_t len, size_t cap, const s
 	*answer_len = 0;
 	if (!is_for_us(buf, p, lease) || cap < MESSAGE + DHCP6_MAX)
 		return DHCP_NO_ANSWER;
-	// The parser has seen that the datagram's length is possible, but not that all of it is in this buffer.
+	// The parser has seen that the datagram's length is possible, but not that all of it is
+	// in this buffer.
 	size = (size_t)(buf[p->l4 + 4] << 8 | buf[p->l4 + 5]) - 8;
 	if (start + size > len || size == 0 || size > sizeof(question))
 		return DHCP_MALFORMED;

@@ -11,7 +11,7 @@ enum {
 	REFRESH_MIN_S = 600,	// RFC 8415, 21.23
 };
 
-// ---- Which address is in which identity association ------------------------------------------------
+// ---- Which address is in which identity association ----------------------------------------
 
 static bool names(const struct dhcp6_ia *ia, const struct ip_addr *ip)
 {
@@ -49,7 +49,8 @@ static const struct dhcp6_ia *nth_free(const struct dhcp6_exchange *x, size_t n)
 	return first;
 }
 
-// Who gets each address: the IA that names it; of those that nobody names, one for each IA that has none, and the rest for the first.
+// Who gets each address: the IA that names it; of those that nobody names, one for each IA that
+// has none, and the rest for the first.
 void weft_dhcp6_assign(struct dhcp6_exchange *x)
 {
 	size_t unnamed = 0;
@@ -85,7 +86,7 @@ static bool is_on_link(const struct dhcp6_exchange *x, const uint8_t *b)
 	return false;
 }
 
-// ---- Identity associations -------------------------------------------------------------------------
+// ---- Identity associations -----------------------------------------------------------------
 
 static void put_status(struct dhcp6_writer *w, enum dhcp6_status status)
 {
@@ -144,7 +145,8 @@ static bool is_elsewhere(const struct dhcp6_exchange *x, const struct dhcp6_ia *
 	return false;
 }
 
-// What the client renews and is not the port's (any more) ends now (RFC 8415, 18.3.4). Returns how many.
+// What the client renews and is not the port's (any more) ends now (RFC 8415, 18.3.4). Returns
+// how many.
 static size_t put_ended(struct dhcp6_writer *w, const struct dhcp6_exchange *x,
 			const struct dhcp6_ia *ia)
 {
@@ -208,7 +210,7 @@ static void put_ia(struct dhcp6_writer *w, const struct dhcp6_exchange *x,
 						      : STATUS6_NO_ADDRS_AVAIL);
 }
 
-// ---- Other options ---------------------------------------------------------------------------------
+// ---- Other options -------------------------------------------------------------------------
 
 // What keeps the protocol going is not for a port's options to change.
 static bool is_protocol(uint16_t code)
@@ -269,7 +271,8 @@ static void put_domain(struct dhcp6_writer *w, const struct dhcp6_lease *l)
 		weft_dhcp6_option(w, OPTION6_DOMAINS, name, len);
 }
 
-// One option that the client wants. What the port's own options say goes before what the lease does.
+// One option that the client wants. What the port's own options say goes before what the lease
+// does.
 static void put_wanted(struct dhcp6_writer *w, const struct dhcp6_exchange *x, uint16_t code)
 {
 	const struct dhcp_option *extra = find_extra(x->lease, code);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DHCPv6 answers: what a decision turns into on the wire: identity associations and options. The inside of the DHCPv6 service.
+// DHCPv6 answers: what a decision turns into on the wire: identity associations and options. The
+// inside of the DHCPv6 service.
 #pragma once
 
 #include "datapath/frames/dhcp6_message.h"
@@ -19,11 +20,13 @@ struct dhcp6_exchange {
 	int status;		      // of the whole message, -1 = none
 	bool has_rapid;		      // the answer says that it is final
 	size_t n_ips;
-	const struct dhcp6_ia *holder[DHCP6_IPS_MAX]; // of each of the lease's addresses; NULL = none
+	// Of each of the lease's addresses; NULL = none.
+	const struct dhcp6_ia *holder[DHCP6_IPS_MAX];
 };
 
 // Which identity association gets which address: x->holder.
 void weft_dhcp6_assign(struct dhcp6_exchange *x);
 bool weft_dhcp6_is_leased(const struct dhcp6_exchange *x, const uint8_t *ip);
-// The whole message, at most `cap` bytes. What does not fit is left out, the port's own options and the wishes last.
+// The whole message, at most `cap` bytes. What does not fit is left out, the port's own options
+// and the wishes last.
 size_t weft_dhcp6_write(uint8_t *message, size_t cap, const struct dhcp6_exchange *x);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// DHCPv6 messages (RFC 8415, 8 and 21): what a question says, and a writer of options. The inside of the DHCPv6 service; policy is
-// in dhcp6.c.
+// DHCPv6 messages (RFC 8415, 8 and 21): what a question says, and a writer of options. The inside
+// of the DHCPv6 service; policy is in dhcp6.c.
 //
-// Layout of a message: type, 3 bytes of transaction id, options. An option is its code and its length, 16 bits each, and the value. An
-// identity association (IA) holds options of its own: addresses or prefixes, which hold options in turn.
+// Layout of a message: type, 3 bytes of transaction id, options. An option is its code and its
+// length, 16 bits each, and the value. An identity association (IA) holds options of its own:
+// addresses or prefixes, which hold options in turn.
 #pragma once
 
 #include <stdbool.h>
@@ -96,7 +97,8 @@ struct dhcp6_writer {
 void weft_dhcp6_put(struct dhcp6_writer *w, const void *value, size_t len);
 void weft_dhcp6_put16(struct dhcp6_writer *w, uint32_t value);
 void weft_dhcp6_put32(struct dhcp6_writer *w, uint32_t value);
-// An option is written between these two. What does not fit leaves no trace: end takes the whole option back.
+// An option is written between these two. What does not fit leaves no trace: end takes the whole
+// option back.
 size_t weft_dhcp6_begin(struct dhcp6_writer *w, uint16_t code);
 void weft_dhcp6_end(struct dhcp6_writer *w, size_t begun);
 void weft_dhcp6_option(struct dhcp6_writer *w, uint16_t code, const void *value, size_t len);

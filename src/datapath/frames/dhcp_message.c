@@ -41,7 +41,8 @@ static bool areas_ok(const struct areas *s)
 	return true;
 }
 
-// All instances of an option put together, cut at `cap`. Returns its whole length, or -1 when it is not there.
+// All instances of an option put together, cut at `cap`. Returns its whole length, or -1 when it
+// is not there.
 static int collect(const struct areas *s, uint8_t code, uint8_t *out, size_t cap)
 {
 	int total = -1;

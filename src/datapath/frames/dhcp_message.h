@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// DHCP messages: what a question says, and a writer of options. The inside of the DHCP service; policy is in dhcp.c.
+// DHCP messages: what a question says, and a writer of options. The inside of the DHCP service;
+// policy is in dhcp.c.
 //
-// Layout of a message (RFC 2131, 2): 236 bytes of BOOTP, the magic cookie, options. An option may be continued by another
-// of the same code (RFC 3396), and options may overflow into the `file` and `sname` fields (RFC 2132, 9.3).
+// Layout of a message (RFC 2131, 2): 236 bytes of BOOTP, the magic cookie, options. An option may
+// be continued by another of the same code (RFC 3396), and options may overflow into the `file`
+// and `sname` fields (RFC 2132, 9.3).
 #pragma once
 
 #include <stdbool.h>
@@ -90,6 +92,6 @@ struct dhcp_writer {
 	size_t len, cap;
 };
 
-// One option, continued when it is longer than 255. False, and nothing is written, when it does not fit (with room
-// kept for the end mark).
+// One option, continued when it is longer than 255. False, and nothing is written, when it does
+// not fit (with room kept for the end mark).
 bool weft_dhcp_put(struct dhcp_writer *w, uint8_t code, const void *value, size_t len);

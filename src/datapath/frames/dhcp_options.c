@@ -37,7 +37,8 @@ static void append_route(struct value *v, const struct ip_prefix *dst, const uin
 }
 
 // Classless routes (RFC 3442). A client that takes them ignores the router option (which is sent
-// too, for those that do not), so the default route is among them; and a server off the subnet must be reachable for renewals.
+// too, for those that do not), so the default route is among them; and a server off the subnet
+// must be reachable for renewals.
 static void append_routes(struct value *v, const struct dhcp_lease *lease)
 {
 	static const uint8_t on_link[4];
@@ -68,7 +69,8 @@ static const struct dhcp_option *find_extra(const struct dhcp_lease *lease, uint
 	return NULL;
 }
 
-// What keeps the protocol going is not for a port's options to change, nor is what only clients say.
+// What keeps the protocol going is not for a port's options to change, nor is what only clients
+// say.
 static bool is_protocol(uint8_t code)
 {
 	switch (code) {
@@ -204,7 +206,8 @@ void weft_dhcp_options(struct dhcp_writer *w, uint8_t type, const struct dhcp_qu
 	if (type == DHCP_NAK)
 		return;
 	for (size_t i = 0; i < sizeof(timers); i++) {
-		// An INFORM has its address from elsewhere and gets no times with it (RFC 2131, 4.3.5).
+		// An INFORM has its address from elsewhere and gets no times with it (RFC 2131,
+		// 4.3.5).
 		if (q->type == DHCP_INFORM)
 			first_time(&sent, timers[i]);
 		else

@@ -112,7 +112,8 @@ static void options_overflow_into_file_and_sname(void **state)
 	(void)state;
 	struct dhcp_lease l = lease();
 	struct frame f = question("340103");
-	// The type in `file`; the wish list in two pieces (RFC 3396), in `file` and `sname`; a second overload counts for nothing.
+	// The type in `file`; the wish list in two pieces (RFC 3396), in `file` and `sname`; a
+	// second overload counts for nothing.
 	memcpy(f.b + BOOTP + BOOTP_FILE, "\x35\x01\x01\x34\x01\x00\x37\x01\x0f\xff", 10);
 	memcpy(f.b + BOOTP + BOOTP_SNAME, "\x00\x37\x01\x1a\xff", 5);
 	assert_int_equal(answer(&f, &l), DHCP_ANSWERED);

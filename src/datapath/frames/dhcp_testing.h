@@ -28,8 +28,8 @@ static inline struct dhcp_lease lease(void)
 	};
 }
 
-// A question from 0.0.0.0 by broadcast with these options (an end mark is added); BOOTP fields are zero but for those that
-// every question has.
+// A question from 0.0.0.0 by broadcast with these options (an end mark is added); BOOTP fields
+// are zero but for those that every question has.
 static inline struct frame question(const char *options)
 {
 	struct frame f = frame_hex("ffffffffffff fa163e00000a 0800 4500 0000 0001 0000 4011 0000 "

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drop reasons: every packet that is not passed on is counted under one of these. Counter, trace, REST,
-// metrics and documentation come from this one table: DROP(name, word, sentence for an operator).
+// Drop reasons: every packet that is not passed on is counted under one of these. Counter, trace,
+// REST, metrics and documentation come from this one table: DROP(name, word, sentence for an
+// operator).
 #pragma once
 
 #include <stdint.h>

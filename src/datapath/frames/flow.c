@@ -50,8 +50,8 @@ static bool icmp_answer(const struct flow_key *k, be16_t *dport)
 	return false;
 }
 
-// IPv4 by words, stored as one: what is written field by field and read as a whole at once, as by a hash or a copy, has to wait
-// until it is written.
+// IPv4 by words, stored as one: what is written field by field and read as a whole at once, as by
+// a hash or a copy, has to wait until it is written.
 static void reverse4(const struct flow_key *k, uint16_t in_port, struct flow_key *out)
 {
 	typedef uint64_t words __attribute__((vector_size(FLOW_KEY4_LEN)));

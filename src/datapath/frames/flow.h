@@ -2,8 +2,8 @@
 // Flow: what identifies one direction of a connection: where it enters and its 5-tuple.
 //
 // ICMP echo and the other query types have no ports: `sport` is the identifier and `dport` is
-// type << 8 | code (in network order, so as the first two bytes of the ICMP header), so that a query
-// and its answer are each other's reverse. Other protocols use 0.
+// type << 8 | code (in network order, so as the first two bytes of the ICMP header), so that a
+// query and its answer are each other's reverse. Other protocols use 0.
 #pragma once
 
 #include <stdbool.h>
@@ -32,8 +32,9 @@ struct flow_key {
 
 _Static_assert(sizeof(struct flow_key) == FLOW_KEY6_LEN, "no padding: keys are hashed as bytes");
 
-// The key of the answers to `k`, as they enter at `in_port`. False: such packets have no answer (an ICMP type that is
-// no query; so also the answers to queries), so they are judged one by one and never make a session.
+// The key of the answers to `k`, as they enter at `in_port`. False: such packets have no answer
+// (an ICMP type that is no query; so also the answers to queries), so they are judged one by one
+// and never make a session.
 bool weft_flow_reverse(const struct flow_key *k, uint16_t in_port, struct flow_key *out);
 
 bool weft_flow_equal(const struct flow_key *a, const struct flow_key *b);
@@ -48,8 +49,9 @@ static inline uint64_t weft_flow_mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-// The table's index and tag come from it. Keyed multiplication instead of CRC32C, at the same cost: a CRC
-// is linear, so a guest could compute, whatever the seed, which of its flows fall into one bucket, and fill it.
+// The table's index and tag come from it. Keyed multiplication instead of CRC32C, at the same
+// cost: a CRC is linear, so a guest could compute, whatever the seed, which of its flows fall
+// into one bucket, and fill it.
 static inline uint32_t weft_flow_hash(const struct flow_key *k)
 {
 	const uint64_t *secret = weft_flow_secret;

@@ -148,7 +148,8 @@ static void an_ipv4_key_ignores_what_follows_its_addresses(void **state)
 	assert_int_equal(weft_flow_hash(&a), weft_flow_hash(&b));
 }
 
-// Neighbouring ports and addresses, the usual input, must spread: 4096 buckets, 16 keys each on average.
+// Neighbouring ports and addresses, the usual input, must spread: 4096 buckets, 16 keys each on
+// average.
 static void similar_keys_spread_over_low_and_high_bits(void **state)
 {
 	(void)state;

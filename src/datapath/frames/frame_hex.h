@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames in tests: written as hex, as another implementation (scapy) built them. For unit tests only.
+// Frames in tests: written as hex, as another implementation (scapy) built them. For unit tests
+// only.
 #pragma once
 
 #include <setjmp.h>
@@ -44,7 +45,8 @@ static inline struct frame frame_hex(const char *hex)
 	return f;
 }
 
-// The ones' complement sum of big-endian words, written otherwise than csum.c does it: 0xffff over what is in order.
+// The ones' complement sum of big-endian words, written otherwise than csum.c does it: 0xffff
+// over what is in order.
 static inline uint16_t frame_sum(const uint8_t *b, size_t len, uint32_t sum)
 {
 	for (size_t i = 0; i < len; i++)

@@ -72,7 +72,8 @@ static void a_solicitation_behind_an_extension_header_is_answered(void **state)
 static void invalid_solicitations_are_not_answered(void **state)
 {
 	(void)state;
-	// Hop limit, code, multicast target, option of length 0, option beyond the packet, an advertisement.
+	// Hop limit, code, multicast target, option of length 0, option beyond the packet, an
+	// advertisement.
 	static const struct {
 		size_t at;
 		uint8_t value;
@@ -84,7 +85,8 @@ static void invalid_solicitations_are_not_answered(void **state)
 		assert_int_equal(answer(&f), 0);
 		assert_memory_equal(f.b, before.b, f.len);
 	}
-	// From "::": with a source address option, or to another address than the solicited-node group.
+	// From "::": with a source address option, or to another address than the solicited-node
+	// group.
 	struct frame f = frame_hex(NODE_MAC "60000000 0020 3a ff " ALL_ZERO NODE_GROUP
 					    "8700 0000 00000000 " TARGET "0101 fa163e00000a");
 	assert_int_equal(answer(&f), 0);

@@ -120,7 +120,7 @@ size_t weft_neighbour_rarp(uint8_t out[NEIGHBOUR_FRAME_MAX], const struct mac_ad
 	return FRAME_MIN;
 }
 
-// ---- What others tell ------------------------------------------------------------------------------
+// ---- What others tell ----------------------------------------------------------------------
 
 static bool is_host_mac(const struct mac_addr *mac)
 {

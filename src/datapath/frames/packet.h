@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packet: one pass over a frame's headers, for everything that the slow path wants to know.
 //
-// The fast path reads plain TCP, UDP and echo itself (fast.c); whatever is unusual (options, extension headers, fragments,
-// ARP, ND, errors) comes here. The parser reads only the first `len` bytes it is given (the first segment) and
-// never trusts a length: headers that reach beyond it make the packet DROP_TRUNCATED. Pure: no mbufs, no state.
+// The fast path reads plain TCP, UDP and echo itself (fast.c); whatever is unusual (options,
+// extension headers, fragments, ARP, ND, errors) comes here. The parser reads only the first
+// `len` bytes it is given (the first segment) and never trusts a length: headers that reach
+// beyond it make the packet DROP_TRUNCATED. Pure: no mbufs, no state.
 //
-// What counts as the transport header is what the receiving host takes for it: hop-by-hop, destination options, routing,
-// fragment and authentication headers are stepped over; ESP, mobility and unknown headers are the final protocol.
+// What counts as the transport header is what the receiving host takes for it: hop-by-hop,
+// destination options, routing, fragment and authentication headers are stepped over; ESP,
+// mobility and unknown headers are the final protocol.
 //
-// ICMP    key.dport is type << 8 | code of any message; key.sport the identifier of queries, else 0.
-// Refused impossible lengths and orders, more than 8 extension headers, jumbograms, type 0 routing headers that are still
-//         travelling (RFC 5095), fragmented neighbour discovery (RFC 6980), a first fragment without its whole transport
-//         header (RFC 1858, 7112: DROP_FRAG_TINY). Not refused, because it is policy: odd addresses, TCP flags, options.
+// ICMP    key.dport is type << 8 | code of any message; key.sport the identifier of queries, else
+//         0.
+// Refused impossible lengths and orders, more than 8 extension headers, jumbograms, type 0
+// routing headers that are still
+//         travelling (RFC 5095), fragmented neighbour discovery (RFC 6980), a first fragment
+//         without its whole transport header (RFC 1858, 7112: DROP_FRAG_TINY). Not refused,
+//         because it is policy: odd addresses, TCP flags, options.
 //
 // RFC 791, 8200 (extension headers), 792, 4443, 826, 4861.
 #pragma once
@@ -34,8 +39,9 @@ enum packet_kind {
 enum packet_fragment {
 	FRAGMENT_NONE,
 	FRAGMENT_FIRST, // offset 0, more to come: has the transport header
-	FRAGMENT_LATER, // no transport header: key.sport/dport are 0, unknown; in IPv6 key.proto is the
-			// fragment header's word for it, which may name an extension header
+	// No transport header: key.sport/dport are 0, unknown; in IPv6 key.proto is the fragment
+	// header's word for it, which may name an extension header.
+	FRAGMENT_LATER,
 };
 
 struct packet {
@@ -64,7 +70,8 @@ struct packet {
 	struct mac_addr arp_sha;
 };
 
-// Parse `len` bytes of a frame whose whole length is `total` (>= len). DROP_NONE, or why it cannot be understood.
+// Parse `len` bytes of a frame whose whole length is `total` (>= len). DROP_NONE, or why it
+// cannot be understood.
 enum drop weft_packet_parse(const uint8_t *frame, size_t len, size_t total, uint16_t in_port,
 			    struct packet *out);
 

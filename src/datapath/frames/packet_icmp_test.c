@@ -71,7 +71,8 @@ static void icmp_error_with_an_unusable_quote_says_so(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		// Seven bytes of transport; nothing; a later fragment; the other family; an error about an error.
+		// Seven bytes of transport; nothing; a later fragment; the other family; an error
+		// about an error.
 		IP4("0037", "0000", "01") UNREACHABLE QUOTE("0000", "11") "0035 0fa0 0030 4a",
 		IP4("001c", "0000", "01") UNREACHABLE,
 		IP4("0038", "0000", "01") UNREACHABLE QUOTE("0001", "11") "0035 0fa0 0030 4a1a",

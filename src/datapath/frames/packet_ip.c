@@ -17,7 +17,8 @@ static enum drop set_fragment(struct packet *p, uint32_t offset, bool more, uint
 {
 	if (offset == 0 && !more)
 		return DROP_NONE;
-	// Only the last fragment may end between two units of 8 bytes, and none beyond 64 KiB ("ping of death").
+	// Only the last fragment may end between two units of 8 bytes, and none beyond 64 KiB
+	// ("ping of death").
 	if (payload == 0 || (more && payload % 8 != 0) || offset + payload > UINT16_MAX)
 		return DROP_BAD_HEADER;
 	p->fragment = offset == 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
@@ -183,7 +184,8 @@ static enum drop parse_ip6(const uint8_t *frame, uint32_t seen, struct packet *p
 	p->key.proto = w.kind;
 	if (p->fragment == FRAGMENT_LATER || w.kind == PROTO_NO_NEXT)
 		return DROP_NONE;
-	// Neighbour discovery in fragments, even in a single one, only serves to hide it (RFC 6980).
+	// Neighbour discovery in fragments, even in a single one, only serves to hide it (RFC
+	// 6980).
 	if (w.met_fragment && w.kind == PROTO_ICMPV6 && w.at < w.seen &&
 	    frame[w.at] >= ND_ROUTER_SOLICIT && frame[w.at] <= ND_REDIRECT)
 		return DROP_BAD_HEADER;

@@ -130,7 +130,8 @@ static void every_shorter_frame_is_truncated(void **state)
 static void impossible_headers_are_refused(void **state)
 {
 	(void)state;
-	// IPv4: version 6, header length 16, total length below the header, option of length 1, option beyond the header.
+	// IPv4: version 6, header length 16, total length below the header, option of length 1,
+	// option beyond the header.
 	assert_parse(ETH "0800 6500 001c 0007 0000 4011 0000 " IP4_ADDRS UDP_8, DROP_BAD_HEADER);
 	assert_parse(ETH "0800 4400 001c 0007 0000 4011 0000 " IP4_ADDRS UDP_8, DROP_BAD_HEADER);
 	assert_parse(IP4("0013", "0000", "11") UDP_8, DROP_BAD_HEADER);
@@ -140,7 +141,8 @@ static void impossible_headers_are_refused(void **state)
 		     DROP_BAD_HEADER);
 	// IPv6 version 4.
 	assert_parse(ETH "86dd 40000000 0008 11 40 " IP6_ADDRS UDP_8, DROP_BAD_HEADER);
-	// TCP header of 16 bytes, and longer than the packet; UDP length 7, and longer than the packet.
+	// TCP header of 16 bytes, and longer than the packet; UDP length 7, and longer than the
+	// packet.
 	assert_parse(IP4("0028", "0000", "06") "04d2 0016 00000000 00000000 4002 2000 0000 0000",
 		     DROP_BAD_HEADER);
 	assert_parse(IP4("0028", "0000", "06") "04d2 0016 00000000 00000000 6002 2000 0000 0000",
@@ -288,7 +290,8 @@ static void ipv4_fragments_say_which_they_are(void **state)
 static void impossible_fragments_are_refused(void **state)
 {
 	(void)state;
-	// Not a multiple of 8 with more to come; nothing in it; beyond 64 KiB; the transport header cut.
+	// Not a multiple of 8 with more to come; nothing in it; beyond 64 KiB; the transport
+	// header cut.
 	assert_parse(IP4("0025", "2000", "11") "1388 0035 0400 0000 000000000000000000",
 		     DROP_BAD_HEADER);
 	assert_parse(IP4("0014", "2000", "11"), DROP_BAD_HEADER);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames of the parser's tests, in hex: pieces to put together, and the parser run over them. For unit tests only.
+// Frames of the parser's tests, in hex: pieces to put together, and the parser run over them. For
+// unit tests only.
 #pragma once
 
 #include "datapath/frames/frame_hex.h"

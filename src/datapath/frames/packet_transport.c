@@ -38,7 +38,8 @@ static bool is_query(uint8_t family, uint8_t type)
 	return type == 128 || type == 129 || type == 139 || type == 140;
 }
 
-// Unreachable, source quench, redirect, time exceeded, parameter problem; of ICMPv6 what RFC 4443 defines.
+// Unreachable, source quench, redirect, time exceeded, parameter problem; of ICMPv6 what RFC 4443
+// defines.
 static bool is_error(uint8_t family, uint8_t type)
 {
 	if (family == 4)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Router advertisements: what one looks like, and which questions deserve one. When they are sent is in advertise.c.
+// Router advertisements: what one looks like, and which questions deserve one. When they are sent
+// is in advertise.c.
 #include "datapath/frames/services.h"
 
 #include <string.h>
@@ -33,7 +34,8 @@ static void put32(uint8_t *at, uint32_t v)
 	weft_put16(at + 2, v & 0xffff);
 }
 
-// An option of `len` bytes, a multiple of 8, all zero but for its head. RA_MAX has room for all of them.
+// An option of `len` bytes, a multiple of 8, all zero but for its head. RA_MAX has room for all
+// of them.
 static uint8_t *option(uint8_t *buf, size_t *n, uint8_t type, size_t len)
 {
 	uint8_t *at = buf + *n;

@@ -109,7 +109,7 @@ static void a_name_becomes_labels(void **state)
 	assert_int_equal(weft_dns_labels("a..b", out, sizeof(out)), 0);
 }
 
-// ---- Questions -------------------------------------------------------------------------------------
+// ---- Questions -----------------------------------------------------------------------------
 
 static const char *const from_link_local = "fe80000000000000f8163efffe00000a";
 static const char *const from_nobody = "00000000000000000000000000000000";

@@ -5,7 +5,8 @@
 #include "datapath/frames/frame_hex.h"
 #include "datapath/frames/services.h"
 
-// It is a packet that fills its frame, from their MAC, and its checksum holds. Where its addresses and its UDP begin.
+// It is a packet that fills its frame, from their MAC, and its checksum holds. Where its
+// addresses and its UDP begin.
 static inline void frame_assert_from_service(const struct frame *f, size_t addresses, size_t udp)
 {
 	struct packet p;

@@ -19,7 +19,7 @@ rte_be32_t weft_metadata_source(uint16_t index, uint32_t n)
 	return rte_cpu_to_be_32(0x64400000 | (n & 0xff) << INDEX_BITS | (uint32_t)(index + 1));
 }
 
-// ---- The interface ---------------------------------------------------------------------------------
+// ---- The interface -------------------------------------------------------------------------
 
 struct opening { // for the thread that goes there
 	const struct datapath_metadata *way;
@@ -61,7 +61,7 @@ static int open_interface(struct native *dp, const struct datapath_metadata *way
 	return o.ret;
 }
 
-// ---- The port --------------------------------------------------------------------------------------
+// ---- The port ------------------------------------------------------------------------------
 
 // A network of which nothing else is a part.
 static void network_put(struct tables *t)

@@ -40,7 +40,7 @@ static struct native *native_of(struct datapath *dp)
 	return &dp->native;
 }
 
-// ---- Taking a port off its interface ------------------------------------------------------------
+// ---- Taking a port off its interface -------------------------------------------------------
 
 static void io_close(void *object)
 {
@@ -75,7 +75,7 @@ static void port_gone(void *native, struct port *p)
 	weft_native_watch_port_gone(dp, p->index);
 }
 
-// ---- Start and stop --------------------------------------------------------------------------------
+// ---- Start and stop ------------------------------------------------------------------------
 
 static void stop(struct datapath *datapath)
 {
@@ -203,11 +203,11 @@ static int start(const struct datapath_config *config, datapath_port_event on_po
 	return 0;
 }
 
-// ---- Changes ---------------------------------------------------------------------------------------
+// ---- Changes -------------------------------------------------------------------------------
 
-// Wait a moment until every worker has passed a quiescent point: then no packet is judged by the old policy
-// any more when the change is answered. A worker that the system keeps from running is not waited for: it
-// will see the new policy when it runs.
+// Wait a moment until every worker has passed a quiescent point: then no packet is judged by the
+// old policy any more when the change is answered. A worker that the system keeps from running is
+// not waited for: it will see the new policy when it runs.
 static void settle(struct native *dp)
 {
 	uint64_t token = rte_rcu_qsbr_start(dp->node.qsbr);
@@ -391,7 +391,7 @@ static void tick(struct datapath *datapath)
 	weft_vstore_reclaim(dp->node.vs);
 }
 
-// ---- Metadata --------------------------------------------------------------------------------------
+// ---- Metadata ------------------------------------------------------------------------------
 
 static int metadata_open(struct datapath *datapath, const struct datapath_metadata *way,
 			 struct err *err)
@@ -410,7 +410,7 @@ static int metadata_source(struct datapath *datapath, const char *port_id, struc
 	return 0;
 }
 
-// ---- Views -----------------------------------------------------------------------------------------
+// ---- Views ---------------------------------------------------------------------------------
 
 static int trace(struct datapath *datapath, const char *port_id, const uint8_t *frame, size_t len,
 		 json_t **out, struct err *err)

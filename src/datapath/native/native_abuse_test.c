@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What guests may try: ways around the rules, and ways to be a burden to others. The whole datapath, one thread.
+// What guests may try: ways around the rules, and ways to be a burden to others. The whole
+// datapath, one thread.
 #include "datapath/native/carry/fast.h"
 #include "datapath/native/testing/native_fixture.h"
 #include "datapath/native/policy/tables.h"
 
 #include <stdlib.h>
 
-// ---- Around the rules ------------------------------------------------------------------------------
+// ---- Around the rules ----------------------------------------------------------------------
 
 static void dhcp_question_is_no_way_around_the_receivers_rules(void **state)
 {
@@ -74,7 +75,8 @@ static void icmp_error_about_a_flow_reaches_nobody_but_its_sender(void **state)
 	testbed_free(tb);
 }
 
-// A second, shorter first fragment, for nobody, would make room for a fragment that overwrites what the first one said.
+// A second, shorter first fragment, for nobody, would make room for a fragment that overwrites
+// what the first one said.
 static void shorter_first_fragment_opens_no_way_into_the_longer_one(void **state)
 {
 	struct testbed *tb = two_ports("ingress 4 udp 2-2\n");
@@ -126,7 +128,7 @@ static void segments_longer_than_the_mtu_are_dropped_like_packets(void **state)
 	testbed_free(tb);
 }
 
-// ---- A burden to others ----------------------------------------------------------------------------
+// ---- A burden to others --------------------------------------------------------------------
 
 // The clock hand's full turn.
 static void hand_turns(struct testbed *tb)

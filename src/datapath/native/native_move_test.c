@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is outside moves, comes here or goes, by the plan alone: flows that go on follow, and none stays at the old place.
+// Who is outside moves, comes here or goes, by the plan alone: flows that go on follow, and none
+// stays at the old place.
 #include "datapath/native/testing/resolver_fixture.h"
 
 static const struct mac_addr m1 = {{2, 1, 1, 1, 1, 1}}, m2 = {{2, 2, 2, 2, 2, 2}};

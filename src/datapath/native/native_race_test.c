@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Policy changes under running workers: from the moment at which all have passed a quiescent point, nothing passes
-// that the new policy forbids, in either direction, and nothing is lost that it permits. A direction may be one worker's, or two workers' at
-// once, as that of a VM with several queues.
+// Policy changes under running workers: from the moment at which all have passed a quiescent
+// point, nothing passes that the new policy forbids, in either direction, and nothing is lost
+// that it permits. A direction may be one worker's, or two workers' at once, as that of a VM with
+// several queues.
 #include <pthread.h>
 #include <sched.h>
 #include <rte_lcore.h>
@@ -35,7 +36,8 @@ struct side {
 };
 
 static _Atomic bool stop;
-// What is expected of each direction, or -1 while the policy changes; with a number, so that a turn knows it did not change.
+// What is expected of each direction, or -1 while the policy changes; with a number, so that a
+// turn knows it did not change.
 static _Atomic uint64_t expected[2];
 static _Atomic uint32_t n_seen; // workers that had a turn since
 static uint32_t n_sides;
@@ -162,7 +164,8 @@ static void changes(const char *directions, const char *set, bool stateful, cons
 	testbed_free(tb);
 }
 
-// What passes without a session has no answers, so a change of anything else may not keep a flow from having its own.
+// What passes without a session has no answers, so a change of anything else may not keep a flow
+// from having its own.
 static void *begin_flows(void *arg)
 {
 	struct side *s = arg;
@@ -193,7 +196,8 @@ static void flows_that_begin_while_the_policy_changes_have_sessions(void **state
 
 		testbed_rule_set(tb, "other", true, i % 2 ? "" : "ingress 4 tcp\n");
 		testbed_commit(tb);
-		// However slow the worker is, no packet sees more changes than it is judged again for.
+		// However slow the worker is, no packet sees more changes than it is judged again
+		// for.
 		do {
 			rte_rcu_qsbr_quiescent(tb->dp.node.qsbr, 0);
 			usleep(20);
@@ -240,7 +244,8 @@ static struct session *session_of(struct testbed *tb, const char *port, struct f
 	return weft_session_get(tb->dp.node.sessions, &p.key, weft_flow_hash(&p.key));
 }
 
-// Two workers judge one connection at the same time, each by what it knows: the newer judgement is what remains.
+// Two workers judge one connection at the same time, each by what it knows: the newer judgement
+// is what remains.
 static void an_older_judgement_is_not_written_over_a_newer_one(void **state)
 {
 	struct testbed *tb = two_ports("ingress 4 udp\ningress 4 tcp\n");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections that the rules no longer permit: neither end's packets pass for the beginning of another one.
+// Connections that the rules no longer permit: neither end's packets pass for the beginning of
+// another one.
 #include "datapath/native/testing/nat_fixture.h"
 #include "datapath/native/show/trace.h"
 
@@ -231,7 +232,8 @@ static void a_host_that_is_refused_keeps_nothing_of_its_floating_ip_that_moves(v
 	testbed_free(tb);
 }
 
-// An address that two ports share, with MACs of their own: the one that is sent to by now may permit it.
+// An address that two ports share, with MACs of their own: the one that is sent to by now may
+// permit it.
 static void what_goes_to_another_host_of_the_address_is_judged_by_that_ones_rules(void **state)
 {
 	struct testbed *tb = one_router();

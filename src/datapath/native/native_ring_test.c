@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the control thread does about a port that loses packets at its interface: it gives it a longer ring, while a
-// worker may be using the short one.
+// What the control thread does about a port that loses packets at its interface: it gives it a
+// longer ring, while a worker may be using the short one.
 #include "datapath/native/native.h"
 
 #include <sys/stat.h>

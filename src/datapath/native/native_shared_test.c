@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses and MACs that several ports share, or that a port has for others: virtual routers, allowed address pairs.
+// Addresses and MACs that several ports share, or that a port has for others: virtual routers,
+// allowed address pairs.
 #include "datapath/native/testing/native_fixture.h"
 #include "datapath/native/policy/tables.h"
 
@@ -312,7 +313,8 @@ static void services_are_answered_for_whoever_has_a_pair_for_their_address(void 
 	testbed_port_with(tb, "m1", "n1", "10.0.0.11", "srv", "-|169.254.169.254 -|10.0.0.254",
 			  true);
 	testbed_commit(tb);
-	// While there is no metadata service, the VM may be one; and a VM that has the gateway's address is the gateway.
+	// While there is no metadata service, the VM may be one; and a VM that has the gateway's
+	// address is the gateway.
 	assert_false(answered(tb, "client", metadata, &mac));
 	assert_false(answered(tb, "client", gateway, &mac));
 	assert_true(hears(tb, "m1"));

@@ -196,8 +196,8 @@ static void deleted_port_leaves_nothing_for_its_successor(void **state)
 	testbed_free(tb);
 }
 
-// DHCP renewals go to the gateway's address, so it is answered for where no router is. What else is sent there is dropped with the
-// reason, and goes out on no wire.
+// DHCP renewals go to the gateway's address, so it is answered for where no router is. What else
+// is sent there is dropped with the reason, and goes out on no wire.
 static void what_is_sent_to_a_gateway_without_router_says_so(void **state)
 {
 	struct mac_addr service = DATAPATH_SERVICE_MAC;

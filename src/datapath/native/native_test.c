@@ -5,7 +5,7 @@
 #include "datapath/native/testing/native_fixture.h"
 #include "datapath/native/policy/tables_priv.h"
 
-// ---- Rules and sessions ----------------------------------------------------------------------------
+// ---- Rules and sessions --------------------------------------------------------------------
 
 static void permitted_flow_passes_both_ways_and_nothing_else(void **state)
 {
@@ -249,7 +249,7 @@ static void ipv6_and_ipv4_rules_are_separate(void **state)
 	testbed_free(tb);
 }
 
-// ---- ICMP and fragments ----------------------------------------------------------------------------
+// ---- ICMP and fragments --------------------------------------------------------------------
 
 static void echo_reply_passes_only_after_its_request(void **state)
 {

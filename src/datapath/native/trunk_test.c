@@ -68,7 +68,8 @@ static struct rte_mbuf *wire_put(struct testbed *tb, const struct frame *f, int 
 	return m;
 }
 
-// Networks flat (untagged), v101 and v102 on one trunk, each with a port that has it in its name and takes anything.
+// Networks flat (untagged), v101 and v102 on one trunk, each with a port that has it in its name
+// and takes anything.
 static struct testbed *on_a_trunk(void)
 {
 	static const struct {

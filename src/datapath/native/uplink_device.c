@@ -25,7 +25,7 @@
 #define CARRIER_LOG 10 // looks without one until the log tells: a new device's comes a moment later
 #define MTU_DEFAULT 1500 // of a trunk that no network is on yet
 
-// ---- Life ------------------------------------------------------------------------------------------
+// ---- Life ----------------------------------------------------------------------------------
 
 int weft_trunk_add(struct native *dp, const char *name, const char *device, struct err *err)
 {
@@ -85,7 +85,7 @@ struct trunk *weft_trunk_find(const struct native *dp, const char *name)
 	return NULL;
 }
 
-// ---- Uplink ports ----------------------------------------------------------------------------------
+// ---- Uplink ports --------------------------------------------------------------------------
 
 static void io_close(void *object)
 {
@@ -190,7 +190,7 @@ static struct visit look_at(struct native *dp, struct trunk *t)
 	return v;
 }
 
-// ---- The device ------------------------------------------------------------------------------------
+// ---- The device ----------------------------------------------------------------------------
 
 struct closing {
 	struct trunk *trunk;
@@ -236,7 +236,8 @@ static void warn(struct trunk *t, const char *what)
 	snprintf(t->warning, sizeof(t->warning), "%.*s", (int)sizeof(t->warning) - 1, what);
 }
 
-// The interface of the trunk: the device itself, or the one that a virtual DPDK device works on. False: none.
+// The interface of the trunk: the device itself, or the one that a virtual DPDK device works on.
+// False: none.
 static bool interface_of(const struct trunk *t, char name[IFNAMSIZ])
 {
 	if (!t->is_interface)
@@ -245,8 +246,8 @@ static bool interface_of(const struct trunk *t, char name[IFNAMSIZ])
 	return true;
 }
 
-// The networks' packets must fit. Tags do not count: neither for the kernel nor for DPDK's drivers. An interface that refuses still
-// carries smaller ones.
+// The networks' packets must fit. Tags do not count: neither for the kernel nor for DPDK's
+// drivers. An interface that refuses still carries smaller ones.
 static void fit_interface(struct trunk *t, const char *name, uint32_t mtu)
 {
 	struct tap_host host = {.ifname = name};
@@ -268,7 +269,8 @@ static int open_interface(struct native *dp, struct trunk *t, uint32_t mtu, stru
 	return ret;
 }
 
-// An interface below DPDK is taken from the host like any other. Missing, it is not even tried: DPDK would complain at length.
+// An interface below DPDK is taken from the host like any other. Missing, it is not even tried:
+// DPDK would complain at length.
 static int prepare_below(struct trunk *t, const char *name, uint32_t mtu, struct err *err)
 {
 	struct tap_host host;
@@ -335,7 +337,8 @@ static void open_device(struct native *dp, struct trunk *t)
 	weft_log_info("physical network %s: device %s is attached", t->name, t->device);
 }
 
-// A DPDK port takes another MTU only while it is stopped, and it is stopped only when nobody uses it any more.
+// A DPDK port takes another MTU only while it is stopped, and it is stopped only when nobody uses
+// it any more.
 static void fit_device(struct native *dp, struct trunk *t, uint32_t mtu)
 {
 	if (mtu <= t->mtu)

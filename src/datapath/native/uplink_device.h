@@ -22,5 +22,6 @@ void weft_trunks_interface_changed(struct native *dp, const char *ifname);
 // The plan's networks changed: VLANs, MTUs and uplink ports follow.
 void weft_trunks_sync(struct native *dp);
 
-// A kernel interface's carrier, or a DPDK port's link. What a device does not tell is thought to be there.
+// A kernel interface's carrier, or a DPDK port's link. What a device does not tell is thought to
+// be there.
 bool weft_trunk_has_carrier(const struct trunk *t);

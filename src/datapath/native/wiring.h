@@ -6,8 +6,8 @@
 
 #include "datapath/native/native.h"
 
-// The tables, the advertiser, the resolver and the announcer of dp. detach: how an attached port that
-// leaves the plan is taken off its interface.
+// The tables, the advertiser, the resolver and the announcer of dp. detach: how an attached port
+// that leaves the plan is taken off its interface.
 void weft_wiring_new(struct native *dp, void (*detach)(void *native, struct port *p));
 // What of it is there; workers must have stopped.
 void weft_wiring_free(struct native *dp);

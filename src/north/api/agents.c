@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Agents: the nodes, for administrators to look at. There is nothing about them that a request could change.
+// Agents: the nodes, for administrators to look at. There is nothing about them that a request
+// could change.
 #include "north/api/call.h"
 
 #include <errno.h>
@@ -71,8 +72,9 @@ int weft_handle_agent_delete(struct api_call *c, struct err *err)
 	return weft_fail(err, -EBUSY, "Agent %s cannot be deleted: it is alive.", c->id);
 }
 
-// A node answers DHCP for its own ports and routes their packets, so nothing is given to an agent or taken from one. The answer
-// is text: openstacksdk looks at no status here, and `openstack network agent add` would seem to have done it; what is no JSON it reports.
+// A node answers DHCP for its own ports and routes their packets, so nothing is given to an agent
+// or taken from one. The answer is text: openstacksdk looks at no status here, and `openstack
+// network agent add` would seem to have done it; what is no JSON it reports.
 int weft_handle_schedule(struct api_call *c, struct err *err)
 {
 	(void)err;

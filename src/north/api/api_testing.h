@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What tests of the API share: a model behind it, an agent that accepts every change or none, and one call to ask.
+// What tests of the API share: a model behind it, an agent that accepts every change or none, and
+// one call to ask.
 #pragma once
 
 #include <setjmp.h>
@@ -43,7 +44,8 @@ static inline void asker_fini(struct asker *a)
 	weft_model_free(a->core.model);
 }
 
-// Ask, and answer the status; the body stays in a->answer. The body is JSON with single quotes, from printf-like text.
+// Ask, and answer the status; the body stays in a->answer. The body is JSON with single quotes,
+// from printf-like text.
 __attribute__((format(printf, 4, 5))) static inline unsigned ask(struct asker *a,
 								 const char *method,
 								 const char *target,

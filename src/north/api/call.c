@@ -86,7 +86,8 @@ int weft_call_commit(struct api_call *c, struct txn *t, struct err *err)
 		ret = c->core->hooks.commit(c->core->hooks.arg, t, err);
 	weft_txn_free(t);
 
-	// The model names its refusals; what has no name is ours: a full disk, a datapath that is not there.
+	// The model names its refusals; what has no name is ours: a full disk, a datapath that is
+	// not there.
 	if (ret < 0 && ret != -EINPROGRESS && err->kind == NULL) {
 		weft_log_error("request %s is refused: %s", c->out->request_id, err->msg);
 		err->kind = "ServiceUnavailable";

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls: one request on its way through the handlers.
 //
-// handle.c parses, authenticates and finds the handler in its table of routes; a handler fills the answer and
-// returns 0, or fails with -errno and a kind, which handle.c turns into Neutron's error body.
+// handle.c parses, authenticates and finds the handler in its table of routes; a handler fills
+// the answer and returns 0, or fails with -errno and a kind, which handle.c turns into Neutron's
+// error body.
 //
 // Ownership  everything in the call lives until the handler returns
 #pragma once
@@ -84,7 +85,8 @@ void weft_call_base_url(const struct api_call *c, struct text *out);
 int weft_call_get(const struct api_call *c, enum resource type, const char *id,
 		  const struct object **out, struct err *err);
 
-// The object as this caller may see it (new reference), and only the attributes that fields= names, if any.
+// The object as this caller may see it (new reference), and only the attributes that fields=
+// names, if any.
 json_t *weft_call_view(const struct api_call *c, const struct object *o);
 // The same for what is no model's object.
 json_t *weft_call_fields(const struct api_call *c, json_t *object);

@@ -63,7 +63,8 @@ struct clients {
 };
 
 // The time that each phase may take in all, milliseconds.
-#define CLIENT_HEAD_MS	 60000 // from the end of the answer before, or from the TLS handshake's begin
+// From the end of the answer before, or from the TLS handshake's begin.
+#define CLIENT_HEAD_MS	 60000
 #define CLIENT_BODY_MS	 60000
 #define CLIENT_ANSWER_MS 300000
 

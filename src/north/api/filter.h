@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filters: what the arguments of a list request ask for, and whether an object is among it.
 //
-// Arguments that repeat are alternatives; different ones must all hold. Ids and names may be given by the thousand, as clients do,
-// other values FILTER_VALUES_MAX times: each object is compared with each of them. Values match by the attribute's type:
-// a list matches when one of its elements does, "key=value" looks inside objects (fixed_ips=subnet_id=...).
+// Arguments that repeat are alternatives; different ones must all hold. Ids and names may be
+// given by the thousand, as clients do, other values FILTER_VALUES_MAX times: each object is
+// compared with each of them. Values match by the attribute's type: a list matches when one of
+// its elements does, "key=value" looks inside objects (fixed_ips=subnet_id=...).
 //
 // Ownership  options borrow from the query, which must outlive them; weft_list_options_fini()
 // Errors     -EINVAL (400) names the argument

@@ -154,7 +154,8 @@ static bool matches(const struct route *r, const struct target *t, enum resource
 	}
 }
 
-// The route of a method and path; -ENOENT when the path is nobody's, -EOPNOTSUPP when only the method is.
+// The route of a method and path; -ENOENT when the path is nobody's, -EOPNOTSUPP when only the
+// method is.
 static int find_route(struct api_call *c, const struct route **out, struct err *err)
 {
 	const char *method = strcmp(c->rq->method, "HEAD") == 0 ? "GET" : c->rq->method;
@@ -204,8 +205,8 @@ static int check_project(const char *project, struct err *err)
 	return 0;
 }
 
-// Who asks: on the unix socket, and on loopback without authentication, the headers say (nothing: an administrator);
-// elsewhere the token does.
+// Who asks: on the unix socket, and on loopback without authentication, the headers say (nothing:
+// an administrator); elsewhere the token does.
 static int authenticate(struct api_call *c, enum route_access access, struct err *err)
 {
 	const char *project = c->rq->project;
@@ -241,9 +242,9 @@ static int authorize(const struct api_call *c, enum route_access access, struct 
 	return 0;
 }
 
-// Neutron reads every body as JSON, whatever its Content-Type says, and clients rely on it. A web page may post to loopback
-// without asking first, though never as application/json (nor with PUT, nor with a token): so where loopback is the only
-// guard, a POST must say what it is.
+// Neutron reads every body as JSON, whatever its Content-Type says, and clients rely on it. A web
+// page may post to loopback without asking first, though never as application/json (nor with PUT,
+// nor with a token): so where loopback is the only guard, a POST must say what it is.
 static bool is_body_welcome(const struct api_call *c)
 {
 	static const char json[] = "application/json";
@@ -278,8 +279,8 @@ static int parse_body(struct api_call *c, struct err *err)
 	return 0;
 }
 
-// Without authentication, loopback is the guard. A web page whose name is made to resolve to loopback gets past
-// it with its own name as Host: only addresses and "localhost" are ours.
+// Without authentication, loopback is the guard. A web page whose name is made to resolve to
+// loopback gets past it with its own name as Host: only addresses and "localhost" are ours.
 static int check_host(const struct api_call *c, struct err *err)
 {
 	const char *host = c->rq->host;
@@ -299,7 +300,8 @@ static int check_host(const struct api_call *c, struct err *err)
 		"Without authentication only http://ADDRESS:PORT and http://localhost:PORT are answered.");
 }
 
-// What the head alone tells: who asks, and for what. *r: NULL when *missing says why nothing is there.
+// What the head alone tells: who asks, and for what. *r: NULL when *missing says why nothing is
+// there.
 static int look_at_head(struct api_call *c, const struct route **r, int *found, struct err *missing,
 			struct err *err)
 {

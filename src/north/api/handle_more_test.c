@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests beyond create, show, update and delete: pages, filters, tags, revisions, agents, quotas, operators.
+// Requests beyond create, show, update and delete: pages, filters, tags, revisions, agents,
+// quotas, operators.
 #include "north/api/request.h"
 
 #include "north/api/handle_testing.h"
@@ -150,7 +151,8 @@ static void agents_can_be_filtered_and_shown(void **state)
 	assert_int_equal(ask(f, "GET", "/v2.0/agents/a3", NULL), 404);
 }
 
-// Clients send one where none is needed, and not always an object: Tempest's tags come with "{}", a text.
+// Clients send one where none is needed, and not always an object: Tempest's tags come with "{}",
+// a text.
 static void a_body_that_nobody_needs_may_be_any_json(void **state)
 {
 	struct fixture *f = *state;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of requests share: a model without a store or a datapath behind it, and questions to it.
+// What the tests of requests share: a model without a store or a datapath behind it, and
+// questions to it.
 #pragma once
 
 #include <errno.h>

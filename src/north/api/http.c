@@ -30,7 +30,8 @@ struct api {
 
 DEFINE_AUTO(api, struct api *, weft_api_stop)
 
-// Ports need descriptors too: clients may not take more than a quarter of what this process can have.
+// Ports need descriptors too: clients may not take more than a quarter of what this process can
+// have.
 static unsigned connections_max(void)
 {
 	struct rlimit files;

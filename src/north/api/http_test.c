@@ -20,7 +20,8 @@
 
 #define PATIENCE_MS 5000
 
-// The API on a port of the kernel's choice. Client and server share this thread: whoever waits lets the loop run.
+// The API on a port of the kernel's choice. Client and server share this thread: whoever waits
+// lets the loop run.
 struct fixture {
 	struct event_base *loop;
 	struct model *model;

@@ -43,7 +43,8 @@ static int listing_add(struct listing *l, json_t *attr)
 	return 0;
 }
 
-// Run-time attributes are only in the rendered form, which is dearer to make: only when it is asked about.
+// Run-time attributes are only in the rendered form, which is dearer to make: only when it is
+// asked about.
 static bool needs_render(const struct list_options *o, const json_t *attr)
 {
 	for (size_t i = 0; i < o->n_filters; i++) {

@@ -25,6 +25,6 @@ bool weft_listen_is_none(const char *text);
 int weft_listen_open(const struct listen_addr *a, const char *text, int *fd, uint16_t *port,
 		     struct err *err);
 
-// The same on a unix socket. What is left there of a process that is gone is replaced; one that somebody listens on is not. group: as in
-// struct api_config.
+// The same on a unix socket. What is left there of a process that is gone is replaced; one that
+// somebody listens on is not. group: as in struct api_config.
 int weft_listen_open_unix(const char *path, gid_t group, int *fd, struct err *err);

@@ -79,7 +79,8 @@ static const json_t *item_of(const struct api_call *c, const json_t *items, size
 	return json_is_object(inner) ? inner : item;
 }
 
-// A request counts as a whole, before anything of it is there: so a project's first group brings the default one with it, whatever its limit.
+// A request counts as a whole, before anything of it is there: so a project's first group brings
+// the default one with it, whatever its limit.
 static int check_quotas(const struct api_call *c, const json_t *items, struct err *err)
 {
 	weft_auto(json) wanted = json_object();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Port forwardings, which are below their floating IP: /v2.0/floatingips/ID/port_forwardings/ID. Once it is clear which ones are meant, they are
-// handled as any other object.
+// Port forwardings, which are below their floating IP: /v2.0/floatingips/ID/port_forwardings/ID.
+// Once it is clear which ones are meant, they are handled as any other object.
 #include "north/api/call.h"
 
 #include <errno.h>

@@ -89,8 +89,8 @@ static int parse_query(const char *text, struct query *out, struct err *err)
 	return 0;
 }
 
-// Split before decoding, so that "%2F" inside a tag is part of the tag. "/v2.0/ports/" and "/v2.0/ports.json"
-// are "/v2.0/ports", as in Neutron.
+// Split before decoding, so that "%2F" inside a tag is part of the tag. "/v2.0/ports/" and
+// "/v2.0/ports.json" are "/v2.0/ports", as in Neutron.
 static int split_path(struct target *t, struct err *err)
 {
 	const char *p = t->path;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The request target: "/v2.0/ports?name=a&name=b" taken apart into decoded path segments and arguments.
+// The request target: "/v2.0/ports?name=a&name=b" taken apart into decoded path segments and
+// arguments.
 //
 // Ownership  the struct owns its strings; weft_target_fini()
 // Errors     -EINVAL: a broken escape, a NUL or bytes that are no UTF-8 (answered as 400)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests without HTTP: a method, a target, a few headers and a body in; a status and a JSON value out.
+// Requests without HTTP: a method, a target, a few headers and a body in; a status and a JSON
+// value out.
 //
-// http.c carries these over sockets; tests and fuzzers call weft_api_handle() directly. Everything that a request does
-// happens inside the call.
+// http.c carries these over sockets; tests and fuzzers call weft_api_handle() directly.
+// Everything that a request does happens inside the call.
 //
 // Ownership  the request is borrowed; the answer is the caller's, freed with weft_answer_fini()
 // Errors     none: a refusal is an answer
@@ -57,8 +58,9 @@ struct api_answer {
 	char request_id[44]; // "req-UUID"
 	bool wants_token;    // WWW-Authenticate of a 401
 
-	// A long answer of JSON is made as it is sent, a few milliseconds' work at a time, and other work goes on between. Appends
-	// the next piece; false: there was none left. NULL: json or text is the whole answer.
+	// A long answer of JSON is made as it is sent, a few milliseconds' work at a time, and
+	// other work goes on between. Appends the next piece; false: there was none left. NULL:
+	// json or text is the whole answer.
 	bool (*more)(void *arg, struct text *out);
 	void (*more_end)(void *arg); // frees arg
 	void *more_arg;

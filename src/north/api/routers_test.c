@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "north/api/api_testing.h"
 
-// The API before a model with a router and a subnet, and an agent that accepts every change, or none.
+// The API before a model with a router and a subnet, and an agent that accepts every change, or
+// none.
 struct fixture {
 	struct asker api;
 	char router[37], subnet[37];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tags: /v2.0/COLLECTION/ID/tags and /tags/TAG. The model only knows how to replace the whole list; a call that changes
-// nothing is still checked by it.
+// Tags: /v2.0/COLLECTION/ID/tags and /tags/TAG. The model only knows how to replace the whole
+// list; a call that changes nothing is still checked by it.
 #include "north/api/call.h"
 
 #include <errno.h>

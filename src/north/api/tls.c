@@ -44,7 +44,8 @@ static gnutls_datum_t datum(const char *pem)
 	return (gnutls_datum_t) {.data = (void *)pem, .size = (unsigned)strlen(pem)};
 }
 
-// Does the key belong to the first certificate of the chain? RFC 8446 4.4.2: the server's own comes first.
+// Does the key belong to the first certificate of the chain? RFC 8446 4.4.2: the server's own
+// comes first.
 static bool is_pair(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key)
 {
 	unsigned char a[64], b[64];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tokens: the file of `auth = token`, one "token project role[,role]" a line, '#' begins a comment.
 //
-// The file is read again when it changes. A changed file that cannot be read leaves the tokens read before
-// in force and is logged: one typing error must not lock everybody out.
+// The file is read again when it changes. A changed file that cannot be read leaves the tokens
+// read before in force and is logged: one typing error must not lock everybody out.
 #pragma once
 
 #include <stdbool.h>

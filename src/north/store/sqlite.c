@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The store in SQLite: one table, one row an object, one SQLite transaction a request.
 //
-// WAL with synchronous = FULL: a commit returns after its log has reached the disk, and a crash leaves either
-// all of a transaction or nothing. Locking is exclusive from the first access until the process ends,
-// however it ends: a second weftd on the same file is told so instead of sharing it.
+// WAL with synchronous = FULL: a commit returns after its log has reached the disk, and a crash
+// leaves either all of a transaction or nothing. Locking is exclusive from the first access until
+// the process ends, however it ends: a second weftd on the same file is told so instead of
+// sharing it.
 //
-// Transactions are numbered (table "last"), and the number of the last one is also beside the file (witness.h): a log
-// that went missing or was damaged is noticed, with the number of transactions that went with it.
+// Transactions are numbered (table "last"), and the number of the last one is also beside the
+// file (witness.h): a log that went missing or was damaged is noticed, with the number of
+// transactions that went with it.
 //
-// A COMMIT whose fsync failed has its transaction in the log all the same, whole and valid: whoever reads the log next
-// takes it for committed. So it is made void, by a transaction that does nothing and is written in its place, before
-// anybody is told that it failed. If that cannot be written either, what the next start will find is not known: the
-// request gets no answer, and nothing else is written until it is.
+// A COMMIT whose fsync failed has its transaction in the log all the same, whole and valid:
+// whoever reads the log next takes it for committed. So it is made void, by a transaction that
+// does nothing and is written in its place, before anybody is told that it failed. If that cannot
+// be written either, what the next start will find is not known: the request gets no answer, and
+// nothing else is written until it is.
 #include "north/store/store.h"
 
 #include <errno.h>
@@ -399,8 +402,8 @@ static int write_change(struct store *s, const struct model_change *c, struct er
 	return ret;
 }
 
-// The transaction's end. A failure of the disk to write (full, broken) leaves it unfinished in the log, which nobody takes
-// for committed; any other failure may leave it there whole.
+// The transaction's end. A failure of the disk to write (full, broken) leaves it unfinished in
+// the log, which nobody takes for committed; any other failure may leave it there whole.
 static int commit(struct store *s, struct err *err)
 {
 	int ret = exec(s, "UPDATE last SET n = n + 1", err);
@@ -442,7 +445,8 @@ static int transact(struct store *s,
 	if (ret == 0)
 		weft_witness_set(s->witness, ++s->last);
 
-	// Some errors (a full disk) have rolled back already; a second rollback would only complain.
+	// Some errors (a full disk) have rolled back already; a second rollback would only
+	// complain.
 	if (ret < 0 && !sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return ret;

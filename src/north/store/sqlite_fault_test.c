@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks that fail: SQLite's own files with faults in them (a VFS between SQLite and the default one), and a process that
-// dies then: the files as they are at that moment, copied away and opened again.
+// Disks that fail: SQLite's own files with faults in them (a VFS between SQLite and the default
+// one), and a process that dies then: the files as they are at that moment, copied away and
+// opened again.
 #include "north/store/store.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 
 #include <cmocka.h>
 
-// ---- The faulty disk -------------------------------------------------------------------------------
+// ---- The faulty disk -----------------------------------------------------------------------
 
 // How many syncs and writes of the log fail from now on; -1: all.
 static struct {
@@ -155,7 +156,7 @@ static int install_vfs(void)
 	return sqlite3_vfs_register(&vfs, 1);
 }
 
-// ---- The bench -------------------------------------------------------------------------------------
+// ---- The bench -----------------------------------------------------------------------------
 
 static char directory[] = "/tmp/weft-faults-XXXXXX";
 static char path[64];
@@ -254,8 +255,8 @@ static struct store *open_listening(const char *name)
 	return s;
 }
 
-// The process dies now: the names of the networks that the next one finds. `damage`: a shell command for the files, which are
-// called copy, copy-wal and copy-last.
+// The process dies now: the names of the networks that the next one finds. `damage`: a shell
+// command for the files, which are called copy, copy-wal and copy-last.
 static const char *after_crash_and(const char *damage)
 {
 	static char names[4096];
@@ -284,7 +285,7 @@ static const char *after_crash(void)
 	return after_crash_and(":");
 }
 
-// ---- Tests -----------------------------------------------------------------------------------------
+// ---- Tests ---------------------------------------------------------------------------------
 
 static void a_change_whose_sync_failed_is_not_in_force_after_a_crash(void **state)
 {
@@ -302,7 +303,8 @@ static void a_change_whose_sync_failed_is_not_in_force_after_a_crash(void **stat
 	weft_model_free(m);
 }
 
-// The same wherever the log is: begun anew after it was carried over into the file, longer than what makes it void.
+// The same wherever the log is: begun anew after it was carried over into the file, longer than
+// what makes it void.
 static void so_it_is_wherever_in_the_log_the_change_lies(void **state)
 {
 	struct model *m = new_model();
@@ -375,7 +377,8 @@ static void changes_that_went_with_the_log_are_counted_aloud(void **state)
 		const char *damage, *there, *says;
 	} cases[] = {
 		{":", "1 2 3 4 5 6 ", ""},
-		// A network brings its project's first security group, so the first change is a large one.
+		// A network brings its project's first security group, so the first change is a
+		// large one.
 		{"truncate -s -100 copy-wal", "1 2 3 4 5 ", ": changes lost: 1. Change 6 was "},
 		{"printf x | dd of=copy-wal bs=1 seek=$(($(stat -c %s copy-wal) - 16000)) conv=notrunc",
 		 "1 2 3 4 ", ": changes lost: 2. Change 6 was "},

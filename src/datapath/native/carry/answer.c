@@ -10,7 +10,8 @@
 #include "datapath/frames/services.h"
 #include "datapath/native/carry/slow.h"
 
-// To all nodes a router advertises itself no more often than this (RFC 4861, 10: MIN_DELAY_BETWEEN_RAS).
+// To all nodes a router advertises itself no more often than this (RFC 4861, 10:
+// MIN_DELAY_BETWEEN_RAS).
 #define BETWEEN_ADVERTS_MS 3000
 
 #define OPTIONS_MAX   32
@@ -157,7 +158,7 @@ static size_t dhcp6(const struct judge *j, uint8_t *buf, size_t len, size_t cap,
 	return answer_len;
 }
 
-// ---- Router advertisements -------------------------------------------------------------------------
+// ---- Router advertisements -----------------------------------------------------------------
 
 static void advertise(struct worker *w, const struct judge *j, const struct ra *ra,
 		      const struct mac_addr *mac, const struct ip_addr *to)
@@ -176,8 +177,8 @@ static void advertise(struct worker *w, const struct judge *j, const struct ra *
 	weft_send(w, m, j->in->index);
 }
 
-// Where the answer goes: to the asker, if it has an address. The delays of RFC 4861, 6.2.6 keep routers from speaking all at once on a
-// shared wire; here each answer has the port for itself.
+// Where the answer goes: to the asker, if it has an address. The delays of RFC 4861, 6.2.6 keep
+// routers from speaking all at once on a shared wire; here each answer has the port for itself.
 static bool asker(struct worker *w, const struct judge *j, struct mac_addr *mac, struct ip_addr *to)
 {
 	static const uint8_t unspecified[16];
@@ -219,7 +220,7 @@ static void answer_solicitation(struct worker *w, struct rte_mbuf *m, const stru
 	weft_slow_flood(w, m, &others);
 }
 
-// ---- Echo --------------------------------------------------------------------------------------
+// ---- Echo ----------------------------------------------------------------------------------
 
 // However long it is, and whatever buffers it is in: its headers are in the first.
 static void answer_echo(struct worker *w, struct rte_mbuf *m, const struct judge *j)
@@ -233,7 +234,7 @@ static void answer_echo(struct worker *w, struct rte_mbuf *m, const struct judge
 	weft_send(w, m, j->in->index);
 }
 
-// ---- All of them -----------------------------------------------------------------------------------
+// ---- All of them ---------------------------------------------------------------------------
 
 // An answer is made in place: those who are to hear the question as well hear a copy of it.
 static void pass_on(struct worker *w, const struct rte_mbuf *m, const struct judge *j)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers through the whole datapath: who is answered what, by DHCPv6 and by a router at its link-local address.
+// Answers through the whole datapath: who is answered what, by DHCPv6 and by a router at its
+// link-local address.
 #include "datapath/native/carry/answer.h"
 
 #include <stdlib.h>
@@ -183,7 +184,7 @@ static void another_server_may_be_asked_by_unicast(void **state)
 	testbed_free(tb);
 }
 
-// ---- A router's link-local address -----------------------------------------------------------------
+// ---- A router's link-local address ---------------------------------------------------------
 
 static struct testbed *lab_with_router(char link_local[WEFT_IP_STRLEN])
 {

@@ -131,8 +131,8 @@ static inline bool parse_plain(const struct rte_mbuf *m, uint16_t in_port, struc
 	return false;
 }
 
-// Must this packet's flags be looked at? A reply's line keeps a copy of the state, so that plain packets of an
-// established connection touch one line only.
+// Must this packet's flags be looked at? A reply's line keeps a copy of the state, so that plain
+// packets of an established connection touch one line only.
 static inline bool needs_update(const struct session *s, uint8_t tcp_flags)
 {
 	return weft_session_state(s) != SESSION_ESTABLISHED ||
@@ -151,8 +151,8 @@ static inline bool carry(struct worker *w, struct rte_mbuf *m, struct session *s
 {
 	uint16_t flags = weft_session_flags(s);
 
-	// A policy change bumps a generation instead of walking the table: a stale session is judged again on
-	// its next packet, in either direction.
+	// A policy change bumps a generation instead of walking the table: a stale session is
+	// judged again on its next packet, in either direction.
 	if (unlikely(memcmp(rte_pktmbuf_mtod(m, const void *), s->eth_in, 12) != 0 ||
 		     native_session_gen(s) !=
 			     native_gen(w->node, s->key.in_port, weft_session_out_port(s)) ||
@@ -181,8 +181,9 @@ static void drop_all(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 		weft_drop(w, pkts[i], in_port, why);
 }
 
-// The next packet seems to be of a new flow, too: most likely to the same port as the last one, and translated like it if its addresses are
-// the same, so its reply's place in the index can be fetched meanwhile.
+// The next packet seems to be of a new flow, too: most likely to the same port as the last one,
+// and translated like it if its addresses are the same, so its reply's place in the index can be
+// fetched meanwhile.
 static inline void expect_next(struct worker *w, const struct fast *f, uint16_t next, uint16_t n)
 {
 	const struct flow_key *key = &f->key[next];
@@ -198,8 +199,8 @@ static inline void expect_next(struct worker *w, const struct fast *f, uint16_t 
 	weft_session_prefetch(w->sessions, &reply);
 }
 
-// Three passes, so that each waits for one kind of memory: headers (prefetched ahead), hash buckets and
-// sessions (the bulk look-up overlaps them), then the packets again.
+// Three passes, so that each waits for one kind of memory: headers (prefetched ahead), hash
+// buckets and sessions (the bulk look-up overlaps them), then the packets again.
 void weft_fast_carry(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts, uint16_t n)
 {
 	const struct port_policy *policy = native_policy(w->node, in_port, w->epoch);
@@ -238,7 +239,8 @@ void weft_fast_carry(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 	for (uint16_t i = 0; i < n; i++) {
 		struct session *s = f.ses[i];
 
-		// A packet earlier in this burst may have ended the session that was found for this one.
+		// A packet earlier in this burst may have ended the session that was found for
+		// this one.
 		if (likely(s != NULL && carry(w, pkts[i], s, f.tcp_flags[i]))) {
 			COUNT(w->stats.fast, 1);
 			continue;

@@ -207,7 +207,7 @@ static void a_translated_flow_has_its_port_again_after_a_flush(void **state)
 	testbed_free(tb);
 }
 
-// ---- Counters --------------------------------------------------------------------------------------
+// ---- Counters ------------------------------------------------------------------------------
 
 static json_int_t shown(struct testbed *tb, enum datapath_show what, const char *id,
 			const char *object, const char *key)

@@ -9,7 +9,7 @@
 #include "datapath/native/carry/slow.h"
 #include "datapath/native/carry/slow_session.h"
 
-// ---- What is wanted --------------------------------------------------------------------------------
+// ---- What is wanted ------------------------------------------------------------------------
 
 static bool is_end(const struct datapath_end *e, uint8_t family, const void *ip, rte_be16_t port)
 {
@@ -110,7 +110,7 @@ static bool takes(struct live *l, const struct worker *w, const struct packet *p
 	return false;
 }
 
-// ---- Records ---------------------------------------------------------------------------------------
+// ---- Records -------------------------------------------------------------------------------
 
 static void clear(struct live_record *r, uint16_t in_port)
 {
@@ -145,7 +145,7 @@ static void note_rules(struct live_record *r, const struct judge *j)
 		memcpy(r->ingress_rule, j->ingress_rule, WEFT_ID_LEN);
 }
 
-// ---- What the port sends ---------------------------------------------------------------------------
+// ---- What the port sends -------------------------------------------------------------------
 
 static void hold(struct live *l, const struct rte_mbuf *m, uint16_t in_port)
 {
@@ -210,7 +210,7 @@ void weft_live_burst(struct worker *w, uint16_t in_port, struct rte_mbuf **pkts,
 	l->in_burst = false;
 }
 
-// ---- What the slow path knows ----------------------------------------------------------------------
+// ---- What the slow path knows --------------------------------------------------------------
 
 // Perhaps it leads to the port, and is refused.
 static void carry_other(struct live *l, struct worker *w, struct rte_mbuf *m, uint16_t in_port)
@@ -298,7 +298,7 @@ void weft_live_refused(struct live *l, struct worker *w, const struct rte_mbuf *
 	publish(l, 1);
 }
 
-// ---- What leaves -----------------------------------------------------------------------------------
+// ---- What leaves ---------------------------------------------------------------------------
 
 // The key of the other direction of the flow that the packet is of, as it enters at the port.
 static bool other_key(const struct packet *p, uint16_t port, struct flow_key *out)

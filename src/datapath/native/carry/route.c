@@ -119,7 +119,8 @@ static uint32_t source_hash(const struct flow_key *k)
 	       (ICMP_SOURCES - 1);
 }
 
-// Token buckets: what cannot be told now is not told. A host outside that has used up its own takes none of the others'.
+// Token buckets: what cannot be told now is not told. A host outside that has used up its own
+// takes none of the others'.
 static bool may_tell(struct worker *w, const struct judge *j)
 {
 	uint16_t port = j->in->index;

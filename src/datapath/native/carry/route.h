@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Route: what a router does to a packet once the stages have found its way: TTL, MACs, fragments, and what the
-// sender is told when there is no way.
+// Route: what a router does to a packet once the stages have found its way: TTL, MACs, fragments,
+// and what the sender is told when there is no way.
 //
 // Threads    the worker
 #pragma once
@@ -11,7 +11,8 @@
 
 #include "datapath/native/judge/judge.h"
 
-// Take `hops` from the TTL or hop limit; the IPv4 checksum follows (RFC 1624). The IP header is at offset 14.
+// Take `hops` from the TTL or hop limit; the IPv4 checksum follows (RFC 1624). The IP header is
+// at offset 14.
 static inline void weft_ttl_decrease(uint8_t *frame, uint8_t family, uint8_t hops)
 {
 	uint8_t *ip = frame + RTE_ETHER_HDR_LEN;
@@ -30,13 +31,14 @@ static inline void weft_ttl_decrease(uint8_t *frame, uint8_t family, uint8_t hop
 	ip[8] = (uint8_t)(ip[8] - hops);
 }
 
-// What routers have made of a judged packet, verdict FORWARD: MACs, TTL, addresses and ports as they are now. The headers are
-// writable and in the first segment.
+// What routers have made of a judged packet, verdict FORWARD: MACs, TTL, addresses and ports as
+// they are now. The headers are writable and in the first segment.
 void weft_route_rewrite(struct rte_mbuf *m, const struct judge *j);
 
-// Send a judged packet on, verdict FORWARD: MACs, TTL, and addresses and ports as they are now. IPv4 is fragmented if it must be and
-// may be. Takes the mbuf.
+// Send a judged packet on, verdict FORWARD: MACs, TTL, and addresses and ports as they are now.
+// IPv4 is fragmented if it must be and may be. Takes the mbuf.
 void weft_route_out(struct worker *w, struct rte_mbuf *m, const struct judge *j);
 
-// Tell the sender why, if j->icmp says what and its port has not been told too often. The mbuf stays the caller's.
+// Tell the sender why, if j->icmp says what and its port has not been told too often. The mbuf
+// stays the caller's.
 void weft_route_tell(struct worker *w, const struct rte_mbuf *m, const struct judge *j);

@@ -195,7 +195,7 @@ static void fragments_longer_than_the_next_network_carries_are_cut_again(void **
 	testbed_free(tb);
 }
 
-// ---- Echo --------------------------------------------------------------------------------------
+// ---- Echo ----------------------------------------------------------------------------------
 
 static struct frame echo(const char *from, const char *to, const char *src, const char *dst,
 			 size_t payload)

@@ -19,7 +19,8 @@
 #define UDP(from_port, to_port, size) \
 	((struct l4) {.proto = 17, .sport = (from_port), .dport = (to_port), .payload = (size)})
 
-// n1 (10.0.1.0/24, "a") and n2 (10.0.2.0/24, MTU 1400, "b") on router "r" by its interfaces "r1" and "r2".
+// n1 (10.0.1.0/24, "a") and n2 (10.0.2.0/24, MTU 1400, "b") on router "r" by its interfaces "r1"
+// and "r2".
 static struct testbed *two_networks(const char *b_rules)
 {
 	struct testbed *tb = testbed_new(1024);

@@ -37,9 +37,10 @@ void weft_judge_init(struct judge *j, const struct node *node, uint64_t epoch,
 		j->network_index = j->in->network_index;
 }
 
-// ---- Verdicts --------------------------------------------------------------------------------------
+// ---- Verdicts ------------------------------------------------------------------------------
 
-// False: the policy has changed since the judgement: judge it again if `again`, or if it may not pass without a session.
+// False: the policy has changed since the judgement: judge it again if `again`, or if it may not
+// pass without a session.
 static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j, bool again)
 {
 	bool plain = weft_slow_makes_session(j);
@@ -50,8 +51,9 @@ static bool forward(struct worker *w, struct rte_mbuf *m, struct judge *j, bool 
 		weft_drop(w, m, j->in->index, why);
 		return true;
 	}
-	// A change of the policy, or of a next hop, since the judgement: it is not to be kept, and what is not kept has no answers. Under change after
-	// change this packet is carried without.
+	// A change of the policy, or of a next hop, since the judgement: it is not to be kept,
+	// and what is not kept has no answers. Under change after change this packet is carried
+	// without.
 	if (plain && !weft_slow_is_current(j)) {
 		if (again || weft_slow_needs_session(j))
 			return false;
@@ -115,7 +117,7 @@ void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j)
 		rte_pktmbuf_free(m);
 }
 
-// ---- The way in ------------------------------------------------------------------------------------
+// ---- The way in ----------------------------------------------------------------------------
 
 // permit: the flow that permits this packet, and translates it; NULL = none.
 struct permit {
@@ -148,7 +150,8 @@ static void judge_as(struct worker *w, const struct rte_mbuf *m, const struct pa
 		weft_live_judged(live, j);
 }
 
-// live: the session that the packet belongs to, if the stages only have to find its way; NULL: a new flow.
+// live: the session that the packet belongs to, if the stages only have to find its way; NULL: a
+// new flow.
 static struct permit find_permit(struct worker *w, const struct packet *p, const uint8_t *eth,
 				 struct session *live)
 {
@@ -228,12 +231,14 @@ static void process(struct worker *w, struct rte_mbuf *m, const struct packet *p
 		weft_drop(w, m, p->key.in_port, DROP_SERVICE_DONE);
 		return;
 	}
-	// Its first fragment may still wait for a next hop that is known by now, and has no session before it goes on.
+	// Its first fragment may still wait for a next hop that is known by now, and has no
+	// session before it goes on.
 	if (s == NULL && p->fragment == FRAGMENT_LATER) {
 		weft_resolver_turn(w, weft_slow_packet);
 		s = weft_slow_find(w->sessions, p);
 	}
-	// A session says nothing of the sender's MTU: what is too long goes to the stages, which refuse it.
+	// A session says nothing of the sender's MTU: what is too long goes to the stages, which
+	// refuse it.
 	if (native_wire_len(m) > mtu + RTE_ETHER_HDR_LEN)
 		s = NULL;
 	switch (s == NULL ? NOT_CARRIED : weft_slow_carry(w, m, p, s)) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Slow path: the first packet of a flow, and every packet that is not plain.
 //
-// Parse in full, hold fragments until their first one is here, look for the session once more (what
-// is unusual about a packet may only be an option header), judge again what is stale, judge what is
-// new, and carry out the verdict: send, answer, flood, drop, and make the session for both directions.
+// Parse in full, hold fragments until their first one is here, look for the session once more
+// (what is unusual about a packet may only be an option header), judge again what is stale, judge
+// what is new, and carry out the verdict: send, answer, flood, drop, and make the session for
+// both directions.
 //
 // Threads    the worker
 // Ownership  takes the mbuf
@@ -33,8 +34,8 @@ static inline void weft_session_rewrite(struct rte_mbuf *m, const struct session
 		weft_nat_carry(m, s, l4);
 }
 
-// Send a packet of a live session on its way: MACs, addresses, TTL, counters, out. Shared with the fast path. l4: offset of the
-// transport header, 0 = a later fragment.
+// Send a packet of a live session on its way: MACs, addresses, TTL, counters, out. Shared with
+// the fast path. l4: offset of the transport header, 0 = a later fragment.
 static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, struct session *s,
 				      uint16_t l4)
 {
@@ -54,7 +55,8 @@ static inline void weft_session_carry(struct worker *w, struct rte_mbuf *m, stru
 	weft_send(w, m, weft_session_out_port(s));
 }
 
-// A routed session carries a packet only if its TTL and length allow it; a router must answer otherwise.
+// A routed session carries a packet only if its TTL and length allow it; a router must answer
+// otherwise.
 static inline bool weft_session_fits(const struct worker *w, const struct rte_mbuf *m,
 				     const struct session *s, uint8_t ttl)
 {
@@ -74,7 +76,8 @@ void weft_slow_flood(struct worker *w, struct rte_mbuf *m, struct judge *j);
 void weft_judge_init(struct judge *j, const struct node *node, uint64_t epoch,
 		     const struct packet *p, const uint8_t *eth, uint32_t frame_len);
 
-// It was judged for a flow's sake, and goes where that flow does not lead: nothing is permitted there for that reason.
+// It was judged for a flow's sake, and goes where that flow does not lead: nothing is permitted
+// there for that reason.
 static inline bool weft_slow_leads_elsewhere(const struct judge *j)
 {
 	return j->related_to != NATIVE_NO_PORT &&
@@ -82,7 +85,7 @@ static inline bool weft_slow_leads_elsewhere(const struct judge *j)
 		(j->verdict == VERDICT_FORWARD && j->out->index != j->related_to));
 }
 
-// An ICMP error about a live session, sent to the MAC that the session's packets go to: the direction from `in_port` on;
-// else NULL. eth: the error's destination and source MAC.
+// An ICMP error about a live session, sent to the MAC that the session's packets go to: the
+// direction from `in_port` on; else NULL. eth: the error's destination and source MAC.
 struct session *weft_session_related(const struct session_table *t, const struct packet *p,
 				     const uint8_t *eth);

@@ -7,7 +7,8 @@
 // port that was picked up is a claim until an answer proves it: one that acknowledges about what
 // was sent. Until then
 //   - an answer that acknowledges something else is not delivered, and the claim is disproved;
-//   - another connection that is picked up with the same first choice waits (it would be reset by any other port);
+//   - another connection that is picked up with the same first choice waits (it would be reset by
+//     any other port);
 //   - if the claim is disproved, that one takes its place.
 // So who had its own port keeps it. The other one's is lost: its connection ends when it is found
 // in use, or by its far end's RST. Datagrams have nothing that would tell whose they are.

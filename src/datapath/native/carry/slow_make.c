@@ -83,7 +83,8 @@ static bool is_peers_key(struct session *s, const struct flow_key *key)
 	return weft_flow_equal(&other, key);
 }
 
-// The reply's key is free; j->now.sport is the first port from the n-th on for which it is, if that may be chosen.
+// The reply's key is free; j->now.sport is the first port from the n-th on for which it is, if
+// that may be chosen.
 static enum drop find_reply(struct worker *w, struct judge *j, uint32_t *n, struct flow_key *reply)
 {
 	struct session *taken;
@@ -134,7 +135,8 @@ static void count_made(struct worker *w, const struct session_new *n)
 	COUNT(w->stats.sessions_added, 1);
 }
 
-// Another worker has just made it, for a packet that came by another queue: the same way, by the same policy.
+// Another worker has just made it, for a packet that came by another queue: the same way, by the
+// same policy.
 static bool is_twin(const struct session *s, const struct judge *j, uint32_t gen)
 {
 	uint8_t state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);

@@ -67,8 +67,8 @@ static bool standing_change(struct session *s, union standing *from, union stand
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
-// What the direction was judged to be. Together: whoever sees the new generation sees the mark, and who takes the mark away has judged by this
-// generation or does not find it any more.
+// What the direction was judged to be. Together: whoever sees the new generation sees the mark,
+// and who takes the mark away has judged by this generation or does not find it any more.
 static void set_judged(struct session *s, uint32_t gen, uint16_t mark)
 {
 	union standing from = standing_get(s), to;
@@ -105,7 +105,8 @@ bool weft_slow_same_translation(const struct session *original, const struct jud
 	return weft_flow_equal(&now, &was);
 }
 
-// What is beyond the way out of the node, and a port without port security, may have got another MAC; that is no other way.
+// What is beyond the way out of the node, and a port without port security, may have got another
+// MAC; that is no other way.
 static bool is_same_way(const struct session *original, const struct judge *j)
 {
 	return j->verdict == VERDICT_FORWARD && j->out->index == weft_session_out_port(original) &&
@@ -131,7 +132,8 @@ static void adopt_macs(struct session *original, const struct judge *j)
 	change_macs(weft_session_peer(original)->eth_in, back, sizeof(back));
 }
 
-// Do rules that follow connections refuse it? What no longer finds its way, or has its rules for each direction, is forgotten instead.
+// Do rules that follow connections refuse it? What no longer finds its way, or has its rules for
+// each direction, is forgotten instead.
 static bool is_refused(const struct judge *j)
 {
 	if (j->verdict != VERDICT_DROP)
@@ -150,7 +152,8 @@ static enum rejudged compare_way(const struct session *original, const struct ju
 	return is_same_way(original, j) ? REJUDGED_GOOD : REJUDGED_CUT;
 }
 
-// But for the rules, would it go the way that it went? Otherwise they refuse another flow than this one: a floating IP has moved, say.
+// But for the rules, would it go the way that it went? Otherwise they refuse another flow than
+// this one: a floating IP has moved, say.
 static bool keeps_its_way(const struct node *node, const struct session *original,
 			  const struct packet *p, uint64_t epoch)
 {
@@ -183,8 +186,8 @@ enum rejudged weft_slow_would_rejudge(const struct node *node, struct session *s
 	return compare_way(original, j);
 }
 
-// What it was judged to be is written down by one worker at a time, and an older judgement never over a newer one. False: it stays as it
-// is; if that is stale, its next packet is judged again.
+// What it was judged to be is written down by one worker at a time, and an older judgement never
+// over a newer one. False: it stays as it is; if that is stale, its next packet is judged again.
 static bool may_settle(struct session *original, uint32_t gen)
 {
 	if (!may_correct(original))
@@ -270,7 +273,8 @@ static enum drop session_slow_check(struct worker *w, struct session *s)
 
 	if (why != DROP_NONE)
 		return why;
-	// Another worker may have judged it by a newer policy meanwhile: then the mark is that one's.
+	// Another worker may have judged it by a newer policy meanwhile: then the mark is that
+	// one's.
 	clear.flags &= (uint16_t)~SESSION_SLOW;
 	standing_change(s, &marked, clear);
 	return DROP_NONE;
@@ -302,8 +306,8 @@ struct session *weft_slow_find(const struct session_table *t, const struct packe
 	return weft_session_get(t, &p->key, weft_flow_hash(&p->key));
 }
 
-// Routers outside the node may send from another MAC than the one that is sent to, and take each other's place (VRRP); a VM without port
-// security may take another one.
+// Routers outside the node may send from another MAC than the one that is sent to, and take each
+// other's place (VRRP); a VM without port security may take another one.
 static bool is_from(struct worker *w, struct session *s, const uint8_t *mac)
 {
 	const struct port_policy *in;
@@ -398,8 +402,9 @@ bool weft_slow_is_current(const struct judge *j)
 	       weft_resolver_version(j->node->resolver) == j->next_hops;
 }
 
-// A live session's packets come another way than expected (another router of the network, say): remember it. The
-// sender's MAC is the same (is_from), so that half of it is no MAC that the sender may not have.
+// A live session's packets come another way than expected (another router of the network, say):
+// remember it. The sender's MAC is the same (is_from), so that half of it is no MAC that the
+// sender may not have.
 void weft_slow_correct(struct session *s, const struct judge *j)
 {
 	uint16_t flags, next;

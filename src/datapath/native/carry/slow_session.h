@@ -33,19 +33,22 @@ static inline bool weft_slow_is_refused(struct session *s)
 
 enum rejudged {
 	REJUDGED_GOOD,
-	REJUDGED_WAITS, // permitted, but its next hop outside is not known now: it stays as it is, and stale
+	// Permitted, but its next hop outside is not known now: it stays as it is, and stale.
+	REJUDGED_WAITS,
 	REJUDGED_REFUSED, // no rule permits it: *why; it stays, stale and marked (SESSION_REFUSED)
 	REJUDGED_CUT,	  // removed
 };
-// Judge a connection again, by its original direction, under the present policy. It is cut if it may not pass, or would pass another
-// way, or be translated otherwise; but a port that was chosen for it stays its own, and so does its state.
+// Judge a connection again, by its original direction, under the present policy. It is cut if it
+// may not pass, or would pass another way, or be translated otherwise; but a port that was chosen
+// for it stays its own, and so does its state.
 enum rejudged weft_slow_rejudge(struct worker *w, struct session *s, enum drop *why);
 // The same without any effect. p and j are for the judgement; p must outlive j.
 enum rejudged weft_slow_would_rejudge(const struct node *node, struct session *s, struct packet *p,
 				      struct judge *j);
-// Is a packet of a refused connection refused with it? Otherwise it is judged by itself: what goes to another MAC than the connection did,
-// and a new TCP connection of the other end, which takes the place of the refused one if it may. (One of the end that is refused would
-// be refused, too, and is not to end the mark.)
+// Is a packet of a refused connection refused with it? Otherwise it is judged by itself: what
+// goes to another MAC than the connection did, and a new TCP connection of the other end, which
+// takes the place of the refused one if it may. (One of the end that is refused would be refused,
+// too, and is not to end the mark.)
 static inline bool weft_slow_shares_refusal(const struct session *s, const struct packet *p,
 					    bool same_way)
 {
@@ -92,13 +95,14 @@ bool weft_slow_is_current(const struct judge *j);
 
 // Of what was judged FORWARD: does it make a session?
 bool weft_slow_makes_session(const struct judge *j);
-// Is it translated without a flow that says how? Then its answers find their way back by a session, or not at all.
+// Is it translated without a flow that says how? Then its answers find their way back by a
+// session, or not at all.
 bool weft_slow_needs_session(const struct judge *j);
 // Why it cannot be translated; DROP_NONE = it can, or is not.
 enum drop weft_slow_untranslatable(const struct judge *j);
 
-// Make the session of a flow that was judged FORWARD; gen was read before the epoch was found unchanged. Chooses the port if
-// j->pick_port. False: *why says why it may not start.
+// Make the session of a flow that was judged FORWARD; gen was read before the epoch was found
+// unchanged. Chooses the port if j->pick_port. False: *why says why it may not start.
 bool weft_slow_make(struct worker *w, struct judge *j, uint32_t gen, enum drop *why);
 
 // j->pick_port: choose j->now.sport, from the n-th to try on. False: they are all in use.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions that several workers have to do with at the same time: what one of them does while another is at it.
+// Sessions that several workers have to do with at the same time: what one of them does while
+// another is at it.
 #include "datapath/native/carry/slow_session.h"
 
 #include "datapath/native/testing/nat_fixture.h"

@@ -15,18 +15,20 @@
 #include "datapath/native/outside/uplink.h"
 #include "datapath/native/packet/counter.h"
 
-// How long a worker looks for packets in vain before it begins to sleep: longer than the time between packets of a load that
-// somebody waits for (at 20,000 packets/s 50 us), so that none of them is met asleep. By the clock, not by turns: how long a turn takes depends on
-// how many ports there are.
+// How long a worker looks for packets in vain before it begins to sleep: longer than the time
+// between packets of a load that somebody waits for (at 20,000 packets/s 50 us), so that none of
+// them is met asleep. By the clock, not by turns: how long a turn takes depends on how many ports
+// there are.
 #define AWAKE_US	   100
-// Bursts taken from a trunk in one turn: it carries what is for all ports, each of which may give one.
+// Bursts taken from a trunk in one turn: it carries what is for all ports, each of which may give
+// one.
 #define TRUNK_BURSTS	   4
 // Pairs that the session table's clock hand looks at in one turn.
 #define EXPIRE_BUDGET	   32
 // The same in a turn without packets, when there is time.
 #define EXPIRE_BUDGET_IDLE 64
 
-// ---- The turn --------------------------------------------------------------------------------------
+// ---- The turn ------------------------------------------------------------------------------
 
 // What came from one port is carried, all the way.
 static uint16_t poll_port(struct worker *w, const struct poll *p, struct port_io *io)
@@ -113,7 +115,8 @@ static void run(struct worker *w)
 		} else {
 			COUNT(w->stats.empty_polls, 1);
 		}
-		// By the time before the poll: if the system let others run since, packets may have come.
+		// By the time before the poll: if the system let others run since, packets may
+		// have come.
 		idle = adaptive && n == 0 && begin > last && begin - last > awake;
 		housekeeping(w, idle ? EXPIRE_BUDGET_IDLE : EXPIRE_BUDGET);
 		rte_rcu_qsbr_quiescent(w->node->qsbr, w->id);
@@ -146,7 +149,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-// ---- Start and stop --------------------------------------------------------------------------------
+// ---- Start and stop ------------------------------------------------------------------------
 
 int weft_worker_start(struct worker *w, struct err *err)
 {

@@ -20,7 +20,7 @@
 
 #define PORTS 5
 
-// ---- A port whose packets come by the clock --------------------------------------------------------
+// ---- A port whose packets come by the clock ------------------------------------------------
 
 struct source {
 	struct port_io io;
@@ -112,7 +112,7 @@ static struct testbed *bed(uint16_t workers, struct source *sources[PORTS])
 	return tb;
 }
 
-// ---- Who polls what --------------------------------------------------------------------------------
+// ---- Who polls what ------------------------------------------------------------------------
 
 static unsigned int pollers(const struct testbed *tb, const struct source *s, uint16_t share)
 {
@@ -173,7 +173,7 @@ static void port_with_one_queue_costs_other_workers_nothing(void **state)
 	testbed_free(tb);
 }
 
-// ---- Sleep -----------------------------------------------------------------------------------------
+// ---- Sleep ---------------------------------------------------------------------------------
 
 static void wait_for(const uint64_t *counter, uint64_t n)
 {
@@ -215,7 +215,7 @@ static void worker_sleeps_when_nothing_comes_and_not_between_packets(void **stat
 	testbed_free(tb);
 }
 
-// ---- Priority --------------------------------------------------------------------------------------
+// ---- Priority ------------------------------------------------------------------------------
 
 static void wait_for_class(const struct worker *w, int wanted)
 {

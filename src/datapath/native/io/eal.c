@@ -26,8 +26,9 @@
 
 // A DPDK port's rings, for each worker: 1,024 packets to be received and as many to be sent.
 #define BUFFERS_PER_RING   2048
-// A worker has at most one burst of 64 packets in its hands; the largest (64 KB of TCP) is a chain of 33
-// buffers. The rest is for its cache, for fragments that wait and for the NICs' rings.
+// A worker has at most one burst of 64 packets in its hands; the largest (64 KB of TCP) is a
+// chain of 33 buffers. The rest is for its cache, for fragments that wait and for the NICs'
+// rings.
 #define BUFFERS_PER_WORKER 8192
 #define BUFFERS_SHARED	   8192
 #define BUFFERS_CACHED	   RTE_MEMPOOL_CACHE_MAX_SIZE
@@ -164,8 +165,8 @@ static int choose_memory(const struct datapath_config *config, bool *huge, struc
 	return 0;
 }
 
-// EAL makes <dir>/dpdk/<prefix>, although with --no-shconf and --in-memory nothing is ever put there. Let it do so where
-// no other daemon does, and leave nothing behind.
+// EAL makes <dir>/dpdk/<prefix>, although with --no-shconf and --in-memory nothing is ever put
+// there. Let it do so where no other daemon does, and leave nothing behind.
 struct runtime_dir {
 	char path[PATH_MAX - 32];
 	bool temporary;
@@ -295,8 +296,8 @@ const char *weft_eal_heard(void)
 	return heard;
 }
 
-// As rte_pktmbuf_pool_create(), but without huge pages that would keep each buffer within a page of its own, for devices
-// that we do not have then: 4 KB for each 2.3 KB.
+// As rte_pktmbuf_pool_create(), but without huge pages that would keep each buffer within a page
+// of its own, for devices that we do not have then: 4 KB for each 2.3 KB.
 int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out, struct err *err)
 {
 	unsigned int flags = rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
@@ -328,8 +329,8 @@ int weft_eal_pool(const struct datapath_config *config, struct rte_mempool **out
 	return 0;
 }
 
-// The cores that this process may use, all but the first, then the first: that one serves interrupts and, most likely, the
-// control thread. More workers than cores share them.
+// The cores that this process may use, all but the first, then the first: that one serves
+// interrupts and, most likely, the control thread. More workers than cores share them.
 static int cores_choose(const cpu_set_t *allowed, uint16_t n, int *cores)
 {
 	int list[CPU_SETSIZE];

@@ -149,7 +149,8 @@ static void buffers_hold_2_kb_and_threads_of_ours_have_a_cache(void **state)
 
 // ---- Huge pages that are not there after all ----
 
-// What the kernel does about huge pages in the next test. Whoever looks for some first gets them, and `left` mappings more.
+// What the kernel does about huge pages in the next test. Whoever looks for some first gets them,
+// and `left` mappings more.
 static struct {
 	bool pretended, beyond_limit;
 	int asked, left;

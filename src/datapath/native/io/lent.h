@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lent packets: the head of a packet is ours, the rest lies in the memory of the VM that sent it.
 //
-// A port whose `lend` is called instead of `rx` may hand out packets whose data_len is less than their pkt_len although they have
-// one segment: the first LENT_HEAD bytes, what is judged and changed, are a private copy; the rest stays where the VM put it
-// until `done` is called for the port. A port that takes lent packets copies from there, once. So what was judged is what is
+// A port whose `lend` is called instead of `rx` may hand out packets whose data_len is less than
+// their pkt_len although they have one segment: the first LENT_HEAD bytes, what is judged and
+// changed, are a private copy; the rest stays where the VM put it until `done` is called for the
+// port. A port that takes lent packets copies from there, once. So what was judged is what is
 // sent, whatever the VM does meanwhile: it can only change its payload.
 //
-// The rest may be in several pieces, as a driver puts pages together. Then they are listed in the packet's own buffer, behind its head, where
-// there is nothing else: so the list lives as long as the packet, and only who has the packet can change it.
+// The rest may be in several pieces, as a driver puts pages together. Then they are listed in the
+// packet's own buffer, behind its head, where there is nothing else: so the list lives as long as
+// the packet, and only who has the packet can change it.
 //
-// Who reads, keeps, cuts or clones more of a packet than its head, or hands it to somebody who may, takes the rest in first
-// (weft_lent_take). Freeing needs nothing. That is the slow path (at its door) and the sending to all other kinds of ports.
+// Who reads, keeps, cuts or clones more of a packet than its head, or hands it to somebody who
+// may, takes the rest in first (weft_lent_take). Freeing needs nothing. That is the slow path (at
+// its door) and the sending to all other kinds of ports.
 //
 // Threads    those of the packet
 #pragma once

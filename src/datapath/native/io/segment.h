@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Segment: cut a large TCP packet, or a row of UDP datagrams that travel as one, into the packets they stand for, where the
-// receiver cannot.
+// Segment: cut a large TCP packet, or a row of UDP datagrams that travel as one, into the packets
+// they stand for, where the receiver cannot.
 //
-// The packets come out one after the other, so that a receiver with a full ring costs no more than what it took.
-// Each is a copy with its own headers: length, IPv4 identification and checksum, TCP sequence number and flags, and the
-// pseudo-header sum; what remains to be done is the checksum, which the flags ask for.
+// The packets come out one after the other, so that a receiver with a full ring costs no more
+// than what it took. Each is a copy with its own headers: length, IPv4 identification and
+// checksum, TCP sequence number and flags, and the pseudo-header sum; what remains to be done is
+// the checksum, which the flags ask for.
 //
-// RFC 9293; CWR stands on the first segment only (RFC 3168, section 6.1.2), FIN and PSH on the last.
+// RFC 9293; CWR stands on the first segment only (RFC 3168, section 6.1.2), FIN and PSH on the
+// last.
 //
 // Threads    any; the packet may be shared, it is only read
 #pragma once

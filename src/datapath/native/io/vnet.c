@@ -31,7 +31,8 @@
 #define L2_MAX 120
 #define L3_MAX 511
 
-// Where the headers are, as far as they lie in the first segment and are of a kind that a flag exists for.
+// Where the headers are, as far as they lie in the first segment and are of a kind that a flag
+// exists for.
 struct headers {
 	uint16_t l2, l3, l4; // lengths; l4 0: not TCP and not UDP
 	uint8_t family;	     // 4, 6; 0 = not IP
@@ -176,7 +177,8 @@ static void fill_sctp(struct rte_mbuf *m, uint32_t start)
 	sctp->cksum = rte_cpu_to_le_32(crc32c(m, start));
 }
 
-// The sum from an offset to the end (RFC 1071): rte_raw_cksum_mbuf() is wrong behind a segment of odd length.
+// The sum from an offset to the end (RFC 1071): rte_raw_cksum_mbuf() is wrong behind a segment of
+// odd length.
 static uint16_t sum_from(const struct rte_mbuf *m, uint32_t offset)
 {
 	uint32_t sum = 0, done = 0;
@@ -198,7 +200,8 @@ static uint16_t sum_from(const struct rte_mbuf *m, uint32_t offset)
 	return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }
 
-// The rule of NEEDS_CSUM for whatever lies there: the sum from csum_start to the end, over what stands in the field.
+// The rule of NEEDS_CSUM for whatever lies there: the sum from csum_start to the end, over what
+// stands in the field.
 static int fill_checksum(struct rte_mbuf *m, uint32_t start, uint32_t offset)
 {
 	if (at(m, start + offset, sizeof(uint16_t)) == NULL)
@@ -302,8 +305,8 @@ static int in_segments(const struct virtio_net_hdr *v, struct rte_mbuf *m, const
 	}
 	if (h->l4 == 0 || h->family != family || h->proto != proto || v->gso_size == 0)
 		return -EINVAL;
-	// Segmentation implies that the checksum is to be filled in. A packet that the kernel merged and whose checksum it
-	// knows to be right comes without saying so.
+	// Segmentation implies that the checksum is to be filled in. A packet that the kernel
+	// merged and whose checksum it knows to be right comes without saying so.
 	if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == 0) {
 		if (v->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 			return -EINVAL; // of something else than what is to be segmented

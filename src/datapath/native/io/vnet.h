@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Virtio-net headers: what the kernel or a guest says about a packet's offloads, and an mbuf's flags (port_io.h), both
-// ways; and doing in software what a receiver cannot.
+// Virtio-net headers: what the kernel or a guest says about a packet's offloads, and an mbuf's
+// flags (port_io.h), both ways; and doing in software what a receiver cannot.
 //
-// Virtio, section 5.1.6; in the machine's byte order, as packet sockets have it. What a header says is the
-// VM's word: every field is checked against the packet.
+// Virtio, section 5.1.6; in the machine's byte order, as packet sockets have it. What a header
+// says is the VM's word: every field is checked against the packet.
 //
 // Threads    any
 #pragma once
@@ -29,5 +29,6 @@ void weft_vnet_out(const struct rte_mbuf *m, struct virtio_net_hdr *h);
 // Fill in the checksum that the flags ask for, and clear them. The packet's headers are not shared.
 void weft_vnet_fill(struct rte_mbuf *m);
 
-// Put the sum of the pseudo-header where the flags ask for a checksum: with the length that the packet has now.
+// Put the sum of the pseudo-header where the flags ask for a checksum: with the length that the
+// packet has now.
 void weft_vnet_put_pseudo_sum(struct rte_mbuf *m);

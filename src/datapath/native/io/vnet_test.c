@@ -277,7 +277,8 @@ static void what_no_flag_can_say_is_filled_in(void **state)
 		rte_cpu_to_be_16(0x2000);
 	assert_int_equal(weft_vnet_in(&h, m), 0);
 	assert_int_equal(m->ol_flags, 0);
-	// What was in the field counted, as a pseudo-header's sum would: now the whole sums up to it.
+	// What was in the field counted, as a pseudo-header's sum would: now the whole sums up to
+	// it.
 	uint16_t before = (uint16_t)(42 | 49 << 8), after;
 	memcpy(&after, l4 + 6, 2);
 	memcpy(l4 + 6, &before, 2);
@@ -369,7 +370,8 @@ static void sizes_that_no_stack_means_are_refused(void **state)
 	}
 }
 
-// Whatever comes: no access outside (the sanitizers watch), and what is accepted lies inside the packet.
+// Whatever comes: no access outside (the sanitizers watch), and what is accepted lies inside the
+// packet.
 static void random_headers_stay_inside_the_packet(void **state)
 {
 	(void)state;

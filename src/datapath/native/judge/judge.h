@@ -6,7 +6,8 @@
 //   service    ARP, ND, DHCP: answered here, or passed on where that is right  stage_service.c
 //   egress     the sender's security groups                                 stage_rules.c
 //   metadata   to the node's metadata proxy                                 stage_metadata.c
-//   route      routers on the way: next network, next MAC, TTL, NAT        stage_route.c, stage_nat.c
+//   route      routers on the way: next network, next MAC, TTL, NAT        stage_route.c,
+//              stage_nat.c
 //   switch     the destination MAC                                          stage_switch.c
 //   ingress    the receiver's security groups                               stage_rules.c
 //
@@ -36,7 +37,9 @@ enum answer {
 	ANSWER_DHCP,
 	ANSWER_DHCP6,
 	ANSWER_ECHO,
-	ANSWER_RA, // by every router that advertises itself to the port; ports that may be routers hear the question, too
+	// By every router that advertises itself to the port; ports that may be routers hear the
+	// question, too.
+	ANSWER_RA,
 };
 
 enum stage_result {
@@ -71,8 +74,11 @@ struct judge {
 	uint32_t wire_len;  // of the longest segment, if it is segmented later (GSO)
 	bool dont_fragment; // IPv4
 	bool rejudge; // a session's original direction, not a packet: no services, any TCP flags
-	uint16_t related_to; // an ICMP error about a live session: the port that session leads to; else NATIVE_NO_PORT
-	// The packet is of a translated session, or an error about one: what it becomes. Nothing is translated anew.
+	// An ICMP error about a live session: the port that session leads to; else
+	// NATIVE_NO_PORT.
+	uint16_t related_to;
+	// The packet is of a translated session, or an error about one: what it becomes. Nothing
+	// is translated anew.
 	const struct flow_key *binding; // NULL = none
 	const struct flow_key
 		*quote; // of an error: what the packet that it quotes becomes; NULL = it stays
@@ -90,23 +96,27 @@ struct judge {
 	uint16_t n_owners;
 	uint32_t network_index; // where it is now: the sender's, then behind each router
 	uint8_t eth_out[12];	// its MACs there
-	// Its addresses and ports there: what the routers so far have made of pkt->key. Rules and routes look at this one; in_port
-	// stays the sender's.
+	// Its addresses and ports there: what the routers so far have made of pkt->key. Rules and
+	// routes look at this one; in_port stays the sender's.
 	struct flow_key now;
-	// now.sport (an echo's identifier) may still be changed so that the reply's key is free: source NAT to a shared address. The port
-	// itself is chosen when the session is made (nat.h). Otherwise now is final.
+	// now.sport (an echo's identifier) may still be changed so that the reply's key is free:
+	// source NAT to a shared address. The port itself is chosen when the session is made
+	// (nat.h). Otherwise now is final.
 	bool pick_port;
 	struct ip_addr
 		nat_router;  // pick_port: the address that tells the sender when no port is free
 	struct next_hop ask; // VERDICT_RESOLVE
-	uint16_t next_port; // where the next hop was heard; NATIVE_NO_PORT = nowhere, or it is the plan's
-	uint8_t hops;	    // routers passed
-	uint8_t renamed_by; // the router that gave it another destination, counted from 1; 0 = none did
+	// Where the next hop was heard; NATIVE_NO_PORT = nowhere, or it is the plan's.
+	uint16_t next_port;
+	uint8_t hops; // routers passed
+	// The router that gave it another destination, counted from 1; 0 = none did.
+	uint8_t renamed_by;
 	struct icmp_error icmp; // VERDICT_DROP: what the sender is told; from.family 0 = nothing
 	struct ip_addr asked;	// FLOOD_ASKED
 	const struct port_policy *out; // FORWARD
 	bool base_service;	       // ARP, ND, DHCP, …: allowed without rules
-	bool asks_server; // DHCP question to a server that is a port: leaves without a rule, enters by rules
+	// DHCP question to a server that is a port: leaves without a rule, enters by rules.
+	bool asks_server;
 	enum drop if_nobody;			// the reason when a flood finds no receiver
 	const char *egress_rule, *ingress_rule; // ids of permitting rules; NULL = none was needed
 };
@@ -131,8 +141,8 @@ size_t weft_judge_receivers(const struct judge *j, const uint16_t **ports);
 // The ingress stage alone, for one receiver of a flood. DROP_NONE = may have it.
 enum drop weft_judge_receiver(struct judge *j, const struct port_policy *out);
 
-// May replies to what was judged FORWARD pass? Checks the reply's source and, where groups are stateless, the
-// rules for the reply direction. DROP_NONE = as part of the session.
+// May replies to what was judged FORWARD pass? Checks the reply's source and, where groups are
+// stateless, the rules for the reply direction. DROP_NONE = as part of the session.
 enum drop weft_judge_reply(const struct judge *j);
 
 // Does this port's security want connections followed (stateful groups)?

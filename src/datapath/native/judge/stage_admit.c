@@ -22,7 +22,8 @@ enum stage_result weft_stage_admit(struct judge *j)
 		return judge_drop(j, DROP_ETHERTYPE);
 	if (j->wire_len > net->mtu + RTE_ETHER_HDR_LEN)
 		return judge_drop(j, DROP_OVERSIZE);
-	// IEEE 802.1Q, 8.6.3: frames to these addresses end at the first bridge. Switches outside send them all the time.
+	// IEEE 802.1Q, 8.6.3: frames to these addresses end at the first bridge. Switches outside
+	// send them all the time.
 	if (dst[0] == 0x01 && dst[1] == 0x80 && dst[2] == 0xc2 && dst[3] == 0 && dst[4] == 0 &&
 	    dst[5] < 0x10)
 		return judge_drop(j, native_is_uplink(j->in) ? DROP_SERVICE_DONE

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metadata: TCP to 169.254.169.254 port 80 leaves its network here, for the node's metadata proxy.
 //
-// It does so whatever the destination MAC: a host on a routed network sends it to its gateway, one on an isolated network
-// to whoever answered its ARP, which was us. A port that owns the address (a metadata service of a tenant's own) keeps what is sent
-// to its own MAC.
+// It does so whatever the destination MAC: a host on a routed network sends it to its gateway,
+// one on an isolated network to whoever answered its ARP, which was us. A port that owns the
+// address (a metadata service of a tenant's own) keeps what is sent to its own MAC.
 //
-// Tenants' addresses overlap, so the proxy sees each port under a source of its own (metadata_port.h); what it answers comes back
-// by the session. Nothing else comes from there.
+// Tenants' addresses overlap, so the proxy sees each port under a source of its own
+// (metadata_port.h); what it answers comes back by the session. Nothing else comes from there.
 //
-// Without a proxy the sender is told that nobody listens, so that a guest that asks at its start does not wait.
+// Without a proxy the sender is told that nobody listens, so that a guest that asks at its start
+// does not wait.
 #include "datapath/native/judge/judge.h"
 
 #include <string.h>
@@ -44,7 +45,8 @@ static bool is_owned(const struct judge *j)
 	return n != NULL && n->n > 0;
 }
 
-// Does it go where the service would be? A port without port security may have the address, and nobody knows.
+// Does it go where the service would be? A port without port security may have the address, and
+// nobody knows.
 static bool leads_to_us(const struct judge *j)
 {
 	struct mac_key key = {.network = j->network_index};

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// NAT: what a router's external interface does to a packet's addresses. Arriving: a floating IP, or a port forwarded from
-// one, becomes the fixed IP behind it. Leaving: a fixed IP becomes its floating IP, else the router's own
-// address, with a port that is chosen when the session is made (nat.h).
+// NAT: what a router's external interface does to a packet's addresses. Arriving: a floating IP,
+// or a port forwarded from one, becomes the fixed IP behind it. Leaving: a fixed IP becomes its
+// floating IP, else the router's own address, with a port that is chosen when the session is made
+// (nat.h).
 //
-// A packet of a session, or an error about one, is not translated by this but as the session was (j->binding).
+// A packet of a session, or an error about one, is not translated by this but as the session was
+// (j->binding).
 #include "datapath/native/judge/stage_route.h"
 
 #include <arpa/inet.h>
@@ -70,7 +72,8 @@ static void new_source(struct judge *j, rte_be32_t ip, rte_be16_t port, struct b
 	j->now.sport = port;
 }
 
-// Ranges do not overlap, so the one that begins last at or before the port is the only one that may have it.
+// Ranges do not overlap, so the one that begins last at or before the port is the only one that
+// may have it.
 static const struct forwarding *find_forwarding(const struct floating *f, uint8_t proto,
 						uint16_t port)
 {
@@ -119,8 +122,8 @@ static bool is_hairpin(const struct judge *j, const struct hop *h)
 	return g != NULL && weft_vslot_value(g->router, j->epoch) == h->router;
 }
 
-// Whoever is outside may not claim an address of the inside, or one that only this node translates to: groups that admit
-// each other by address would let it in.
+// Whoever is outside may not claim an address of the inside, or one that only this node
+// translates to: groups that admit each other by address would let it in.
 static bool is_reverse_path(const struct judge *j, const struct hop *h)
 {
 	bool v4 = j->now.family == 4;
@@ -152,8 +155,8 @@ static enum stage_result arrive_at_floating(struct judge *j, const struct hop *h
 
 enum stage_result weft_nat_arrive(struct judge *j, const struct hop *h)
 {
-	// An error about a flow is believed whoever sends it: links outside may well have addresses that the inside has, too, and
-	// what packets are too big for them must be told.
+	// An error about a flow is believed whoever sends it: links outside may well have
+	// addresses that the inside has, too, and what packets are too big for them must be told.
 	if (j->binding != NULL) {
 		if (j->now.dst4 != j->binding->dst4)
 			new_destination(j, j->binding->dst4, j->binding->dport,
@@ -165,7 +168,8 @@ enum stage_result weft_nat_arrive(struct judge *j, const struct hop *h)
 	return j->now.family == 4 ? arrive_at_floating(j, h) : STAGE_NEXT;
 }
 
-// A floating IP is used by who has the fixed IP on a network of the router, not by who claims it from elsewhere.
+// A floating IP is used by who has the fixed IP on a network of the router, not by who claims it
+// from elsewhere.
 static const struct floating *floating_of_source(const struct judge *j, const struct hop *h)
 {
 	struct ip_addr src = {.family = 4};

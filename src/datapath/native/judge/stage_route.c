@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Route: a packet for a router's MAC goes on to the next network, in the same judgement.
 //
-// Routers are known from the plan, and so are the addresses behind them, but for those that the resolver knows. Several
-// routers in series are passed one after the other, each takes one from the TTL (RFC 1812, 8200). What a
-// router must tell the sender is noted for the slow path to send.
+// Routers are known from the plan, and so are the addresses behind them, but for those that the
+// resolver knows. Several routers in series are passed one after the other, each takes one from
+// the TTL (RFC 1812, 8200). What a router must tell the sender is noted for the slow path to
+// send.
 #include "datapath/native/judge/stage_route.h"
 
 #include <rte_ether.h>
@@ -122,7 +123,8 @@ static bool is_routable(const struct ip_addr *ip)
 	return is_somebody(ip) && !is_link_local(ip);
 }
 
-// It tells a host of a better router of its own network; from further away it can only be a lie (RFC 1122, 3.2.2.2).
+// It tells a host of a better router of its own network; from further away it can only be a lie
+// (RFC 1122, 3.2.2.2).
 static bool is_redirect(const struct packet *p)
 {
 	return p->key.proto == PROTO_ICMP && p->icmp_error && p->icmp_type == 5;
@@ -218,7 +220,8 @@ static enum stage_result next_hop(struct judge *j, const struct hop *h,
 						   3, 1, 1, 3, 0});
 }
 
-// The address at which a packet for `dst` goes on. What is a floating IP of this node is next to every router there.
+// The address at which a packet for `dst` goes on. What is a floating IP of this node is next to
+// every router there.
 static struct ip_addr next_address(const struct judge *j, const struct router_route *route,
 				   const struct router_interface *out, const struct ip_addr *dst)
 {
@@ -258,8 +261,8 @@ static enum stage_result leave(struct judge *j, const struct hop *h,
 	return STAGE_NEXT;
 }
 
-// What passes without rules on its own network does not behind a router. Neighbour discovery and MLD end at a link
-// (RFC 4861, 2710); a DHCP server of another network is a host like any other.
+// What passes without rules on its own network does not behind a router. Neighbour discovery and
+// MLD end at a link (RFC 4861, 2710); a DHCP server of another network is a host like any other.
 static bool ends_at_link(const struct judge *j)
 {
 	return j->base_service && j->pkt->key.proto == PROTO_ICMPV6;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The route stage's own parts: stage_route.c finds the way, stage_nat.c translates on it. Nobody else includes this.
+// The route stage's own parts: stage_route.c finds the way, stage_nat.c translates on it. Nobody
+// else includes this.
 #pragma once
 
 #include "datapath/native/judge/judge.h"
@@ -9,7 +10,8 @@ struct hop { // the router at hand
 	const struct router_interface *in;
 };
 
-// Drop, and tell the sender, unless that must not be told (RFC 1122, 3.2.2; RFC 4443, 2.4). Types and codes by family.
+// Drop, and tell the sender, unless that must not be told (RFC 1122, 3.2.2; RFC 4443, 2.4). Types
+// and codes by family.
 struct refusal {
 	enum drop why;
 	uint8_t type4, code4, type6, code6;
@@ -25,10 +27,12 @@ enum stage_result weft_route_own(struct judge *j, const struct hop *h, enum drop
 
 const struct router_route *weft_route_find(const struct router *r, const struct ip_addr *dst);
 
-// A packet that came in by the external interface: is it for a floating IP? STAGE_NEXT: j->now.dst is where it goes on to.
+// A packet that came in by the external interface: is it for a floating IP? STAGE_NEXT:
+// j->now.dst is where it goes on to.
 enum stage_result weft_nat_arrive(struct judge *j, const struct hop *h);
 
-// A packet that leaves by the external interface: what its source becomes there. *mac: the MAC that it leaves with.
+// A packet that leaves by the external interface: what its source becomes there. *mac: the MAC
+// that it leaves with.
 enum stage_result weft_nat_leave(struct judge *j, const struct hop *h,
 				 const struct router_interface *out, struct mac_addr *mac);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules: the security groups of the sender (egress) and of the receiver (ingress).
 //
-// A port's groups are a union: one permitting rule of any of them is enough. A port without port security has
-// none and permits everything; a port with port security and no group permits nothing but base services.
+// A port's groups are a union: one permitting rule of any of them is enough. A port without port
+// security has none and permits everything; a port with port security and no group permits
+// nothing but base services.
 #include "datapath/native/judge/judge.h"
 #include "datapath/frames/numbers.h"
 
@@ -149,7 +150,8 @@ enum stage_result weft_stage_ingress(struct judge *j)
 	return STAGE_DONE;
 }
 
-// Stateless groups judge each direction by its own rules; the tuple of the reply is the mirrored one.
+// Stateless groups judge each direction by its own rules; the tuple of the reply is the mirrored
+// one.
 static enum drop stateless_reply(const struct judge *j, const struct port_policy *p,
 				 enum plan_direction direction, const struct flow_key *reply)
 {

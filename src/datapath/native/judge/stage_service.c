@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Service: what the datapath answers itself, and what of it must reach a port all the same.
 //
-// ARP and ND for a known address are answered from the plan and never flooded, unless only the wire knows who has it (claim.h). An address
-// that an allowed pair gives may move between ports (VRRP), and the MAC of a port without port security is its own affair, as is whether its
-// VM is a router: so those owners are asked. But an owner that cannot be asked, because it is this node itself or on
-// another one, is answered for all the same, whoever else has a pair for its address. A port without port security may have any
-// address, and one with a pair for a prefix any of that, so they hear the questions about unknown ones. A question to one host's MAC is for
-// that host.
-// DHCP of a subnet that has it is answered; otherwise it
-// reaches only ports that may be a server. Router solicitations are answered for the network's routers, and reach ports that may be one.
+// ARP and ND for a known address are answered from the plan and never flooded, unless only the
+// wire knows who has it (claim.h). An address that an allowed pair gives may move between ports
+// (VRRP), and the MAC of a port without port security is its own affair, as is whether its VM is
+// a router: so those owners are asked. But an owner that cannot be asked, because it is this node
+// itself or on another one, is answered for all the same, whoever else has a pair for its
+// address. A port without port security may have any address, and one with a pair for a prefix
+// any of that, so they hear the questions about unknown ones. A question to one host's MAC is for
+// that host. DHCP of a subnet that has it is answered; otherwise it reaches only ports that may
+// be a server. Router solicitations are answered for the network's routers, and reach ports that
+// may be one.
 #include "datapath/native/judge/judge.h"
 
 #include <string.h>
@@ -89,7 +91,8 @@ static bool may_be_gateway(const struct judge *j, const struct ip_addr *ip)
 	return list != NULL && list->n_unfiltered > 0 && memcmp(ip->b, link_local, 2) != 0;
 }
 
-// Those who may have the address and can be asked: ports of this node and, for those of others, the uplink.
+// Those who may have the address and can be asked: ports of this node and, for those of others,
+// the uplink.
 static void find_owners(struct judge *j, const struct neighbours *n)
 {
 	uint16_t uplink = weft_judge_uplink(j, j->in->network_index);
@@ -129,7 +132,8 @@ static enum stage_result answer_and_ask(struct judge *j, enum answer what,
 	return result;
 }
 
-// Who has the address by fixed IP and cannot be asked: a router of this node or, where no uplink leads, a port of another one. NULL = nobody.
+// Who has the address by fixed IP and cannot be asked: a router of this node or, where no uplink
+// leads, a port of another one. NULL = nobody.
 static const struct neighbour *silent_owner(const struct judge *j, const struct neighbours *n)
 {
 	bool outside = native_is_uplink(j->in);
@@ -154,8 +158,9 @@ static bool is_in_doubt(const struct neighbours *n)
 	return false;
 }
 
-// Somebody outside asks. What lives on this node is answered; who lives on another one is that node's business, and everybody else
-// may still be behind a port here. Nobody hears of it if nobody has it: such questions are many.
+// Somebody outside asks. What lives on this node is answered; who lives on another one is that
+// node's business, and everybody else may still be behind a port here. Nobody hears of it if
+// nobody has it: such questions are many.
 static enum stage_result resolve_outside(struct judge *j, enum answer what,
 					 const struct ip_addr *target, const struct neighbours *n)
 {
@@ -174,7 +179,8 @@ static enum stage_result resolve_outside(struct judge *j, enum answer what,
 	return judge_drop(j, DROP_SERVICE_DONE);
 }
 
-// The metadata service's address; while there is none, unless somebody may have it, by a pair or because nobody asks.
+// The metadata service's address; while there is none, unless somebody may have it, by a pair or
+// because nobody asks.
 static bool is_metadata(const struct judge *j, const struct ip_addr *ip, bool has_pair)
 {
 	static const struct ip_addr address = {.family = 4, .b = {169, 254, 169, 254}};
@@ -239,8 +245,8 @@ static enum stage_result resolve(struct judge *j, enum answer what, const struct
 	return answer(j, what, &n->at[0].mac);
 }
 
-// A question to one host, and neither a router's nor the service's MAC: whether it still has the address, and what it is, only that host
-// knows (RFC 1122, 2.3.2.1; RFC 4861, 7.3).
+// A question to one host, and neither a router's nor the service's MAC: whether it still has the
+// address, and what it is, only that host knows (RFC 1122, 2.3.2.1; RFC 4861, 7.3).
 static bool is_for_host(const struct judge *j)
 {
 	struct mac_addr to;
@@ -261,7 +267,8 @@ static enum stage_result arp(struct judge *j)
 	return resolve(j, ANSWER_ARP, &p->arp_tpa, DROP_ARP_UNKNOWN);
 }
 
-// Who asks from outside, on a provider network, is answered only for subnets whose gateway is a router of ours.
+// Who asks from outside, on a provider network, is answered only for subnets whose gateway is a
+// router of ours.
 static enum stage_result router_solicitation(struct judge *j)
 {
 	const struct adverts *list =

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Anti-spoof: a filtered port sends only from its own addresses and plays no server.
 //
-// The addresses are the (MAC, prefix) pairs of the plan: fixed IPs, link-local, allowed address pairs.
-// Beside them pass what a host says before it has an address: DHCP from 0.0.0.0, duplicate address detection and
-// MLD reports and router solicitations from "::" (RFC 4861, 4862, 3590), ARP probes (RFC 5227).
-// What comes from a physical network may be from anybody but this node.
+// The addresses are the (MAC, prefix) pairs of the plan: fixed IPs, link-local, allowed address
+// pairs. Beside them pass what a host says before it has an address: DHCP from 0.0.0.0, duplicate
+// address detection and MLD reports and router solicitations from "::" (RFC 4861, 4862, 3590),
+// ARP probes (RFC 5227). What comes from a physical network may be from anybody but this node.
 #include "datapath/native/judge/judge.h"
 
 #include <string.h>
@@ -85,7 +85,8 @@ static enum drop check_role(const struct judge *j, const uint8_t *src_mac)
 	}
 	if (k->family != 6 || k->proto != PROTO_ICMPV6)
 		return DROP_NONE;
-	// The parser has refused neighbour discovery in fragments (RFC 6980), which could hide its type.
+	// The parser has refused neighbour discovery in fragments (RFC 6980), which could hide
+	// its type.
 	if (p->icmp_type == ND_ROUTER_ADVERT && p->fragment != FRAGMENT_LATER)
 		return DROP_RA_SENDER;
 	if (p->icmp_type == ND_ADVERT && p->fragment != FRAGMENT_LATER &&
@@ -116,8 +117,8 @@ static enum drop check(const struct judge *j)
 	return DROP_ETHERTYPE;
 }
 
-// Is the source this node's own: a port's MAC or a router's? Then somebody outside sends back what came from here. A MAC that an
-// allowed pair gives may be in use outside, too (VRRP).
+// Is the source this node's own: a port's MAC or a router's? Then somebody outside sends back
+// what came from here. A MAC that an allowed pair gives may be in use outside, too (VRRP).
 static bool is_ours(const struct judge *j)
 {
 	struct mac_key key = {.network = j->in->network_index};

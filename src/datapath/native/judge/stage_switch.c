@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Switch: inside one network, the destination MAC decides. The plan knows whose it is; of those that several ports may have, or only ports
-// without port security and those outside, the resolver knows who sent from it last. What nobody may have is not flooded.
+// Switch: inside one network, the destination MAC decides. The plan knows whose it is; of those
+// that several ports may have, or only ports without port security and those outside, the
+// resolver knows who sent from it last. What nobody may have is not flooded.
 #include "datapath/native/judge/judge.h"
 
 #include <string.h>
@@ -57,9 +58,10 @@ static uint16_t only_unfiltered(const struct judge *j, const struct flood_list *
 	return port;
 }
 
-// The plan gives the MAC to nobody. It is behind a port without port security, or in a provider network outside; but nothing that came
-// from there goes back. Until somebody is seen to send from it all of those hear it; of what is routed, which is no copy of what came in,
-// only one can.
+// The plan gives the MAC to nobody. It is behind a port without port security, or in a provider
+// network outside; but nothing that came from there goes back. Until somebody is seen to send
+// from it all of those hear it; of what is routed, which is no copy of what came in, only one
+// can.
 static enum stage_result to_unknown(struct judge *j, const struct mac_addr *mac)
 {
 	const struct flood_list *list = weft_vmap_get(j->node->floods, &j->network_index, j->epoch);
@@ -84,8 +86,9 @@ static enum stage_result to_unknown(struct judge *j, const struct mac_addr *mac)
 	return STAGE_DONE;
 }
 
-// The ports of this node, and the uplink for those of others, that have the MAC; but not the sender, unless a router has made it
-// somebody else's packet (to one's own floating IP). Tells whether the sender is one.
+// The ports of this node, and the uplink for those of others, that have the MAC; but not the
+// sender, unless a router has made it somebody else's packet (to one's own floating IP). Tells
+// whether the sender is one.
 static bool find_owners(struct judge *j, const struct mac_owners *owners, uint16_t uplink)
 {
 	bool self = false, to_self = judge_translates(j);
@@ -102,7 +105,8 @@ static bool find_owners(struct judge *j, const struct mac_owners *owners, uint16
 	return self;
 }
 
-// A MAC that an allowed pair shares leads to the port that uses it; until that is seen, all of them hear it.
+// A MAC that an allowed pair shares leads to the port that uses it; until that is seen, all of
+// them hear it.
 static void choose_owner(struct judge *j, const struct mac_addr *mac)
 {
 	uint16_t port = weft_resolver_port_of(j->node->resolver, j->epoch, j->network_index, mac);

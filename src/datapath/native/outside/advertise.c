@@ -44,7 +44,7 @@ struct advertiser {
 const struct ip_addr weft_all_nodes = {6, {0xff, 0x02, [15] = 1}};
 const struct mac_addr weft_all_nodes_mac = {{0x33, 0x33, 0, 0, 0, 1}};
 
-// ---- The heap --------------------------------------------------------------------------------------
+// ---- The heap ------------------------------------------------------------------------------
 
 static bool is_before(const struct campaign *a, const struct campaign *b)
 {
@@ -106,7 +106,7 @@ static void take_out(struct advertiser *a, size_t at)
 	free(c);
 }
 
-// ---- What is withdrawn -----------------------------------------------------------------------------
+// ---- What is withdrawn ---------------------------------------------------------------------
 
 static bool has_prefix(const struct ra *ra, const struct ip_prefix *p)
 {
@@ -142,7 +142,8 @@ static void keep_what_is_gone(struct ra *gone, const struct ra *now)
 		gone->domain[0] = '\0';
 }
 
-// Is there still something to withdraw, beside what is advertised now? The router itself may go on, then so does its own lifetime.
+// Is there still something to withdraw, beside what is advertised now? The router itself may go
+// on, then so does its own lifetime.
 static bool is_gone(struct ra *gone, const struct adverts *now)
 {
 	bool has_router = false;
@@ -164,7 +165,7 @@ static bool is_gone(struct ra *gone, const struct adverts *now)
 	return !has_router || gone->n_prefixes > 0 || gone->n_dns > 0 || gone->domain[0] != '\0';
 }
 
-// ---- Sending ---------------------------------------------------------------------------------------
+// ---- Sending -------------------------------------------------------------------------------
 
 static void send_one(struct advertiser *a, const struct advert *advert,
 		     const struct port_policy *port)
@@ -204,8 +205,8 @@ static void tell(struct advertiser *a, const struct campaign *c, uint16_t port, 
 		send_one(a, &list->at[i], policy);
 }
 
-// Go on with the network's ports; true when all have had it. A port that comes or goes meanwhile moves others in the list, one of which may be left
-// out or told twice: the next time is not far.
+// Go on with the network's ports; true when all have had it. A port that comes or goes meanwhile
+// moves others in the list, one of which may be left out or told twice: the next time is not far.
 static bool go_on(struct advertiser *a, struct campaign *c, uint64_t epoch, uint32_t *budget)
 {
 	const struct flood_list *list = weft_vmap_get(a->node->floods, &c->network, epoch);
@@ -289,7 +290,7 @@ void weft_advertiser_tick(struct advertiser *a, uint32_t now_ms)
 			take_out(a, 0);
 }
 
-// ---- Campaigns -------------------------------------------------------------------------------------
+// ---- Campaigns -----------------------------------------------------------------------------
 
 struct advertiser *weft_advertiser_new(struct node *node)
 {

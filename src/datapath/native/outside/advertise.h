@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Advertisements: when routers tell the hosts of their networks who they are (RFC 4861, 6.2).
 //
-// Which routers advertise what is policy (tables_ra.c): a list per network, read by workers, who answer solicitations with it. Here is what
-// is said unasked: three times soon after a change and then every 200 to 600 seconds; to a port that was just attached; and three
-// times with lifetime 0 what holds no longer.
+// Which routers advertise what is policy (tables_ra.c): a list per network, read by workers, who
+// answer solicitations with it. Here is what is said unasked: three times soon after a change and
+// then every 200 to 600 seconds; to a port that was just attached; and three times with lifetime
+// 0 what holds no longer.
 //
-// Every network with such a router, and every withdrawal, is one campaign in a heap by its next time, so a tick costs what is due. A tick sends
-// a bounded number of frames; who is not reached by then is reached by the next ones.
+// Every network with such a router, and every withdrawal, is one campaign in a heap by its next
+// time, so a tick costs what is due. A tick sends a bounded number of frames; who is not reached
+// by then is reached by the next ones.
 //
 // Threads    control
 // Ownership  adverts belong to the versioned map; a withdrawal keeps its own copy

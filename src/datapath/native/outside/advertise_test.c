@@ -116,7 +116,7 @@ static void send_ask(struct testbed *tb, const char *from, const char *src)
 	testbed_send(tb, from, &f);
 }
 
-// ---- Solicited -------------------------------------------------------------------------------------
+// ---- Solicited -----------------------------------------------------------------------------
 
 static void solicitation_is_answered_to_the_asker(void **state)
 {
@@ -248,7 +248,7 @@ static void modes_decide_flags_and_prefixes(void **state)
 	testbed_free(tb);
 }
 
-// ---- Unasked ---------------------------------------------------------------------------------------
+// ---- Unasked -------------------------------------------------------------------------------
 
 static void new_router_is_told_three_times_and_then_now_and_then(void **state)
 {

@@ -70,7 +70,7 @@ struct announcer *weft_announcer_new(struct node *node)
 	return a;
 }
 
-// ---- What waits ------------------------------------------------------------------------------------
+// ---- What waits ----------------------------------------------------------------------------
 
 static void stop_waiting(struct announcer *a, struct announced *n)
 {
@@ -174,7 +174,7 @@ static struct owner *owner_new(void)
 	return o;
 }
 
-// ---- Changes of the plan ---------------------------------------------------------------------------
+// ---- Changes of the plan -------------------------------------------------------------------
 
 static void remove_owner(struct announcer *a, const char *id)
 {
@@ -281,7 +281,7 @@ bool weft_announce_defend(struct node *node, const char *network_id, const struc
 	return true;
 }
 
-// ---- Out -------------------------------------------------------------------------------------------
+// ---- Out -----------------------------------------------------------------------------------
 
 static void send_one(struct node *node, uint16_t port, const uint8_t *frame, size_t len)
 {

@@ -159,7 +159,8 @@ static void router_announces_its_addresses_outside_when_they_come_or_change(void
 	testbed_free(tb);
 }
 
-// A host that knows the MAC of a gateway that was removed goes on with the new one's at once, and does not find out by itself.
+// A host that knows the MAC of a gateway that was removed goes on with the new one's at once, and
+// does not find out by itself.
 static void hosts_inside_are_told_of_their_gateways_new_mac(void **state)
 {
 	struct testbed *tb = new_north();

@@ -55,7 +55,7 @@ void weft_resolver_free(struct resolver *r)
 	free(r);
 }
 
-// ---- Look-ups --------------------------------------------------------------------------------------
+// ---- Look-ups ------------------------------------------------------------------------------
 
 struct hop *weft_hop_find(const struct resolver *r, const struct neighbour_key *key)
 {
@@ -190,8 +190,8 @@ bool weft_hop_is_allowed(const struct node *node, uint64_t epoch, const struct a
 	       weft_claim_allows(claim, p, ip, mac);
 }
 
-// First the version, then the generation: who composes a session reads them the other way round, and does not keep it if
-// the version is not the one that it judged by.
+// First the version, then the generation: who composes a session reads them the other way round,
+// and does not keep it if the version is not the one that it judged by.
 void weft_hop_changed(struct resolver *r, uint16_t port)
 {
 	atomic_fetch_add_explicit(&r->version, 1, memory_order_acq_rel);
@@ -199,7 +199,7 @@ void weft_hop_changed(struct resolver *r, uint16_t port)
 		weft_tables_bump(r->node, port);
 }
 
-// ---- What is heard ---------------------------------------------------------------------------------
+// ---- What is heard -------------------------------------------------------------------------
 
 static void report_conflict(struct worker *w, const struct port_policy *in, const struct told *t)
 {
@@ -215,8 +215,9 @@ static void report_conflict(struct worker *w, const struct port_policy *in, cons
 	atomic_store_explicit(&rw->claim_tail, tail + 1, memory_order_release);
 }
 
-// A known next hop has another MAC, or is at another port. RFC 4861, 7.2.5: what does not override makes us ask; and so does what comes too
-// soon after the last move, or is one of too many.
+// A known next hop has another MAC, or is at another port. RFC 4861, 7.2.5: what does not
+// override makes us ask; and so does what comes too soon after the last move, or is one of too
+// many.
 static bool may_move(struct worker *w, uint16_t port, struct hop *h, const struct told *t)
 {
 	if (t->overrides &&
@@ -304,7 +305,8 @@ static void hear(struct worker *w, const struct port_policy *in, uint64_t epoch,
 	weft_hop_seen(w, in, epoch, &mac);
 }
 
-// A filtered port's own MAC is where the plan says. Its announcements, and what it sends from another one, can be of one that it shares.
+// A filtered port's own MAC is where the plan says. Its announcements, and what it sends from
+// another one, can be of one that it shares.
 static bool may_teach(const struct port_policy *in, const uint8_t *eth)
 {
 	return !in->plan->filtered || (eth[0] & 1) != 0 || memcmp(eth + 6, in->plan->mac.b, 6) != 0;
@@ -334,7 +336,7 @@ bool weft_resolver_heard(struct worker *w, const struct rte_mbuf *m, const struc
 	return weft_claim_is_routers(node, epoch, in->network_index, &mac);
 }
 
-// ---- Views -----------------------------------------------------------------------------------------
+// ---- Views ---------------------------------------------------------------------------------
 
 static bool view_of(const struct hop *h, struct next_hop_view *v)
 {

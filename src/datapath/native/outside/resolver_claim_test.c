@@ -3,7 +3,7 @@
 #include "datapath/native/outside/announce.h"
 #include "datapath/native/testing/resolver_fixture.h"
 
-// ---- Moving ----------------------------------------------------------------------------------------
+// ---- Moving --------------------------------------------------------------------------------
 
 static void announcement_moves_a_known_next_hop_at_once(void **state)
 {
@@ -150,7 +150,7 @@ static void what_was_not_believed_is_not_heard(void **state)
 	testbed_free(tb);
 }
 
-// ---- Who may say what ------------------------------------------------------------------------------
+// ---- Who may say what ----------------------------------------------------------------------
 
 static void filtered_port_speaks_only_for_itself(void **state)
 {

@@ -33,7 +33,7 @@ static bool may_ask(struct worker *w, uint16_t in_port, const struct next_hop *a
 	       weft_hop_may(&rw->all, w->now_ms, ALL_ASKS, ALL_ASKS_PER_SECOND);
 }
 
-// ---- Making an entry -------------------------------------------------------------------------------
+// ---- Making an entry -----------------------------------------------------------------------
 
 static struct hop *make(struct worker *w, uint16_t in_port, const struct next_hop *ask,
 			const struct neighbour_key *key)
@@ -68,7 +68,7 @@ static struct hop *make(struct worker *w, uint16_t in_port, const struct next_ho
 	return h;
 }
 
-// ---- Waiting ---------------------------------------------------------------------------------------
+// ---- Waiting -------------------------------------------------------------------------------
 
 // It waits no longer, neither here nor for its next hop.
 static void leave(struct resolver *r, struct resolver_worker *rw, const struct waiting *p)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resolver: where MACs are that the plan gives to nobody, or to several ports. Who sent from one last has it.
+// Resolver: where MACs are that the plan gives to nobody, or to several ports. Who sent from one
+// last has it.
 #include <string.h>
 
 #include "datapath/native/outside/resolver_priv.h"
@@ -11,7 +12,8 @@ static bool is_host_mac(const struct mac_addr *mac)
 	return !weft_mac_is_multicast(mac) && !weft_mac_equal(mac, &zero);
 }
 
-// Where nobody but those outside may have unknown MACs, there is nothing to tell apart: they are behind the uplink.
+// Where nobody but those outside may have unknown MACs, there is nothing to tell apart: they are
+// behind the uplink.
 static bool is_of_use(const struct node *node, uint64_t epoch, const struct port_policy *in)
 {
 	const struct flood_list *list;
@@ -41,8 +43,8 @@ static bool has_room(const struct resolver *r, uint16_t port)
 		       MACS_PER_PORT + MACS_ROOM;
 }
 
-// Until now it was with any of its owners: sessions may lead there. That one is learned which nobody has marks nothing: any VM without port
-// security could make all flows stale.
+// Until now it was with any of its owners: sessions may lead there. That one is learned which
+// nobody has marks nothing: any VM without port security could make all flows stale.
 static void tell_first(struct worker *w, const struct port_policy *in, uint64_t epoch,
 		       const struct mac_owners *owners)
 {

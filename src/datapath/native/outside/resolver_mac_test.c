@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where MACs are that the plan gives to nobody: behind the ports without port security "u" and "v", or outside.
+// Where MACs are that the plan gives to nobody: behind the ports without port security "u" and
+// "v", or outside.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -198,7 +199,8 @@ static void macs_outside_are_told_from_those_behind_a_port(void **state)
 	assert_int_equal(stats(tb).macs, 1);
 	out.b[35] = 7; // another flow
 	assert_true(testbed_passes(tb, "plain", "n1", &out));
-	// From outside, what nobody is known to have may be behind the port; what is outside is not sent there.
+	// From outside, what nobody is known to have may be behind the port; what is outside is
+	// not sent there.
 	testbed_send(tb, "n1", &to_inner);
 	assert_true(testbed_receive(tb, "u", &got));
 	memcpy(to_inner.b, to_inner.b + 6, 6);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Next hops and the packets that need them, through the whole datapath: what waits, what goes on, what its sender is told.
+// Next hops and the packets that need them, through the whole datapath: what waits, what goes on,
+// what its sender is told.
 #include "datapath/native/testing/resolver_fixture.h"
 #include "datapath/native/show/trace.h"
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The resolver's table, shared by resolver.c (look-ups, answers), resolver_mac.c (where MACs are), resolver_hold.c (packets that wait),
-// resolver_tick.c (repeating, refreshing, ageing), resolver_room.c (who goes when there are too many) and resolver_ask.c (questions out).
+// The resolver's table, shared by resolver.c (look-ups, answers), resolver_mac.c (where MACs
+// are), resolver_hold.c (packets that wait), resolver_tick.c (repeating, refreshing, ageing),
+// resolver_room.c (who goes when there are too many) and resolver_ask.c (questions out).
 //
-// Entries hang in hash chains. Workers push at a chain's head; only the control thread unlinks, and it frees an entry after a grace
-// period. So whoever found an entry may look at it until its next quiescent point, and pushing needs no more than a
-// compare-and-swap of the head: what was seen there cannot have gone and come back meanwhile.
+// Entries hang in hash chains. Workers push at a chain's head; only the control thread unlinks,
+// and it frees an entry after a grace period. So whoever found an entry may look at it until its
+// next quiescent point, and pushing needs no more than a compare-and-swap of the head: what was
+// seen there cannot have gone and come back meanwhile.
 #pragma once
 
 #include "datapath/native/policy/claim.h"
@@ -23,16 +25,18 @@
 #define FAILED_MS  3000
 #define REFRESH_MS 30000
 #define UNUSED_MS  60000 // what does not answer, and goes by the plan, is forgotten after
-#define SETTLE_MS \
-	1000 // a next hop does not move again so soon: two hosts that quarrel cannot make all sessions stale with each packet
+// A next hop does not move again so soon: two hosts that quarrel cannot make all sessions stale
+// with each packet.
+#define SETTLE_MS  1000
 
-// How much of the table may be unanswered questions: those for destinations, and with those for routes' next hops.
+// How much of the table may be unanswered questions: those for destinations, and with those for
+// routes' next hops.
 #define UNANSWERED_MOST 1024
 #define UNANSWERED_ALL	1280
 #define KNOWN_MOST	2560 // more, and the least used make room, so many at once:
 #define KNOWN_ROOM	256
-// MACs, of all ports and of one: more, and the least used of the port with the most make room, so many at once. Meanwhile there may be
-// as many more.
+// MACs, of all ports and of one: more, and the least used of the port with the most make room, so
+// many at once. Meanwhile there may be as many more.
 #define MACS_MOST	8192
 #define MACS_PER_PORT	4096
 #define MACS_ROOM	256
@@ -62,7 +66,8 @@ enum hop_state {
 	HOP_GONE, // unlinked; readers may still have it
 };
 
-// The family of the key of a MAC, which is in the place of the address. Such an entry is always HOP_KNOWN, and the port is in its word.
+// The family of the key of a MAC, which is in the place of the address. Such an entry is always
+// HOP_KNOWN, and the port is in its word.
 #define HOP_MAC 2
 
 // One word, by bytes: state, questions sent without an answer, MAC.
@@ -247,8 +252,8 @@ struct hop *weft_hop_claim(struct resolver *r, uint32_t chain);
 // Link it, key and all, unless somebody else was faster: then his is returned, and h is free again.
 struct hop *weft_hop_push(struct resolver *r, struct hop *h, uint32_t chain);
 
-// What was known to be at the port is elsewhere, or nowhere: the port's sessions are judged again. NATIVE_NO_PORT: only those that are being
-// made are not kept.
+// What was known to be at the port is elsewhere, or nowhere: the port's sessions are judged
+// again. NATIVE_NO_PORT: only those that are being made are not kept.
 void weft_hop_changed(struct resolver *r, uint16_t port);
 
 // One more, of so many at once and so many a second?
@@ -276,7 +281,7 @@ bool weft_hop_withdraw(struct resolver *r, struct hop *h, uint64_t word);
 void weft_hop_make_room(struct resolver *r, uint32_t now);
 void weft_hop_make_mac_room(struct resolver *r, uint32_t now);
 
-// Ask for h wherever it may be (to NULL), or the one who is thought to have it. w NULL: the control thread asks. Returns how many frames
-// went out.
+// Ask for h wherever it may be (to NULL), or the one who is thought to have it. w NULL: the
+// control thread asks. Returns how many frames went out.
 uint32_t weft_hop_ask(struct resolver *r, struct worker *w, const struct hop *h,
 		      const struct mac_addr *to);

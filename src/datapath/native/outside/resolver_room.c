@@ -16,7 +16,8 @@ static int least_used_first(const void *a, const void *b)
 	return x > y ? -1 : x < y;
 }
 
-// The known addresses; or, if port is one, the MACs that are there. The least used first; the caller frees them.
+// The known addresses; or, if port is one, the MACs that are there. The least used first; the
+// caller frees them.
 static struct candidate *candidates(const struct resolver *r, uint32_t now, uint16_t port,
 				    size_t *n)
 {

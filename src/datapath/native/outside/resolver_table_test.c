@@ -133,7 +133,7 @@ static void entry_is_reused_only_after_everyone_was_quiescent(void **state)
 	testbed_free(tb);
 }
 
-// ---- Who asks --------------------------------------------------------------------------------------
+// ---- Who asks ------------------------------------------------------------------------------
 
 static struct frame question_after(struct testbed *tb, uint32_t ms)
 {
@@ -212,7 +212,7 @@ static void refreshing_many_is_spread_over_time(void **state)
 	testbed_free(tb);
 }
 
-// ---- Two workers -----------------------------------------------------------------------------------
+// ---- Two workers ---------------------------------------------------------------------------
 
 #define HOSTS	   24
 #define RACE_TICKS 2000
@@ -333,7 +333,7 @@ static uint32_t entries_of(const struct resolver *r, const struct neighbour_key 
 	return n;
 }
 
-// ---- Both ask for the same at the same time --------------------------------------------------------
+// ---- Both ask for the same at the same time ------------------------------------------------
 
 #define SAME 1000
 

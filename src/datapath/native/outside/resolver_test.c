@@ -199,7 +199,7 @@ static void answer_to_a_router_is_consumed_and_an_announcement_is_passed_on(void
 	testbed_free(tb);
 }
 
-// ---- Refresh ---------------------------------------------------------------------------------------
+// ---- Refresh -------------------------------------------------------------------------------
 
 static void known_next_hop_is_asked_by_unicast_and_kept_by_its_answer(void **state)
 {

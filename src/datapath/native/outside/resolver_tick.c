@@ -23,7 +23,7 @@ static bool change(struct hop *h, uint64_t from, enum hop_state state, uint8_t t
 						       memory_order_acq_rel, memory_order_relaxed);
 }
 
-// ---- Entries that go -------------------------------------------------------------------------------
+// ---- Entries that go -----------------------------------------------------------------------
 
 static void unlink_hop(struct resolver *r, const struct hop *h)
 {
@@ -75,7 +75,7 @@ static void fail(struct resolver *r, struct hop *h, uint64_t word, uint32_t now)
 		weft_hop_changed(r, hop_port(h));
 }
 
-// ---- Who asks --------------------------------------------------------------------------------------
+// ---- Who asks ------------------------------------------------------------------------------
 
 struct search { // for a router that may ask
 	struct hop *h;
@@ -83,7 +83,8 @@ struct search { // for a router that may ask
 	bool found;
 };
 
-// Take an address of the interface to ask from: one of the same subnet, or, to ask for a link-local address, any.
+// Take an address of the interface to ask from: one of the same subnet, or, to ask for a
+// link-local address, any.
 static void try_interface(struct search *s, const struct router_interface *i)
 {
 	struct hop *h = s->h;
@@ -119,7 +120,8 @@ static bool still_has(const struct router_interface *i, const struct hop *h)
 	return false;
 }
 
-// The router that asked first may have gone, or have other addresses; then it asks from those, or any other of the network's routers does.
+// The router that asked first may have gone, or have other addresses; then it asks from those, or
+// any other of the network's routers does.
 static bool has_asker(struct resolver *r, struct hop *h)
 {
 	uint64_t epoch = weft_vstore_epoch(r->node->vs);
@@ -142,7 +144,8 @@ static struct address_claim claim_of(const struct resolver *r, const struct hop 
 	return weft_claim_address(r->node, weft_vstore_epoch(r->node->vs), h->key.network, &ip);
 }
 
-// Does the plan still leave it to the wire who has the address, and may it be who is known to have it?
+// Does the plan still leave it to the wire who has the address, and may it be who is known to
+// have it?
 static bool is_right(const struct resolver *r, const struct hop *h, uint64_t word)
 {
 	uint64_t epoch = weft_vstore_epoch(r->node->vs);
@@ -164,7 +167,7 @@ static bool is_mac_right(const struct resolver *r, const struct hop *h, uint64_t
 	       weft_claim_mac_allowed(r->node, epoch, p, &mac);
 }
 
-// ---- Questions -------------------------------------------------------------------------------------
+// ---- Questions -----------------------------------------------------------------------------
 
 static void ask(struct resolver *r, struct hop *h, uint64_t word, uint8_t tries, uint32_t now,
 		bool unicast)
@@ -208,8 +211,8 @@ static void known(struct resolver *r, struct hop *h, uint64_t word, uint32_t now
 		ask(r, h, word, 1, now, true);
 }
 
-// Nobody answers for an address that the plan gives to a port by fixed IP: packets go there, and as long as some do it is asked for now and
-// then. True: it stays.
+// Nobody answers for an address that the plan gives to a port by fixed IP: packets go there, and
+// as long as some do it is asked for now and then. True: it stays.
 static bool goes_by_plan(struct resolver *r, struct hop *h, uint64_t word, uint32_t now)
 {
 	uint32_t used = atomic_load_explicit(&h->used_ms, memory_order_relaxed);
@@ -238,7 +241,7 @@ static bool failed(struct resolver *r, struct hop *h, uint64_t word, uint32_t no
 	return true;
 }
 
-// ---- Conflicts -------------------------------------------------------------------------------------
+// ---- Conflicts -----------------------------------------------------------------------------
 
 static struct seen_conflict *place_for(struct resolver *r, const struct claim *c)
 {
@@ -289,7 +292,7 @@ static void take_claims(struct resolver *r, uint32_t now)
 	}
 }
 
-// ---- The tick --------------------------------------------------------------------------------------
+// ---- The tick ------------------------------------------------------------------------------
 
 static void age(struct resolver *r, struct hop *h, uint32_t now, uint32_t *n_known,
 		uint32_t *n_unanswered)

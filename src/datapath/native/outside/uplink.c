@@ -10,7 +10,7 @@
 
 #define MACS_LEN (2 * RTE_ETHER_ADDR_LEN)
 
-// ---- In --------------------------------------------------------------------------------------------
+// ---- In ------------------------------------------------------------------------------------
 
 static uint16_t strip(struct rte_mbuf *m)
 {
@@ -42,7 +42,8 @@ static inline uint16_t take_tag(struct rte_mbuf *m)
 	return strip(m);
 }
 
-// A switch may send us every VLAN that it has, so these would crowd everything else out of the samples.
+// A switch may send us every VLAN that it has, so these would crowd everything else out of the
+// samples.
 static void refuse(struct worker *w, struct trunk *t, uint16_t vlan, struct rte_mbuf **pkts,
 		   uint16_t n)
 {
@@ -108,7 +109,7 @@ uint32_t weft_trunk_poll(struct worker *w, struct trunk *t, burst_sink carry)
 	return n;
 }
 
-// ---- Out -------------------------------------------------------------------------------------------
+// ---- Out -----------------------------------------------------------------------------------
 
 struct uplink_io {
 	struct port_io io;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Uplink: the devices of physical networks ("trunks"), and the provider networks on them.
 //
-// A trunk is one device: a kernel interface (tap_io.c) or a DPDK port (ethdev_io.c). Each provider network on it is one of its
-// VLANs, or its untagged frames, and has a port index of its own (PORT_UPLINK), so that a session's entry port tells the
-// network, and nothing behind the trunk knows of tags. A tag is never in the bytes of a packet inside of the datapath: a
-// received one is taken off when the burst is dealt out; a sent packet carries its tag beside it (port_io.h), for the
-// device to put in. So a flooded packet's clones need no copy.
+// A trunk is one device: a kernel interface (tap_io.c) or a DPDK port (ethdev_io.c). Each
+// provider network on it is one of its VLANs, or its untagged frames, and has a port index of its
+// own (PORT_UPLINK), so that a session's entry port tells the network, and nothing behind the
+// trunk knows of tags. A tag is never in the bytes of a packet inside of the datapath: a received
+// one is taken off when the burst is dealt out; a sent packet carries its tag beside it
+// (port_io.h), for the device to put in. So a flooded packet's clones need no copy.
 //
-// A trunk is there from start to stop. Its device may be missing, come later, go and come back: an uplink port is attached
-// exactly while its trunk's device is there. What is missing is tried again every few seconds, and at once when an
-// interface of its name appears.
+// A trunk is there from start to stop. Its device may be missing, come later, go and come back:
+// an uplink port is attached exactly while its trunk's device is there. What is missing is tried
+// again every few seconds, and at once when an interface of its name appears.
 //
-// Threads    poll: workers, each its own trunks (or, of a device with several queues, its own share); the rest: control
+// Threads    poll: workers, each its own trunks (or, of a device with several queues, its own
+//            share); the rest: control
 // Ownership  a trunk lives until weft_trunks_free; its device is closed after a grace period
 #pragma once
 
@@ -32,7 +34,8 @@ struct trunk {
 
 	// Control thread.
 	bool is_interface; // else a DPDK device
-	uint16_t worker; // that polls it; every_worker: each its own share, as long as there are some
+	// That polls it; every_worker: each its own share, as long as there are some.
+	uint16_t worker;
 	bool every_worker;
 	int ifindex;	   // of the kernel interface, if there is one, while attached
 	uint32_t mtu;	   // that it was last asked to have
@@ -40,13 +43,14 @@ struct trunk {
 	char warning[256]; // attached, but: the MTU
 	bool closing;	   // the device that it had is in use for a moment still
 	uint64_t next_ms;  // of the next attempt
-	bool has_carrier; // when it was looked at last; while it has none, nothing is sent (DROP_NO_CARRIER)
+	// When it was looked at last; while it has none, nothing is sent (DROP_NO_CARRIER).
+	bool has_carrier;
 	uint64_t look_ms;    // for it again
 	uint32_t lost_looks; // without one, in a row
 };
 
-// The port_io of a provider network: it sends through `trunk` with this tag (TRUNK_UNTAGGED: none) and receives nothing by
-// itself. It must not outlive the trunk's.
+// The port_io of a provider network: it sends through `trunk` with this tag (TRUNK_UNTAGGED:
+// none) and receives nothing by itself. It must not outlive the trunk's.
 struct port_io *weft_uplink_io_new(struct port_io *trunk, uint16_t vlan);
 
 static inline bool weft_trunk_is_polled_by(const struct trunk *t, uint16_t worker)

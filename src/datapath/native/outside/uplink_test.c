@@ -8,7 +8,8 @@
 #include "datapath/frames/services.h"
 #include "datapath/native/policy/tables_priv.h"
 
-// Network n1, untagged, with "client" and "server" as in two_ports(); outside hosts are names that no port has.
+// Network n1, untagged, with "client" and "server" as in two_ports(); outside hosts are names
+// that no port has.
 static struct testbed *on_a_provider_network(const char *server_rules)
 {
 	struct testbed *tb = testbed_new(1024);
@@ -200,7 +201,8 @@ static void ports_of_other_nodes_are_reached_through_it(void **state)
 	testbed_free(tb);
 }
 
-// A virtual router's MAC, at a port here and at one on another node: it leads to whoever spoke last.
+// A virtual router's MAC, at a port here and at one on another node: it leads to whoever spoke
+// last.
 static void shared_mac_moves_between_a_port_here_and_another_node(void **state)
 {
 	struct testbed *tb = on_a_provider_network("");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters that one thread writes and any thread reads, each by itself: nothing else follows from them.
+// Counters that one thread writes and any thread reads, each by itself: nothing else follows from
+// them.
 //
-// A counter is one aligned word, so readers see some value that it had. The writer adds as to any other variable, one
-// instruction; as two relaxed atomics it would be three. ThreadSanitizer knows only these.
+// A counter is one aligned word, so readers see some value that it had. The writer adds as to any
+// other variable, one instruction; as two relaxed atomics it would be three. ThreadSanitizer
+// knows only these.
 #pragma once
 
 #include <stdint.h>

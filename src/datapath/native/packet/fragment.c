@@ -134,7 +134,7 @@ void weft_fragments_free(struct fragments *f)
 	free(f);
 }
 
-// ---- Queues ----------------------------------------------------------------------------------------
+// ---- Queues --------------------------------------------------------------------------------
 
 static struct queue *queue_of(struct fragments *f, const struct datagram *d, enum queues which)
 {
@@ -177,7 +177,7 @@ static struct datagram *oldest_of_all(struct fragments *f)
 	return first_in(f, &f->by_age[f->by_age[false].first == 0]);
 }
 
-// ---- Waiting fragments -----------------------------------------------------------------------------
+// ---- Waiting fragments ---------------------------------------------------------------------
 
 // The oldest of a datagram's; its place is free again.
 static struct rte_mbuf *held_pop(struct fragments *f, struct datagram *d)
@@ -196,14 +196,14 @@ static struct rte_mbuf *held_pop(struct fragments *f, struct datagram *d)
 	return m;
 }
 
-// ---- Datagrams -------------------------------------------------------------------------------------
+// ---- Datagrams -----------------------------------------------------------------------------
 
 static struct flow_key name_of(const struct packet *p)
 {
 	struct flow_key name = p->key;
 
-	// IPv6 may have other headers between the fragment header and the transport, so the first fragment's protocol
-	// is not the others'.
+	// IPv6 may have other headers between the fragment header and the transport, so the first
+	// fragment's protocol is not the others'.
 	if (name.family == 6)
 		name.proto = 0;
 	name.sport = (rte_be16_t)(p->frag_id >> 16);
@@ -325,7 +325,8 @@ static struct extent extent_of(const struct rte_mbuf *m, const struct packet *p)
 	return (struct extent) {.len = p->l3_len - at - 8, .more = (ip[at + 3] & 1) != 0};
 }
 
-// No first fragment needs to be known to see that this would reach into a TCP header (RFC 1858, 3128).
+// No first fragment needs to be known to see that this would reach into a TCP header (RFC 1858,
+// 3128).
 static bool is_inside_header(const struct packet *p)
 {
 	return p->fragment == FRAGMENT_LATER && p->key.proto == IPPROTO_TCP && p->frag_offset < 20;
@@ -351,7 +352,8 @@ static void first(struct datagram *d, const struct rte_mbuf *m, const struct pac
 	// A copy changes nothing.
 	if (d->known && d->head == head && d->proto == p->key.proto && d->first_len == len)
 		return;
-	// Of several first fragments the longest counts: a receiver may put together any of them with what follows.
+	// Of several first fragments the longest counts: a receiver may put together any of them
+	// with what follows.
 	if (!d->known || len > d->first_len)
 		d->first_len = len;
 	d->known = true;

@@ -11,8 +11,9 @@
 // What waits is limited by the packet buffers that it takes, for each port and in all, and in time.
 // A port below its fair share always gets in (shares.h).
 //
-// A datagram's fragments must come to one worker: a sender with several queues sends them by one, as all systems do, or they wait in vain. Each
-// first fragment is judged by itself, so those of several workers permit no more than one's.
+// A datagram's fragments must come to one worker: a sender with several queues sends them by one,
+// as all systems do, or they wait in vain. Each first fragment is judged by itself, so those of
+// several workers permit no more than one's.
 //
 // Threads    one table per worker
 // Ownership  a held mbuf belongs to the table until it is handed back or dropped

@@ -41,7 +41,8 @@ static void copies_change_nothing_in_any_order(void **state)
 	}
 }
 
-// The datagram with this id goes by as a whole at this time, and then comes a copy of its third fragment.
+// The datagram with this id goes by as a whole at this time, and then comes a copy of its third
+// fragment.
 static struct fragments *whole_and_a_copy(struct piece c, uint32_t at_ms, uint32_t copy_ms)
 {
 	struct fragments *f = fragments_of(64, 64);

@@ -205,7 +205,8 @@ static void repeated_fragments_never_make_the_waiting_come_back_forever(void **s
 	assert_true(all_free());
 }
 
-// Any order of any datagrams: every fragment goes with its own ports, exactly once, and nothing leaks.
+// Any order of any datagrams: every fragment goes with its own ports, exactly once, and nothing
+// leaks.
 static void random_orders_deliver_every_fragment_once_with_its_ports(void **state)
 {
 	(void)state;

@@ -5,8 +5,8 @@
 #include <rte_common.h>
 #include <rte_mbuf.h>
 
-// How long the frame is on the wire, or, if it is segmented later, the longest that is made of it. The sender says how
-// long its segments are to be; it may not be believed that they fit.
+// How long the frame is on the wire, or, if it is segmented later, the longest that is made of
+// it. The sender says how long its segments are to be; it may not be believed that they fit.
 static inline uint32_t native_wire_len(const struct rte_mbuf *m)
 {
 	uint32_t len = rte_pktmbuf_pkt_len(m);

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Claims: who may have an address or a MAC on a network. That is the plan's to say, always; who of them has it, the plan says where there
-// is no doubt, and the wire otherwise (resolver.h).
+// Claims: who may have an address or a MAC on a network. That is the plan's to say, always; who
+// of them has it, the plan says where there is no doubt, and the wire otherwise (resolver.h).
 //
-//   address   certain: a router's, a floating IP's, or the fixed IP of one port with port security that is nobody's allowed pair
-//             asked:   several have it by fixed IP and allowed pairs, or its port has no port security and so perhaps another MAC
-//             unknown: nobody has it; a port without port security may, and one with a pair for a prefix around it
-//   MAC       one owner, several by allowed pairs, or none: then any port without port security may have it
+//   address   certain: a router's, a floating IP's, or the fixed IP of one port with port
+//             security that is nobody's allowed pair
+//             asked:   several have it by fixed IP and allowed pairs, or its port has no port
+//             security and so perhaps another MAC
+//             unknown: nobody has it; a port without port security may, and one with a pair for a
+//             prefix around it
+//   MAC       one owner, several by allowed pairs, or none: then any port without port security
+//             may have it
 //
-// Both what is heard and what was heard once is held against this, so a change of the plan needs no list of what to forget.
+// Both what is heard and what was heard once is held against this, so a change of the plan needs
+// no list of what to forget.
 //
 // Threads    any registered reader of the policy
 #pragma once
@@ -27,7 +32,8 @@ struct address_claim {
 struct address_claim weft_claim_address(const struct node *node, uint64_t epoch, uint32_t network,
 					const struct ip_addr *ip);
 
-// The ports of owners, each once: of those on other nodes the uplink, if there is one. Returns how many.
+// The ports of owners, each once: of those on other nodes the uplink, if there is one. Returns
+// how many.
 uint16_t weft_claim_ports(const struct node *node, uint64_t epoch, uint32_t network,
 			  const struct neighbours *owners, uint16_t ports[CLAIM_OWNERS]);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What only the wire knows, on this node's own networks: through a router "r" from "far" on n2 to n1, where a port may have other addresses and
-// MACs than the plan says.
+// What only the wire knows, on this node's own networks: through a router "r" from "far" on n2 to
+// n1, where a port may have other addresses and MACs than the plan says.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +51,8 @@ static struct ip_addr ip_of(const char *text)
 	return ip;
 }
 
-// Does the port hear a question about the address, and nothing else? Its MAC as destination: by unicast.
+// Does the port hear a question about the address, and nothing else? Its MAC as destination: by
+// unicast.
 static bool is_asked(struct testbed *tb, const char *port, const char *ip)
 {
 	struct ip_addr target = ip_of(ip);
@@ -104,7 +105,7 @@ static bool gets(struct testbed *tb, const char *port, const char *host)
 	       memcmp(got.b + 6, r1.b, 6) == 0 && !(got.b[12] == 0x08 && got.b[13] == 0x06);
 }
 
-// ---- A port without port security ------------------------------------------------------------------
+// ---- A port without port security ----------------------------------------------------------
 
 static void vm_without_port_security_is_reached_at_the_mac_that_it_takes(void **state)
 {
@@ -206,7 +207,7 @@ static void unknown_address_behind_an_unfiltered_port_is_reached_through_a_route
 	testbed_free(tb);
 }
 
-// ---- Pairs -----------------------------------------------------------------------------------------
+// ---- Pairs ---------------------------------------------------------------------------------
 
 static void address_of_a_pair_for_a_prefix_is_reached_through_a_router(void **state)
 {
@@ -295,7 +296,7 @@ static void standby_that_takes_over_a_fixed_address_is_followed_by_routers(void 
 	testbed_free(tb);
 }
 
-// ---- Questions for one host ------------------------------------------------------------------------
+// ---- Questions for one host ----------------------------------------------------------------
 
 static struct frame solicit(const char *from, const char *src, const char *target)
 {

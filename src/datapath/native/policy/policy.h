@@ -32,7 +32,9 @@ struct network {
 	uint32_t index;
 	char id[WEFT_ID_LEN + 1];
 	uint32_t mtu;
-	uint16_t uplink; // index of the port that stands for the rest of a provider network; NATIVE_NO_PORT = none
+	// Index of the port that stands for the rest of a provider network; NATIVE_NO_PORT =
+	// none.
+	uint16_t uplink;
 };
 
 struct subnet {
@@ -43,8 +45,11 @@ struct subnet {
 struct flood_list {
 	size_t n;
 	size_t n_unfiltered; // the ports without port security come first
-	size_t n_asked; // then those with a pair for a whole prefix; both kinds have addresses that are not known
-	uint16_t uplink; // of them, the one that stands for the rest of a provider network; NATIVE_NO_PORT = none
+	// Then those with a pair for a whole prefix; both kinds have addresses that are not
+	// known.
+	size_t n_asked;
+	// Of them, the one that stands for the rest of a provider network; NATIVE_NO_PORT = none.
+	uint16_t uplink;
 	uint16_t ports[];
 };
 
@@ -87,9 +92,10 @@ struct port_fixed {
 // What is behind a port index.
 enum port_role {
 	PORT_VM,
-	PORT_UPLINK, // the rest of one provider network, outside the node: a VLAN of a trunk, or its untagged frames. Its
-	// plan_port is made up: id = the network's id, port security off. Whatever MAC and address nobody on
-	// the node has is behind it.
+	// The rest of one provider network, outside the node: a VLAN of a trunk, or its untagged
+	// frames. Its plan_port is made up: id = the network's id, port security off. Whatever
+	// MAC and address nobody on the node has is behind it.
+	PORT_UPLINK,
 	PORT_METADATA, // the node's metadata proxy; in no network
 };
 
@@ -127,8 +133,9 @@ struct router {
 	uint32_t index; // stable for the router's life
 	char id[WEFT_ID_LEN + 1];
 	bool admin_up;
-	rte_be32_t
-		snat; // source of what leaves by the external interface without a floating IP; 0 = untranslated
+	// Source of what leaves by the external interface without a floating IP; 0 =
+	// untranslated.
+	rte_be32_t snat;
 	size_t n_interfaces, n_routes;
 	struct router_interface *interfaces;
 	struct router_route *routes; // longest prefix first
@@ -137,7 +144,8 @@ struct router {
 
 #define ROUTER_NO_EXTERNAL UINT16_MAX
 
-struct gateway { // a MAC that is a router's: an interface's, or a floating IP's on the external network
+// a MAC that is a router's: an interface's, or a floating IP's on the external network.
+struct gateway {
 	struct vslot *router;	     // struct router
 	uint16_t interface;	     // GATEWAY_FLOATING: whichever is the external one
 	char owner[WEFT_ID_LEN + 1]; // the router's id, or the floating IP's
@@ -166,7 +174,8 @@ struct floating {
 // What one router's interface advertises.
 struct advert {
 	struct ra ra;
-	bool is_gateway; // of one of the prefixes' subnets: on a provider network it advertises outside, too
+	// Of one of the prefixes' subnets: on a provider network it advertises outside, too.
+	bool is_gateway;
 };
 
 struct adverts { // of a network
@@ -192,7 +201,7 @@ struct floating_key { // by own address: the external network's index; by fixed 
 	rte_be32_t ip;
 };
 
-// ---- Ports, and what is shared ----------------------------------------------------------------
+// ---- Ports, and what is shared -------------------------------------------------------------
 
 struct port { // one per index in use
 	uint16_t index;
@@ -202,7 +211,8 @@ struct port { // one per index in use
 	_Atomic(struct port_io *) io; // NULL: not attached
 	rte_be32_t metadata_source;   // towards the metadata proxy (metadata_port.h); never changes
 	// Control thread only:
-	uint16_t worker; // that receives its share 0; share s is worker (worker + s) modulo their number
+	// That receives its share 0; share s is worker (worker + s) modulo their number.
+	uint16_t worker;
 	uint16_t shares;		// that workers receive now (port_io.h)
 	bool told_up;			// what on_port was told last; vhost-user ports only
 	char ifname[64];		// or the name of its socket
@@ -250,10 +260,12 @@ struct node {
 	struct announcer *announcer;
 };
 
-// Control thread: what the node says by itself (announcements, advertisements). Lost when the port is detached or full.
+// Control thread: what the node says by itself (announcements, advertisements). Lost when the
+// port is detached or full.
 void weft_send_now(struct node *node, struct rte_mbuf *m, uint16_t out_port);
 
-// Milliseconds since start. Whole seconds by themselves: cycles times 1000 would overflow within months.
+// Milliseconds since start. Whole seconds by themselves: cycles times 1000 would overflow within
+// months.
 static inline uint32_t native_now_ms(const struct node *node)
 {
 	uint64_t cycles = rte_rdtsc() - node->tsc_start;
@@ -268,7 +280,8 @@ static inline uint32_t native_gen(const struct node *node, uint16_t in, uint16_t
 	       atomic_load_explicit(&node->gen[out], memory_order_acquire);
 }
 
-// Another worker may judge the session again at the same time: its generation is read before what depends on it.
+// Another worker may judge the session again at the same time: its generation is read before what
+// depends on it.
 static inline uint32_t native_session_gen(const struct session *s)
 {
 	return __atomic_load_n(&s->gen, __ATOMIC_ACQUIRE);

@@ -142,7 +142,7 @@ uint32_t weft_tables_network_index(struct tables *t, const char *id)
 	return (uint32_t)known - 1;
 }
 
-// ---- Networks, subnets -----------------------------------------------------------------------------
+// ---- Networks, subnets ---------------------------------------------------------------------
 
 static void network_put(struct tables *t, const struct plan_network *plan)
 {
@@ -215,7 +215,7 @@ static void subnet_del(struct tables *t, const char *id)
 	weft_vmap_del(t->node->subnets, key);
 }
 
-// ---- Rule sets and members -------------------------------------------------------------------------
+// ---- Rule sets and members -----------------------------------------------------------------
 
 struct rule_set_ctl *weft_tables_rule_set_ctl(struct tables *t, const char *id)
 {
@@ -318,7 +318,7 @@ size_t weft_tables_room(const struct tables *t)
 	return NATIVE_MAX_PORTS - 1 - t->next_index + t->n_free;
 }
 
-// ---- Batches ---------------------------------------------------------------------------------------
+// ---- Batches -------------------------------------------------------------------------------
 
 static int check(const struct tables *t, const struct plan_change *c, size_t *new_ports,
 		 struct err *err)
@@ -440,7 +440,8 @@ static void stage_del(struct tables *t, const struct plan_change *c)
 
 void weft_tables_commit(struct tables *t)
 {
-	// First the new policy, then the generations: who sees a new generation also sees its policy.
+	// First the new policy, then the generations: who sees a new generation also sees its
+	// policy.
 	weft_vstore_commit(t->node->vs);
 	for (size_t i = 0; i < t->n_bumps; i++) {
 		weft_tables_bump(t->node, t->bumps[i]);
@@ -467,7 +468,7 @@ void weft_tables_apply(struct tables *t, const struct plan_batch *batch)
 	weft_tables_commit(t);
 }
 
-// ---- Look-ups for the control thread ---------------------------------------------------------------
+// ---- Look-ups for the control thread -------------------------------------------------------
 
 struct port *weft_tables_port(const struct tables *t, const char *id)
 {

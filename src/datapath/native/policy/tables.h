@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables: from a batch of plan changes to the versioned maps that workers read.
 //
-// A batch is applied in three steps. Prepare does all that can fail (rules are compiled, capacity is checked)
-// and touches nothing. Stage puts the new values into the maps, unseen. Commit makes them visible at once and
-// then makes stale the sessions of ports that something was taken from: a change that only adds cuts nothing and costs no
-// session anything.
+// A batch is applied in three steps. Prepare does all that can fail (rules are compiled, capacity
+// is checked) and touches nothing. Stage puts the new values into the maps, unseen. Commit makes
+// them visible at once and then makes stale the sessions of ports that something was taken from:
+// a change that only adds cuts nothing and costs no session anything.
 //
 // Threads    control
 #pragma once
@@ -25,7 +25,8 @@ struct tables_hooks {
 	struct trunk *(*trunk)(void *arg, const char *physical);
 	// Has somebody asked the wire for this address?
 	bool (*is_asked)(void *arg, const struct neighbour_key *key);
-	// What the routers of a network advertise changes; NULL: nothing. *campaign is the listener's.
+	// What the routers of a network advertise changes; NULL: nothing. *campaign is the
+	// listener's.
 	void (*advertise)(void *arg, uint32_t network, const struct adverts *old,
 			  const struct adverts *new, struct campaign **campaign);
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A random history of plans: whatever way led to a plan, and in whatever order its batches had their objects, the tables are those
-// that the plan alone makes.
+// A random history of plans: whatever way led to a plan, and in whatever order its batches had
+// their objects, the tables are those that the plan alone makes.
 //
-// The plans have few MACs, addresses and interfaces, so that these change hands all the time. A batch may be several merged ones.
+// The plans have few MACs, addresses and interfaces, so that these change hands all the time. A
+// batch may be several merged ones.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,11 +25,12 @@ static unsigned int any(unsigned int n)
 	return (unsigned int)((seed >> 11) % n);
 }
 
-// ---- Plans -----------------------------------------------------------------------------------------
+// ---- Plans ---------------------------------------------------------------------------------
 
 enum { NETWORKS = 4, EXTERNAL = 3, PORTS = 5, DOORS = 6, ROUTERS = 3, FLOATINGS = 6, GROUPS = 2 };
 
-// All that a plan may differ in. 0 is "not there"; who comes later gives way where two would have the same.
+// All that a plan may differ in. 0 is "not there"; who comes later gives way where two would have
+// the same.
 struct world {
 	struct {
 		unsigned int there, vlan, mtu;
@@ -303,7 +305,7 @@ static struct plan plan_of(const struct world *w)
 	return p;
 }
 
-// ---- Batches ---------------------------------------------------------------------------------------
+// ---- Batches -------------------------------------------------------------------------------
 
 static bool same_name(enum plan_kind kind, const void *a, const void *b)
 {
@@ -358,7 +360,8 @@ static void changes(const struct plan_batch *from, const struct plan_batch *to, 
 	shuffle(out->changes + before, out->n - before);
 }
 
-// Puts by kind, deletes by kind the other way round (plan.h); which of the two comes first is anybody's guess.
+// Puts by kind, deletes by kind the other way round (plan.h); which of the two comes first is
+// anybody's guess.
 static void difference(const struct plan_batch *from, const struct plan_batch *to,
 		       struct plan_batch *out)
 {
@@ -374,7 +377,7 @@ static void difference(const struct plan_batch *from, const struct plan_batch *t
 	}
 }
 
-// ---- The test --------------------------------------------------------------------------------------
+// ---- The test ------------------------------------------------------------------------------
 
 static void one_history(uint64_t number)
 {

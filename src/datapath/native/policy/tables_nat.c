@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables: floating IPs and the ports that they forward.
 //
-// A floating IP is one value with its forwardings, so that a packet finds all of them at one epoch. What a change takes away
-// concerns those who may have its fixed IPs: their sessions are judged again, and cut if they would be translated otherwise. A
-// flow that was translated to the router's address is one of them once its host has a floating IP.
+// A floating IP is one value with its forwardings, so that a packet finds all of them at one
+// epoch. What a change takes away concerns those who may have its fixed IPs: their sessions are
+// judged again, and cut if they would be translated otherwise. A flow that was translated to the
+// router's address is one of them once its host has a floating IP.
 #include "datapath/native/policy/tables_priv.h"
 
 #include <stdlib.h>
@@ -50,7 +51,7 @@ void weft_tables_nat_free(struct tables *t)
 	weft_vmap_free(t->node->floatings_of);
 }
 
-// ---- What workers read -----------------------------------------------------------------------------
+// ---- What workers read ---------------------------------------------------------------------
 
 static rte_be32_t ip4_of(const struct ip_addr *ip)
 {
@@ -152,9 +153,10 @@ static void withdraw(struct tables *t, const struct floating_ctl *c)
 		weft_vmap_del(t->node->floatings_of, &k.fixed);
 }
 
-// ---- Whose sessions are concerned ------------------------------------------------------------------
+// ---- Whose sessions are concerned ----------------------------------------------------------
 
-// The ports of the network that may have the address: by fixed IP or pair, by a pair for a prefix, or because nobody asks.
+// The ports of the network that may have the address: by fixed IP or pair, by a pair for a
+// prefix, or because nobody asks.
 static void mark_network(struct tables *t, uint32_t network, const struct ip_addr *ip)
 {
 	struct neighbour_key key = {.network = network, .family = ip->family};
@@ -206,7 +208,7 @@ static void mark_floating(struct tables *t, const struct floating_ctl *c)
 		mark_forwarding(t, c, weft_map_value(e));
 }
 
-// ---- Changes ---------------------------------------------------------------------------------------
+// ---- Changes -------------------------------------------------------------------------------
 
 void weft_tables_floating_put(struct tables *t, const struct plan_floating *plan)
 {
@@ -224,7 +226,8 @@ void weft_tables_floating_put(struct tables *t, const struct plan_floating *plan
 	}
 	c->plan = weft_plan_object_copy(PLAN_FLOATING, plan);
 	mark_floating(t, c);
-	// It may have been another node's, or a host's outside; then what goes there goes out, perhaps by way of the gateway.
+	// It may have been another node's, or a host's outside; then what goes there goes out,
+	// perhaps by way of the gateway.
 	if (!was_here)
 		weft_tables_mark_outside(t, weft_tables_network_index(t, plan->network_id));
 	publish(t, c);

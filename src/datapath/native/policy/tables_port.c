@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- Who hears a network's broadcasts --------------------------------------------------------------
+// ---- Who hears a network's broadcasts ------------------------------------------------------
 
 // How much of what nobody is known to have may be a port's.
 enum unknown { UNKNOWN_ANY, UNKNOWN_SOME, UNKNOWN_NONE };
@@ -68,7 +68,7 @@ void weft_tables_mark_neighbour(struct tables *t, uint32_t network, const struct
 		weft_tables_mark(t, n->port);
 }
 
-// ---- Who has a MAC ---------------------------------------------------------------------------------
+// ---- Who has a MAC -------------------------------------------------------------------------
 
 static size_t count_of(const struct mac_owners *o, uint16_t port)
 {
@@ -79,8 +79,9 @@ static size_t count_of(const struct mac_owners *o, uint16_t port)
 	return n;
 }
 
-// Where the MAC leads changes for those who have it so far. One that nobody has is thought to be outside. A remote one is there once for each of its addresses; that one of several
-// comes or goes changes nothing.
+// Where the MAC leads changes for those who have it so far. One that nobody has is thought to be
+// outside. A remote one is there once for each of its addresses; that one of several comes or
+// goes changes nothing.
 static void mark_owners(struct tables *t, uint32_t network, const struct mac_owners *old,
 			uint16_t port, bool add)
 {
@@ -144,7 +145,7 @@ static void owners_change(struct tables *t, uint32_t network, const struct plan_
 			owner_change(t, network, &p->pairs[i].mac, port, add);
 }
 
-// ---- Who uses a rule set ---------------------------------------------------------------------------
+// ---- Who uses a rule set -------------------------------------------------------------------
 
 static bool uses(const struct plan_port *p, const char *id)
 {
@@ -194,7 +195,7 @@ static void users_change(struct tables *t, const struct plan_port *before,
 			user_remove(t, before->rule_sets[i], port);
 }
 
-// ---- Ports -----------------------------------------------------------------------------------------
+// ---- Ports ---------------------------------------------------------------------------------
 
 struct retired_port {
 	struct tables *t;
@@ -205,7 +206,8 @@ static void retired_free(void *object)
 {
 	struct retired_port *r = object;
 
-	// Nobody can hold the index any more: it may name another port. Its generation goes on growing.
+	// Nobody can hold the index any more: it may name another port. Its generation goes on
+	// growing.
 	r->t->free_index[(r->t->first_free + r->t->n_free++) % NATIVE_MAX_PORTS] = r->port->index;
 	r->t->n_retired--;
 	weft_vslot_release(r->port->policy);
@@ -214,8 +216,9 @@ static void retired_free(void *object)
 	free(r);
 }
 
-// An index is used again as late as possible: by then the clock hand has forgotten its last port's sessions, which would
-// otherwise count for the new one. Whoever makes a port has looked whether there is room: one that is not there must not be handed out.
+// An index is used again as late as possible: by then the clock hand has forgotten its last
+// port's sessions, which would otherwise count for the new one. Whoever makes a port has looked
+// whether there is room: one that is not there must not be handed out.
 static uint16_t index_take(struct tables *t)
 {
 	uint16_t index;
@@ -343,7 +346,7 @@ void weft_tables_port_del(struct tables *t, const char *id)
 	free(c);
 }
 
-// ---- Neighbours ------------------------------------------------------------------------------------
+// ---- Neighbours ----------------------------------------------------------------------------
 
 static void neighbour_key(struct tables *t, const struct plan_neighbour *n,
 			  struct neighbour_key *key)
@@ -375,8 +378,9 @@ static struct neighbours *without(const struct neighbours *old, const struct pla
 	return list;
 }
 
-// Somebody has the address who had it not, or had it otherwise: what leads to those who have it so far, or to where it was found by asking, may
-// lead to him now. An address that is new to everybody costs no session anything.
+// Somebody has the address who had it not, or had it otherwise: what leads to those who have it
+// so far, or to where it was found by asking, may lead to him now. An address that is new to
+// everybody costs no session anything.
 static void mark_address(struct tables *t, const struct neighbour_key *key,
 			 const struct neighbours *old)
 {

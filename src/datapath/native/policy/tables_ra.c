@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Advertised: from routers' interfaces and IPv6 subnets to what each network's hosts are told.
 //
-// A network is looked at again, once per batch, when one of its subnets, its MTU or a router on it changed; the others cost nothing. An
-// interface advertises the subnets that it has an address in, not the network's others: their gateway is elsewhere.
+// A network is looked at again, once per batch, when one of its subnets, its MTU or a router on
+// it changed; the others cost nothing. An interface advertises the subnets that it has an address
+// in, not the network's others: their gateway is elsewhere.
 #include "datapath/native/policy/tables_priv.h"
 
 #include <stdlib.h>
@@ -52,7 +53,7 @@ void weft_tables_ra_free(struct tables *t)
 	free(t->ra);
 }
 
-// ---- What changed ----------------------------------------------------------------------------------
+// ---- What changed --------------------------------------------------------------------------
 
 static void mark(struct tables *t, struct ra_network *n)
 {
@@ -152,7 +153,7 @@ void weft_tables_ra_router(struct tables *t, const struct plan_router *old,
 	}
 }
 
-// ---- What is advertised now ------------------------------------------------------------------------
+// ---- What is advertised now ----------------------------------------------------------------
 
 static void add_resolvers(struct ra *ra, const struct plan_subnet *s)
 {

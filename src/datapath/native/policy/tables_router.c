@@ -65,7 +65,8 @@ static int external_of(const struct plan_router *r)
 	return -1;
 }
 
-// The interface on whose link the next hop is; -1 = none. A link-local one is outside, and so is none.
+// The interface on whose link the next hop is; -1 = none. A link-local one is outside, and so is
+// none.
 static int interface_of(const struct plan_router *r, const struct ip_addr *ip)
 {
 	if (ip->family == 0 || (ip->family == 6 && weft_ip_is_link_local(ip)))
@@ -149,8 +150,9 @@ static struct router *compile(struct tables *t, const struct plan_router *plan)
 	return r;
 }
 
-// Sessions that a router may have carried, perhaps together with others: all ports of this node is the simple answer that is
-// never wrong, and routers change rarely. They are judged once more; nothing is lost.
+// Sessions that a router may have carried, perhaps together with others: all ports of this node
+// is the simple answer that is never wrong, and routers change rarely. They are judged once more;
+// nothing is lost.
 void weft_tables_mark_all(struct tables *t)
 {
 	for (struct map_entry *e = weft_map_first(t->ports); e; e = weft_map_next(e))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uplinks in the tables: a provider network's way out of the node is a port of it without port security, made up here, so
-// that floods, sessions, generations and counters need to know nothing of it. Its id is the network's.
+// Uplinks in the tables: a provider network's way out of the node is a port of it without port
+// security, made up here, so that floods, sessions, generations and counters need to know nothing
+// of it. Its id is the network's.
 #include "datapath/native/policy/tables_priv.h"
 
 #include <string.h>

@@ -8,8 +8,8 @@
 
 #include "datapath/native/rules/rules_priv.h"
 
-// Index of the last element of a sorted array that is not above x, or 0. Without branches that depend on the data:
-// packets are not predictable, and a miss costs more than the search.
+// Index of the last element of a sorted array that is not above x, or 0. Without branches that
+// depend on the data: packets are not predictable, and a miss costs more than the search.
 #define LAST_NOT_ABOVE(array, field, n, x)                                        \
 	({                                                                        \
 		uint32_t base_ = 0;                                               \

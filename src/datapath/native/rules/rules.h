@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules: a security group compiled for look-ups that do not grow with the number of rules.
 //
-// Rules only permit, so a look-up asks whether any rule matches. Per direction and family: the remote address selects the
-// prefixes that contain it (one binary search, then the enclosing prefixes), the sets that contain it (sets.h) and "any";
-// each of these has, per protocol, sorted disjoint port intervals. All is binary search in flat arrays.
+// Rules only permit, so a look-up asks whether any rule matches. Per direction and family: the
+// remote address selects the prefixes that contain it (one binary search, then the enclosing
+// prefixes), the sets that contain it (sets.h) and "any"; each of these has, per protocol, sorted
+// disjoint port intervals. All is binary search in flat arrays.
 //
-// A rule without a port range or ICMP type also matches later fragments, whose transport header is elsewhere; a rule
-// with one does not. A port range is of the destination port. An ICMP type without a code stands for all its codes.
-// 0.0.0.0/0 and ::/0 are any address of the family; no rule of one family matches packets of the other.
+// A rule without a port range or ICMP type also matches later fragments, whose transport header
+// is elsewhere; a rule with one does not. A port range is of the destination port. An ICMP type
+// without a code stands for all its codes. 0.0.0.0/0 and ::/0 are any address of the family; no
+// rule of one family matches packets of the other.
 //
 // Threads    compile and free: control; permit: workers, no allocation
-// Ownership  compiled rules are immutable and own all they refer to (rule ids are copied); they hold their sets' numbers,
-//            so they are freed before the sets
+// Ownership  compiled rules are immutable and own all they refer to (rule ids are copied); they
+//            hold their sets' numbers, so they are freed before the sets
 #pragma once
 
 #include <stdbool.h>

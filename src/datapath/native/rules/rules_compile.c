@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rule compiler: rules are brought into one normal form, sorted so that those of a class and protocol stand
-// together, and then written out in one pass. O(n log n).
+// The rule compiler: rules are brought into one normal form, sorted so that those of a class and
+// protocol stand together, and then written out in one pass. O(n log n).
 #include "datapath/native/rules/rules.h"
 
 #include <endian.h>
@@ -42,7 +42,7 @@ struct build {
 	} tables[RULE_TABLES];
 };
 
-// ---- Normal form -----------------------------------------------------------------------------------
+// ---- Normal form ---------------------------------------------------------------------------
 
 static rule_addr addr_number(const struct ip_addr *ip)
 {
@@ -169,7 +169,7 @@ static int compare(const void *va, const void *vb)
 	return 0;
 }
 
-// ---- Classes ---------------------------------------------------------------------------------------
+// ---- Classes -------------------------------------------------------------------------------
 
 // One protocol of a class: the union of its rules as disjoint intervals.
 static void add_proto(struct build *b, const struct item *it, size_t n)
@@ -222,7 +222,7 @@ static size_t class_length(const struct item *it, size_t n)
 	return i;
 }
 
-// ---- Prefixes --------------------------------------------------------------------------------------
+// ---- Prefixes ------------------------------------------------------------------------------
 
 struct open_prefix {
 	rule_addr last;
@@ -240,8 +240,8 @@ static void add_start(struct build *b, size_t table, rule_addr start, uint32_t c
 	b->tables[table].n_starts++;
 }
 
-// Prefixes in order of their first address, the shorter first, so that those which contain the one at hand are open:
-// a stack. Where one begins or ends, a piece of the address space begins.
+// Prefixes in order of their first address, the shorter first, so that those which contain the
+// one at hand are open: a stack. Where one begins or ends, a piece of the address space begins.
 static void add_prefixes(struct build *b, size_t table, const struct item *it, size_t n)
 {
 	struct open_prefix open[129]; // "any", then at most one of each length
@@ -297,7 +297,7 @@ static void add_table(struct build *b, size_t table, const struct item *it, size
 	add_sets(b, table, it + sets, n - sets);
 }
 
-// ---- Out -------------------------------------------------------------------------------------------
+// ---- Out -----------------------------------------------------------------------------------
 
 static void build_init(struct build *b, size_t n)
 {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled rules in memory: what rules_compile.c builds and rules.c searches. One allocation, flat arrays.
+// Compiled rules in memory: what rules_compile.c builds and rules.c searches. One allocation,
+// flat arrays.
 //
-// Rules fall into classes by their remote end: class 0 of a table is "any", then one class for each prefix, then one for each
-// set. The table's `starts` cut the address space where any prefix begins or ends; start_class says which is the longest prefix
-// of each piece, and the class's parent the next shorter one that contains it, down to class 0.
+// Rules fall into classes by their remote end: class 0 of a table is "any", then one class for
+// each prefix, then one for each set. The table's `starts` cut the address space where any prefix
+// begins or ends; start_class says which is the longest prefix of each piece, and the class's
+// parent the next shorter one that contains it, down to class 0.
 //
-// A class has at most one entry for each protocol; the entry has disjoint intervals of keys (destination port, or
-// ICMP type << 8 | code), each with one of the rules that permit it. What a wider rule of the same class covers is left out.
+// A class has at most one entry for each protocol; the entry has disjoint intervals of keys
+// (destination port, or ICMP type << 8 | code), each with one of the rules that permit it. What a
+// wider rule of the same class covers is left out.
 #pragma once
 
 #include <stdbool.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rule compiler against the reference matcher, on random rule sets and packets. Addresses and ports come from small
-// pools and from the edges of the rules at hand, so that prefixes nest, ranges overlap and packets fall just inside or
-// outside. WEFT_SEED and WEFT_ROUNDS in the environment choose another or a longer run.
+// The rule compiler against the reference matcher, on random rule sets and packets. Addresses and
+// ports come from small pools and from the edges of the rules at hand, so that prefixes nest,
+// ranges overlap and packets fall just inside or outside. WEFT_SEED and WEFT_ROUNDS in the
+// environment choose another or a longer run.
 #include "datapath/native/rules/rules.h"
 
 #include <setjmp.h>
@@ -64,7 +65,7 @@ static int rounds(int standard)
 	return text != NULL ? atoi(text) : standard;
 }
 
-// ---- Random rules ----------------------------------------------------------------------------------
+// ---- Random rules --------------------------------------------------------------------------
 
 static struct ip_addr random_ip(uint8_t family)
 {
@@ -199,7 +200,7 @@ static void change_members(struct world *w)
 	weft_vstore_commit(w->vs);
 }
 
-// ---- Random packets --------------------------------------------------------------------------------
+// ---- Random packets ------------------------------------------------------------------------
 
 // The first or last address of a prefix, or the one before or behind it.
 static struct ip_addr edge(const struct ip_prefix *p)
@@ -280,7 +281,7 @@ static bool reference_permits(struct world *w, const struct plan_rule_set *set,
 	return false;
 }
 
-// ---- The properties --------------------------------------------------------------------------------
+// ---- The properties ------------------------------------------------------------------------
 
 static void check_query(struct world *w, const struct rules *compiled)
 {

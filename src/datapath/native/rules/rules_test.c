@@ -43,7 +43,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-// An ingress rule for any remote; the test changes what it is about. Its id is its place: "0", "1", ...
+// An ingress rule for any remote; the test changes what it is about. Its id is its place: "0",
+// "1", ...
 static struct plan_rule *rule(struct fixture *f, uint8_t family, int16_t proto)
 {
 	struct plan_rule *r = &f->rules[f->set.n_rules];

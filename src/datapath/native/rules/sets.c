@@ -51,7 +51,7 @@ struct sets {
 	uint32_t first_free; // 0 = none
 };
 
-// ---- Numbers ---------------------------------------------------------------------------------------
+// ---- Numbers -------------------------------------------------------------------------------
 
 uint32_t weft_sets_number(struct sets *s, const char *set_id)
 {
@@ -100,7 +100,7 @@ void weft_sets_release(struct sets *s, uint32_t number)
 	s->first_free = number;
 }
 
-// ---- Members ---------------------------------------------------------------------------------------
+// ---- Members -------------------------------------------------------------------------------
 
 static void list_free(void *value)
 {
@@ -259,7 +259,7 @@ bool weft_sets_has_member(const struct sets *s, const char *set_id, const struct
 	return list != NULL && contains(list->numbers, list->n, number);
 }
 
-// ---- Look-up ---------------------------------------------------------------------------------------
+// ---- Look-up -------------------------------------------------------------------------------
 
 typedef bool (*visit_fn)(uint32_t index, void *arg);
 
@@ -310,7 +310,7 @@ bool weft_sets_match(const struct sets *s, uint64_t epoch, uint8_t family, const
 	return false;
 }
 
-// ---- All of it -------------------------------------------------------------------------------------
+// ---- All of it -----------------------------------------------------------------------------
 
 struct sets *weft_sets_new(struct vstore *vs)
 {

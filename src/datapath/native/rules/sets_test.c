@@ -214,7 +214,7 @@ static void visit_that_is_content_ends_the_walk(void **state)
 				     stop_at_once, &seen));
 }
 
-// ---- Against a plain list --------------------------------------------------------------------------
+// ---- Against a plain list ------------------------------------------------------------------
 
 enum { SETS = 24, MEMBERS = 400 };
 
@@ -302,7 +302,7 @@ static void matches_agree_with_a_plain_list_while_members_come_and_go(void **sta
 	}
 }
 
-// ---- With readers ----------------------------------------------------------------------------------
+// ---- With readers --------------------------------------------------------------------------
 
 struct race {
 	struct rte_rcu_qsbr *qsbr;

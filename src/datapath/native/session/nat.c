@@ -11,7 +11,7 @@
 
 #define LOW_PORTS 1024u // ports below stay below (RFC 4787, REQ-3)
 
-// ---- Checksums (RFC 1624) --------------------------------------------------------------------------
+// ---- Checksums (RFC 1624) ------------------------------------------------------------------
 // A difference is a sum of 16-bit words, as they lie in memory, not folded: some thousand fit.
 
 static inline uint32_t change16(uint16_t from, uint16_t to)
@@ -61,7 +61,7 @@ static inline uint32_t update(uint8_t *at, uint32_t change)
 	return change16(before, after);
 }
 
-// ---- One header ------------------------------------------------------------------------------------
+// ---- One header ----------------------------------------------------------------------------
 
 // Writes the addresses; returns the difference.
 static inline uint32_t set_addresses(uint8_t *ip, uint32_t src, uint32_t dst)
@@ -81,7 +81,8 @@ static inline uint32_t set_port(uint8_t *at, rte_be16_t port)
 	return change;
 }
 
-// Where a protocol with ports has its checksum, over a pseudo-header; 0: it has neither, or none that the addresses touch.
+// Where a protocol with ports has its checksum, over a pseudo-header; 0: it has neither, or none
+// that the addresses touch.
 static inline uint32_t checksum_offset(uint8_t proto)
 {
 	switch (proto) {
@@ -96,8 +97,8 @@ static inline uint32_t checksum_offset(uint8_t proto)
 	}
 }
 
-// Ports and transport checksum. addresses: the difference of the pseudo-header. Returns the difference of the whole, 0 if it
-// has no checksum. room: bytes that are there.
+// Ports and transport checksum. addresses: the difference of the pseudo-header. Returns the
+// difference of the whole, 0 if it has no checksum. room: bytes that are there.
 static inline uint32_t set_transport(uint8_t *l4, size_t room, uint8_t proto, uint32_t addresses,
 				     const struct flow_key *to)
 {
@@ -120,7 +121,8 @@ static inline uint32_t set_transport(uint8_t *l4, size_t room, uint8_t proto, ui
 	return change;
 }
 
-// The transport checksum is still to be made: what stands there is the pseudo-header's sum, not inverted (port_io.h).
+// The transport checksum is still to be made: what stands there is the pseudo-header's sum, not
+// inverted (port_io.h).
 static void set_unfinished(uint8_t *l4, uint8_t proto, uint32_t addresses,
 			   const struct flow_key *to)
 {
@@ -218,7 +220,7 @@ void weft_nat_rewrite_error(struct rte_mbuf *m, const struct packet *p, const st
 	update(frame + L3 + 10, set_addresses(frame + L3, to->src4, to->dst4));
 }
 
-// ---- Ports of shared addresses ---------------------------------------------------------------------
+// ---- Ports of shared addresses -------------------------------------------------------------
 
 static bool has_ports_to_choose(uint8_t proto)
 {

@@ -83,7 +83,8 @@ static void moved_floating_ip_leads_to_the_new_host_at_once(void **state)
 	testbed_free(tb);
 }
 
-// Two floating IPs exchange their hosts in one batch: what one gives up the other has taken over already.
+// Two floating IPs exchange their hosts in one batch: what one gives up the other has taken over
+// already.
 static void floating_ips_change_places(void **state)
 {
 	struct testbed *tb = one_router();
@@ -178,7 +179,8 @@ static void host_that_takes_another_router_takes_its_address(void **state)
 	testbed_free(tb);
 }
 
-// A floating IP belongs to who has the fixed IP on its network: a port without port security may be that one, but only there.
+// A floating IP belongs to who has the fixed IP on its network: a port without port security may
+// be that one, but only there.
 static void who_uses_the_fixed_ip_is_cut_with_the_floating_ip(void **state)
 {
 	struct testbed *tb = one_router();
@@ -228,7 +230,7 @@ static void floating_ip_of_a_shared_address_is_cut_at_its_present_owner(void **s
 	testbed_free(tb);
 }
 
-// ---- Next hops outside -----------------------------------------------------------------------------
+// ---- Next hops outside ---------------------------------------------------------------------
 
 // The same with an uplink: who is outside is asked for. "gw" is its router.
 static struct testbed *with_uplink(void)
@@ -348,7 +350,8 @@ static void next_hop_with_a_new_mac_keeps_the_flow_and_its_port(void **state)
 	testbed_free(tb);
 }
 
-// While nobody answers for the next hop a flow is not lost: its packets wait, or are dropped, and then it goes on.
+// While nobody answers for the next hop a flow is not lost: its packets wait, or are dropped, and
+// then it goes on.
 static void flow_outlives_the_loss_of_its_next_hop(void **state)
 {
 	struct testbed *tb = with_uplink();

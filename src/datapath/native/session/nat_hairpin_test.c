@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NAT between hosts of the same node: to floating IPs, one's own included, within one router and across two.
+// NAT between hosts of the same node: to floating IPs, one's own included, within one router and
+// across two.
 #include "datapath/native/testing/nat_fixture.h"
 
 static void two_floating_ips_of_one_router_see_each_other_by_them(void **state)
@@ -116,7 +117,8 @@ static void forwarded_port_is_reached_from_inside(void **state)
 	testbed_free(tb);
 }
 
-// Groups see the translated remote: who is admitted by inner address is not admitted by his floating one.
+// Groups see the translated remote: who is admitted by inner address is not admitted by his
+// floating one.
 static void receivers_groups_see_the_floating_ip(void **state)
 {
 	struct testbed *tb = one_router();

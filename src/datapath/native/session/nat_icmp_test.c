@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NAT and ICMP errors (RFC 5508): those about translated flows are translated inside, and what the routers say themselves is in the
-// words of whom they say it to.
+// NAT and ICMP errors (RFC 5508): those about translated flows are translated inside, and what
+// the routers say themselves is in the words of whom they say it to.
 #include "datapath/native/testing/nat_fixture.h"
 
 // An error about `about`, with its checksum. quoted: bytes of the packet that it quotes.
@@ -17,7 +17,8 @@ static struct frame error_about(const char *from, const char *to, const char *sr
 	return f;
 }
 
-// "a" sends `l4` to WEB; `hop`, a router on the way, says `type_code`; a must be told of what it sent, one hop older.
+// "a" sends `l4` to WEB; `hop`, a router on the way, says `type_code`; a must be told of what it
+// sent, one hop older.
 static void told_of_what_it_sent(struct testbed *tb, struct l4 l4, uint16_t type_code,
 				 size_t quoted)
 {
@@ -122,7 +123,8 @@ static void floating_ip_is_changed_inside_in_both_directions(void **state)
 	testbed_free(tb);
 }
 
-// A host behind a, to which a routes, complains: outside that is the floating IP's word (RFC 5508, REQ-5).
+// A host behind a, to which a routes, complains: outside that is the floating IP's word (RFC
+// 5508, REQ-5).
 static void who_speaks_from_behind_a_floating_ip_has_its_address(void **state)
 {
 	struct testbed *tb = one_router();
@@ -175,7 +177,8 @@ static void error_between_two_floating_ips_is_changed_at_both_ends(void **state)
 	testbed_free(tb);
 }
 
-// The sender of a flow's replies knows the flow; a redirect would lead it to another host of the VM's network.
+// The sender of a flow's replies knows the flow; a redirect would lead it to another host of the
+// VM's network.
 static void redirects_do_not_cross_a_router(void **state)
 {
 	struct testbed *tb = one_router();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a translating router has inside is not to be seen from outside, its own addresses there included.
+// What a translating router has inside is not to be seen from outside, its own addresses there
+// included.
 #include "datapath/native/testing/nat_fixture.h"
 
 #define INSIDE	  "10.0.1.254"

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// NAT against a reference model: thousands of flows with few ports, so that many clash, both ways, while floating IPs move.
+// NAT against a reference model: thousands of flows with few ports, so that many clash, both
+// ways, while floating IPs move.
 //
-// The model knows of each flow, named by its inside (host, port, remote host, its port), what it is outside. It says of every frame
-// who must get it and how it must look, to the byte; what it does not expect, nobody may get. No two flows may be the same outside.
+// The model knows of each flow, named by its inside (host, port, remote host, its port), what it
+// is outside. It says of every frame who must get it and how it must look, to the byte; what it
+// does not expect, nobody may get. No two flows may be the same outside.
 #include "datapath/native/testing/nat_fixture.h"
 #include "datapath/native/testing/rounds.h"
 
@@ -103,7 +105,7 @@ static bool find_outside(struct model *m, int outside, uint16_t port, struct nam
 	return false;
 }
 
-// ---- Frames ----------------------------------------------------------------------------------------
+// ---- Frames --------------------------------------------------------------------------------
 
 enum mode { MODE_PLAIN, MODE_NO_CHECKSUM, MODE_FRAGMENTS, MODE_OFFLOAD, MODES };
 
@@ -171,8 +173,8 @@ static bool nobody_gets_anything(struct model *m)
 	return !testbed_receive(m->tb, "x", &got);
 }
 
-// Send `f`, get what `to` got. Expected frames of every kind are made by the same way of sending: `want` is how the receiver sees
-// the plain one.
+// Send `f`, get what `to` got. Expected frames of every kind are made by the same way of sending:
+// `want` is how the receiver sees the plain one.
 static void send_as(struct model *m, enum mode mode, const char *from, const struct frame *f)
 {
 	struct frame copy = *f;
@@ -247,7 +249,7 @@ static enum mode pick_mode(struct model *m, const struct name *n, size_t *payloa
 	return mode;
 }
 
-// ---- Steps -----------------------------------------------------------------------------------------
+// ---- Steps ---------------------------------------------------------------------------------
 
 static struct name pick_name(struct model *m)
 {
@@ -266,7 +268,8 @@ static uint16_t own_port(const struct name *n)
 	return n->proto == P_GRE ? 0 : (uint16_t)(FIRST_PORT + n->port);
 }
 
-// A flow begins: what must its outside be? False: there is none. The port is 0 if any free one may be taken.
+// A flow begins: what must its outside be? False: there is none. The port is 0 if any free one
+// may be taken.
 static bool begins(struct model *m, const struct name *n, struct flow *f)
 {
 	int outside = outside_of(m, n->host);
@@ -313,7 +316,8 @@ static void host_sends(struct model *m)
 	struct frame sent, want, seen;
 	bool is_new = !f->is_known || !is_alive(m, &n, f);
 
-	// In the middle of a connection it would have to wait for one that claims its port (slow_claim.c).
+	// In the middle of a connection it would have to wait for one that claims its port
+	// (slow_claim.c).
 	l4.tcp_flags = is_new ? SYN : ACK;
 	sent = summed(h->name, h->gateway, h->ip, remotes[n.remote], l4);
 	if (!is_new) {

@@ -19,8 +19,8 @@
 #define FLUSH_MEMORY_MS 600000
 #define WORDS_PER_PAIR	4 // two are used: at most half of the index is full
 
-// Address space; the kernel gives memory as it is touched. Huge pages of the pool are the exception: they are
-// taken at once, and if there are not enough, transparent ones do.
+// Address space; the kernel gives memory as it is touched. Huge pages of the pool are the
+// exception: they are taken at once, and if there are not enough, transparent ones do.
 static void *reserve(size_t *len, bool huge)
 {
 	char *p;
@@ -163,7 +163,8 @@ struct session_worker *weft_session_worker_new(struct session_table *t)
 	memset(w, 0, sizeof(*w));
 	w->t = t;
 	w->place = place;
-	// Else all of them search the same windows at the same time, and each finds what another one cuts.
+	// Else all of them search the same windows at the same time, and each finds what another
+	// one cuts.
 	for (int i = 0; i < FAMILIES; i++)
 		w->cursor[i] = place * UINT32_C(0x51ed270b);
 	__atomic_store_n(&t->workers[place], w, __ATOMIC_RELEASE);
@@ -405,7 +406,8 @@ void weft_session_key(const struct session *s, struct flow_key *out)
 		memcpy(out->src6, s6->src6, 32);
 }
 
-// False: it was removed, and perhaps reused, meanwhile; so what was copied may be half of one and half of another.
+// False: it was removed, and perhaps reused, meanwhile; so what was copied may be half of one and
+// half of another.
 static bool copy_pair(struct session *s, struct session_copy *c)
 {
 	uint8_t state = session_state_get(s);

@@ -10,8 +10,8 @@
 
 enum placed { PLACED, PLACE_TAKEN, PLACE_NONE };
 
-// Where in its two buckets a word should go; NULL: both are full. Most words sit in their first bucket, so most
-// look-ups fetch only one; but not so many that it overflows.
+// Where in its two buckets a word should go; NULL: both are full. Most words sit in their first
+// bucket, so most look-ups fetch only one; but not so many that it overflows.
 static inline uint64_t *choose_place(struct session_bucket *first, struct session_bucket *second)
 {
 	uint32_t empty = bucket_match(first, 0), empty2 = bucket_match(second, 0);
@@ -55,7 +55,8 @@ static enum placed place_word(struct session_worker *w, struct session_family *f
 	}
 }
 
-// Straight into its place, which nobody reads: put together elsewhere it would have to be read back.
+// Straight into its place, which nobody reads: put together elsewhere it would have to be read
+// back.
 static void fill_line(struct session *s, const struct session_direction *d,
 		      const struct session_new *n, uint16_t flags, uint32_t now_ms)
 {
@@ -132,7 +133,8 @@ static enum placed publish(struct session_worker *w, const struct publication *p
 	return PLACED;
 }
 
-// Someone has one of the keys. Its direction that is our original, or NULL with *why; DROP_NONE: try again.
+// Someone has one of the keys. Its direction that is our original, or NULL with *why; DROP_NONE:
+// try again.
 static struct session *settle_clash(struct session_worker *w, const struct session_new *n,
 				    struct session *found, enum drop *why)
 {
@@ -234,7 +236,8 @@ struct session *weft_session_add(struct session_worker *w, const struct session_
 	p.hash[1] = weft_flow_hash(&n->reply.key);
 	p.payer = payer_of(t, n);
 	struct session *s;
-	// Whether the key exists is found when its word is placed; but nothing may make room for one that does.
+	// Whether the key exists is found when its word is placed; but nothing may make room for
+	// one that does.
 	if (unlikely(has_its_share(t, p.payer) || weft_session_pairs_are_short(w, p.f))) {
 		s = weft_session_get(t, &n->original.key, p.hash[0]);
 		if (s != NULL)

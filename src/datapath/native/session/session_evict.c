@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who makes room.
 //
-// A full table looks at a window of neighbouring pairs, so that the cost is bounded. Successive windows lie far apart, since those
-// that were made together stand together: a block of what stays must not be searched from end to end before anything new finds a
-// place. Yet each has its turn. A window frees several connections of the lowest class in it, so most additions to a full table
-// find what an earlier one freed.
+// A full table looks at a window of neighbouring pairs, so that the cost is bounded. Successive
+// windows lie far apart, since those that were made together stand together: a block of what
+// stays must not be searched from end to end before anything new finds a place. Yet each has its
+// turn. A window frees several connections of the lowest class in it, so most additions to a full
+// table find what an earlier one freed.
 //
 // Established connections that are in use are looked for when nothing else was found. Whose may go
 // is decided by what the ports have (may_go), so that whoever has most pays for whoever has little.
@@ -52,8 +53,9 @@ struct candidate {
 	uint8_t class;
 };
 
-// One question and one answer, and no connection that TCP would keep: most likely all that will ever be said (DNS). What it
-// allowed is over, so a flood of such flows cannot keep others out of the table.
+// One question and one answer, and no connection that TCP would keep: most likely all that will
+// ever be said (DNS). What it allowed is over, so a flood of such flows cannot keep others out of
+// the table.
 static bool is_exchange(const struct session *s)
 {
 	const struct session *reply = weft_session_peer((struct session *)s);
@@ -139,7 +141,8 @@ static bool goes_first(const struct candidate *a, const struct candidate *b)
 		return a->unanswered > b->unanswered;
 	if (a->class == CLASS_IN_USE && a->all != b->all)
 		return a->all > b->all;
-	// By how much of its time has passed: hours of a TCP connection are less than minutes of datagrams.
+	// By how much of its time has passed: hours of a TCP connection are less than minutes of
+	// datagrams.
 	return (uint64_t)a->idle_ms * b->timeout_ms > (uint64_t)b->idle_ms * a->timeout_ms;
 }
 
@@ -189,7 +192,8 @@ static bool is_vain(struct vain *v, uint32_t whose, uint32_t now_ms)
 	return v->windows >= VAIN_WINDOWS;
 }
 
-// The next window's first pair. Steps of the golden ratio spread evenly; an odd step goes through all of a power of two.
+// The next window's first pair. Steps of the golden ratio spread evenly; an odd step goes through
+// all of a power of two.
 static uint32_t next_window(uint32_t *cursor, uint32_t used)
 {
 	uint32_t n = (used + WINDOW - 1) / WINDOW;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The slow clock hand. It looks at so many pairs a millisecond that it is round in ten seconds; a connection lives that
-// much longer than its timeout at most.
+// The slow clock hand. It looks at so many pairs a millisecond that it is round in ten seconds; a
+// connection lives that much longer than its timeout at most.
 #include "datapath/native/session/session_table.h"
 
 #define STEP	      CUT_MAX // pairs looked at together
@@ -8,7 +8,8 @@
 #define LEAST	      64u // pairs per millisecond, so small tables turn faster
 #define LIMBO_RECLAIM 64u // pairs in limbo from which on every call tries to free them
 
-// Of the pairs [at, at + n): those that the original's last packet does not keep alive, or whose port is gone.
+// Of the pairs [at, at + n): those that the original's last packet does not keep alive, or whose
+// port is gone.
 static uint32_t find_suspects(struct session_worker *w, struct session_family *f, uint32_t at,
 			      uint32_t n, uint32_t now_ms, struct session **suspects)
 {

@@ -94,7 +94,8 @@ static void the_hand_turns_in_ten_seconds_whatever_it_is_called_with(void **stat
 	fill(&f, 1, n, false, 0);
 	weft_session_expire(f.w, 0, 0);
 	f.w->debt[0] = 0;
-	// All are overdue; called a thousand times a millisecond the hand takes no more than its due.
+	// All are overdue; called a thousand times a millisecond the hand takes no more than its
+	// due.
 	for (uint32_t now = 100000; weft_session_count(f.t) > 0; now++, turns++) {
 		if (turns == 0)
 			f.w->hand_ms = now - 1;

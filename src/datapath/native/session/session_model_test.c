@@ -128,8 +128,8 @@ static void set_gone(struct model *m, struct entry *e)
 	m->count[e->n.original.key.family == 6]--;
 }
 
-// Which connections made room for a new one, and did they have to? The whole table was the choice if it is
-// small and full; otherwise some buckets or a window.
+// Which connections made room for a new one, and did they have to? The whole table was the choice
+// if it is small and full; otherwise some buckets or a window.
 static void check_evicted(struct model *m, const struct entry *for_whom, bool whole_table,
 			  bool share_full)
 {
@@ -207,7 +207,8 @@ static void do_add(struct model *m, struct entry *e)
 	check_evicted(m, e, full && !share_full && m->capacity <= 32, share_full);
 	if (s == NULL) {
 		m->refused++;
-		// What gave way for the port's share may have been of the other family, and this one be full.
+		// What gave way for the port's share may have been of the other family, and this
+		// one be full.
 		assert_true(why == DROP_SESSIONS_FULL || (share_full && why == DROP_PORT_SESSIONS));
 		if (full && !share_full && m->capacity <= 32)
 			assert_false(give);
@@ -361,8 +362,8 @@ static void a_table_with_room_agrees_with_a_list(void **state)
 
 int main(void)
 {
-	// The same hashes in every run: the order of eviction is told for a whole tiny table, and with a secret in a hundred
-	// two full buckets would decide instead.
+	// The same hashes in every run: the order of eviction is told for a whole tiny table, and
+	// with a secret in a hundred two full buckets would decide instead.
 	for (size_t i = 0; i < sizeof(weft_flow_secret) / sizeof(weft_flow_secret[0]); i++)
 		weft_flow_secret[i] = UINT64_C(0x9e3779b97f4a7c15) * (i + 1) | 1;
 	const struct CMUnitTest tests[] = {

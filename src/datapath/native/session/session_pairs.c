@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where pairs come from and where they go: a worker's own stack first, then what others gave away, then fresh ones.
+// Where pairs come from and where they go: a worker's own stack first, then what others gave
+// away, then fresh ones.
 #include "datapath/native/session/session_table.h"
 
 #define PREFETCH_AHEAD 6
@@ -12,7 +13,8 @@ static inline struct spill *spill_of(const struct session_family *f, uint32_t pa
 	return (struct spill *)family_line(f, pair << 1 | 1);
 }
 
-// Treiber's stack; the generation keeps a head that went and came back from being taken for unchanged.
+// Treiber's stack; the generation keeps a head that went and came back from being taken for
+// unchanged.
 static void spill_push(struct session_worker *w, struct session_family *f, int family)
 {
 	uint32_t *from = &w->free[family].pair[w->free[family].n - PAIRS_PER_SPILL];
@@ -54,7 +56,8 @@ static bool take_fresh(struct session_worker *w, struct session_family *f, int f
 {
 	if (__atomic_load_n(&f->fresh, __ATOMIC_RELAXED) >= f->pairs)
 		return false;
-	// Few at once if there are few: what lies in one worker's stack is out of the others' reach.
+	// Few at once if there are few: what lies in one worker's stack is out of the others'
+	// reach.
 	uint32_t n = RTE_MAX(RTE_MIN((uint32_t)PAIRS_PER_SPILL, f->pairs / 64), 1u);
 	uint32_t start = __atomic_fetch_add(&f->fresh, n, __ATOMIC_ACQ_REL);
 	if (start >= f->pairs)
@@ -70,8 +73,8 @@ static inline uint32_t low_mark(const struct session_family *f)
 	return RTE_MIN(LOW_PAIRS, f->pairs / 16);
 }
 
-// Nothing is left to refill the stack with. What is removed becomes free only after the others' quiescent points, so
-// that is begun before the stack is empty.
+// Nothing is left to refill the stack with. What is removed becomes free only after the others'
+// quiescent points, so that is begun before the stack is empty.
 static void make_room(struct session_worker *w, struct session_family *f, int family, uint16_t port,
 		      uint32_t now_ms)
 {
@@ -141,7 +144,8 @@ void weft_session_pair_limbo(struct session_worker *w, struct session_family *f,
 							     (uint32_t)(f - w->t->family);
 }
 
-// A grace period costs all workers something, so it is not begun for a few pairs while another is under way.
+// A grace period costs all workers something, so it is not begun for a few pairs while another is
+// under way.
 static void close_segment(struct session_worker *w)
 {
 	uint32_t open = w->limbo.end - w->limbo.closed;

@@ -208,7 +208,8 @@ static void *race_run(void *arg)
 	return NULL;
 }
 
-// Every word leads to a line in use that has the word's hash; every connection in use has exactly two.
+// Every word leads to a line in use that has the word's hash; every connection in use has exactly
+// two.
 static void check_index(struct session_table *t)
 {
 	for (int i = 0; i < FAMILIES; i++) {

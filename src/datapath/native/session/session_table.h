@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The session table's inside: what session*.c share. Nobody else includes this.
 //
-// A family (IPv4, IPv6) has an array of pairs and an index over their lines, both reserved at start and touched
-// only as used. A pair is in one of four places:
+// A family (IPv4, IPv6) has an array of pairs and an index over their lines, both reserved at
+// start and touched only as used. A pair is in one of four places:
 //
 //   fresh     never used: at or above the family's `fresh` mark
 //   free      in a worker's stack, or spilled by one worker for any other
@@ -10,14 +10,16 @@
 //   limbo     removed, unreachable for new look-ups, but a worker may still hold it
 //
 // What makes this safe without locks:
-//   - Words are published by compare-and-swap into an empty place and withdrawn by storing zero. Only whoever won the
-//     change of the pair's state to FREE withdraws its words and puts it into limbo, so that happens once.
+//   - Words are published by compare-and-swap into an empty place and withdrawn by storing zero.
+//     Only whoever won the change of the pair's state to FREE withdraws its words and puts it
+//     into limbo, so that happens once.
 //   - The state stays FREE until both words are published: nobody can remove what is half there.
-//   - Two workers that add one key at once both publish, then race to bump the key's stripe. The loser
-//     withdraws, looks again and finds the winner's. Pairs publish the lower key first, so that also two workers that
-//     add the two directions of one connection meet at the same key.
-//   - A table with one worker has one writer, which does all this with plain stores: locked instructions cost half as much as
-//     all the rest. So workers are made before any of them runs.
+//   - Two workers that add one key at once both publish, then race to bump the key's stripe. The
+//     loser withdraws, looks again and finds the winner's. Pairs publish the lower key first, so
+//     that also two workers that add the two directions of one connection meet at the same key.
+//   - A table with one worker has one writer, which does all this with plain stores: locked
+//     instructions cost half as much as all the rest. So workers are made before any of them
+//     runs.
 //   - A pair leaves limbo only after every reader has passed a quiescent point (rte_rcu_qsbr).
 #pragma once
 
@@ -126,7 +128,8 @@ struct session_worker {
 		uint32_t n;
 		uint32_t pair[WORKER_FREE_PAIRS];
 	} free[FAMILIES];
-	// A ring of removed pairs, in segments that each wait for a token; [closed, end) is not yet covered by one.
+	// A ring of removed pairs, in segments that each wait for a token; [closed, end) is not
+	// yet covered by one.
 	struct {
 		uint32_t begin, closed, end;
 		uint32_t first, last; // segments, modulo their number
@@ -188,8 +191,8 @@ static inline uint32_t word_tag(uint32_t hash)
 	return (hash & 0xffff0000) | (uint32_t)(WORD_USED >> 32);
 }
 
-// Bit i is set if the upper half of word i is `tag`; 0 finds the empty ones. Each word is read at once, but not
-// all together: whoever uses a word reads it again.
+// Bit i is set if the upper half of word i is `tag`; 0 finds the empty ones. Each word is read at
+// once, but not all together: whoever uses a word reads it again.
 static inline uint32_t bucket_match(const struct session_bucket *b, uint32_t tag)
 {
 #ifdef BUCKET_BY_VECTOR
@@ -260,8 +263,8 @@ static inline bool was_flushed(const struct session_table *t, uint16_t port,
 	       (int32_t)(at - __atomic_load_n(&b->seen_ms, __ATOMIC_RELAXED)) >= 0;
 }
 
-// The connection is over because of one of its ports, whatever its timeout. What the rules refuse is
-// over by a flush for who judges it, but keeps its place, and so its mark.
+// The connection is over because of one of its ports, whatever its timeout. What the rules refuse
+// is over by a flush for who judges it, but keeps its place, and so its mark.
 static inline bool session_is_over(const struct session_table *t, const struct session *s,
 				   bool judged)
 {
@@ -393,7 +396,8 @@ uint32_t weft_session_idle_ms(const struct session *original, uint32_t now_ms);
 // session_remove.c
 #define STATES_ALL (1u << SESSION_NEW | 1u << SESSION_ESTABLISHED | 1u << SESSION_CLOSING)
 #define CUT_MAX	   32
-// Remove those of the connections that are in one of the states (bits); how many that were. They are of one family.
+// Remove those of the connections that are in one of the states (bits); how many that were. They
+// are of one family.
 uint32_t weft_session_cut(struct session_worker *w, struct session *const *originals, uint32_t n,
 			  unsigned states);
 void weft_session_withdraw(const struct session_family *f, uint32_t hash, uint32_t line);

@@ -3,18 +3,21 @@
 //
 // From the flags that each direction has shown (RFC 9293), without sequence numbers:
 //
-//   NEW          a SYN, or in loose mode an ACK in the middle of a connection (picked up). It becomes established when both
-//                directions have shown SYN and ACK, in whatever order (so also by a simultaneous open); a connection
-//                picked up, when the other side acknowledges.
-//   ESTABLISHED  a FIN in both directions closes it, and so does a RST. A SYN of the end that opened it changes nothing: the
-//                endpoints settle it by a challenge ACK (RFC 5961).
-//   CLOSING      goes after a short timeout. A SYN of either end is a new connection, to be judged as one.
+//   NEW          a SYN, or in loose mode an ACK in the middle of a connection (picked up). It
+//                becomes established when both directions have shown SYN and ACK, in whatever
+//                order (so also by a simultaneous open); a connection picked up, when the other
+//                side acknowledges.
+//   ESTABLISHED  a FIN in both directions closes it, and so does a RST. A SYN of the end that
+//                opened it changes nothing: the endpoints settle it by a challenge ACK (RFC
+//                5961).
+//   CLOSING      goes after a short timeout. A SYN of either end is a new connection, to be
+//                judged as one.
 //
 // A SYN of the other end is refused (tcp-state) but where both ends open at the same time: it would
 // open a connection that no rule was asked for.
 //
-// Beside Linux's conntrack (tcp_conntracks in nf_conntrack_proto_tcp.c of Linux 6; "invalid" is what
-// Neutron's firewall drops, what Linux ignores passes):
+// Beside Linux's conntrack (tcp_conntracks in nf_conntrack_proto_tcp.c of Linux 6; "invalid" is
+// what Neutron's firewall drops, what Linux ignores passes):
 //
 //   packet                                   Linux              here
 //   SYN, opening end, established            passes             passes
@@ -27,10 +30,12 @@
 //   SYN, other end, both FINs and last ACK   reopens            judged as a new connection
 //   SYN, other end, before that, or a RST    invalid            judged as a new connection
 //   SYN-ACK, opening end, never asked        invalid            refused
-//   SYN-ACK, opening end, established        invalid            passes: it may send what it likes, its flow is permitted
+//   SYN-ACK, opening end, established        invalid            passes: it may send what it
+//                                            likes, its flow is permitted
 //   ACK, opening end, SYN unanswered         invalid            refused, unless loose
 //   ACK, other end, SYN unanswered           passes             passes, opens nothing
-//   FIN, other end, SYN unanswered           invalid            passes: it is the answer, and opens nothing
+//   FIN, other end, SYN unanswered           invalid            passes: it is the answer, and
+//                                            opens nothing
 //   RST, inside the window                   closes             closes, until both ends go on
 //   outside the window                       invalid            passes
 //
@@ -42,15 +47,17 @@
 // it (RFC 5961). What remains is that the state can be moved from there: what that is worth
 // follows.
 //
-// A RST may be forged by someone who does not see the connection, and without sequence numbers it is believed. So it
-// only lowers the state: packets of the connection still pass, and when afterwards *both* directions acknowledge
-// without RST or FIN (a receiver of a genuine RST sends nothing more), it is established again.
+// A RST may be forged by someone who does not see the connection, and without sequence numbers it
+// is believed. So it only lowers the state: packets of the connection still pass, and when
+// afterwards *both* directions acknowledge without RST or FIN (a receiver of a genuine RST sends
+// nothing more), it is established again.
 //
 // Other protocols are established by the first answer.
 //
-// tcp_flags of a direction: FIN, SYN, RST and ACK, and ALIVE in the bit of CWR. Several workers may set and clear bits, so they change
-// atomically; most packets change none. In whatever order the packets of a direction are taken, its end can do no more with them than by
-// sending them in that order: what the other end has to say is in the other direction's bits.
+// tcp_flags of a direction: FIN, SYN, RST and ACK, and ALIVE in the bit of CWR. Several workers
+// may set and clear bits, so they change atomically; most packets change none. In whatever order
+// the packets of a direction are taken, its end can do no more with them than by sending them in
+// that order: what the other end has to say is in the other direction's bits.
 #include <netinet/in.h>
 
 #include "datapath/native/session/session_table.h"
@@ -64,7 +71,8 @@
 #define HANDSHAKE (SYN | ACK)
 #define KEPT	  (FIN | SYN | RST | ACK)
 
-// The combinations that a stack sends; PSH, ECE and CWR say nothing. Indexed by URG ACK RST SYN FIN.
+// The combinations that a stack sends; PSH, ECE and CWR say nothing. Indexed by URG ACK RST SYN
+// FIN.
 #define COMBINATION(flags) (((flags)&0x30) >> 1 | ((flags)&0x07))
 #define VALID(flags)	   (1u << COMBINATION(flags))
 #define VALID_COMBINATIONS                                                                  \
@@ -164,7 +172,8 @@ static enum drop opening(const struct tcp *c)
 		return DROP_NONE;
 	}
 	if (!is_reply && (c->flags & ACK) && !is_picked_up(c->s) && !(seen(c->peer) & SYN)) {
-		// It acknowledges what was never sent. Loose: the answers may have gone another way.
+		// It acknowledges what was never sent. Loose: the answers may have gone another
+		// way.
 		if (!c->t->tcp_loose || (c->flags & SYN))
 			return DROP_TCP_STATE;
 	}

@@ -102,7 +102,8 @@ static void an_acknowledgement_of_nothing_is_dropped_when_strict(void **state)
 	struct fixture f = start(IPPROTO_TCP, SYN, false);
 	assert_int_equal(fixture_packet(f.t, f.o, ACK), DROP_TCP_STATE);
 	assert_int_equal(fixture_packet(f.t, f.o, SYN | ACK), DROP_TCP_STATE);
-	// A challenge ACK for a connection that the server still remembers passes, and so does the RST that follows.
+	// A challenge ACK for a connection that the server still remembers passes, and so does
+	// the RST that follows.
 	assert_int_equal(fixture_packet(f.t, f.r, ACK), DROP_NONE);
 	assert_int_equal(fixture_packet(f.t, f.o, RST), DROP_NONE);
 	stop(f);

@@ -85,7 +85,7 @@ void weft_native_reset_json(const struct native *dp, bool was_reset, uint32_t at
 				      : json_null());
 }
 
-// ---- Reset -----------------------------------------------------------------------------------------
+// ---- Reset ---------------------------------------------------------------------------------
 
 static int reset_port(struct native *dp, struct port *p)
 {

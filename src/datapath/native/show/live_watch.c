@@ -89,7 +89,7 @@ int weft_native_watch(struct native *dp, const char *port_id, const struct datap
 	return 0;
 }
 
-// ---- What was seen ---------------------------------------------------------------------------------
+// ---- What was seen -------------------------------------------------------------------------
 
 static const char *verdict(const struct live_record *r)
 {
@@ -237,7 +237,7 @@ int weft_native_watched(struct native *dp, uint32_t number, json_t **out, struct
 	return 0;
 }
 
-// ---- The end ---------------------------------------------------------------------------------------
+// ---- The end -------------------------------------------------------------------------------
 
 void weft_native_unwatch(struct native *dp, uint32_t number)
 {

@@ -113,7 +113,7 @@ static json_t *routers(struct native *dp)
 	return json_pack("{s:o}", "routers", list);
 }
 
-// ---- Drops -----------------------------------------------------------------------------------------
+// ---- Drops ---------------------------------------------------------------------------------
 
 struct seen { // a sample with its worker's clock, for sorting
 	struct drop_sample s;
@@ -200,7 +200,7 @@ static json_t *drops(struct native *dp, size_t limit)
 	return o;
 }
 
-// ---- Workers ---------------------------------------------------------------------------------------
+// ---- Workers -------------------------------------------------------------------------------
 
 // Of its ports, how many does it share with other workers?
 static uint16_t shared_ports(const struct poll_list *list)
@@ -273,7 +273,7 @@ static json_t *workers(struct native *dp)
 			 (json_int_t)dp->node.pool->size);
 }
 
-// ---- The hook --------------------------------------------------------------------------------------
+// ---- The hook ------------------------------------------------------------------------------
 
 static int one_port(struct native *dp, enum datapath_show what, const char *id, size_t limit,
 		    json_t **out, struct err *err)
@@ -345,7 +345,7 @@ int weft_native_show(struct native *dp, enum datapath_show what, const char *id,
 	return weft_fail(err, -EINVAL, "the native datapath has no such view");
 }
 
-// ---- Metrics ---------------------------------------------------------------------------------------
+// ---- Metrics -------------------------------------------------------------------------------
 
 static void metric(struct text *out, const char *name, const char *type, const char *help)
 {

@@ -22,11 +22,12 @@ void weft_native_neighbour_metrics(struct native *dp, struct text *out);
 // Devices of physical networks and the networks on them (show_uplink.c), with their metrics.
 json_t *weft_native_uplinks_json(struct native *dp);
 void weft_native_uplink_metrics(struct native *dp, struct text *out);
-// What an interface of a router advertises to hosts, null = nothing (show_adverts.c), and how often.
+// What an interface of a router advertises to hosts, null = nothing (show_adverts.c), and how
+// often.
 json_t *weft_native_advert_json(struct native *dp, const struct plan_interface *p);
 void weft_native_advert_metrics(struct native *dp, struct text *out);
-// Floating IPs with their forwardings; translated sessions, how many each address has, and what was refused (show_nat.c), with their
-// metrics.
+// Floating IPs with their forwardings; translated sessions, how many each address has, and what
+// was refused (show_nat.c), with their metrics.
 json_t *weft_native_floatings_json(struct native *dp);
 json_t *weft_native_nat_json(struct native *dp, const struct port *only, size_t limit);
 void weft_native_nat_metrics(struct native *dp, struct text *out);
@@ -37,8 +38,8 @@ const char *weft_native_session_state(const struct session *original);
 // How many the port has, from it and to it.
 uint32_t weft_native_count_sessions(struct native *dp, const struct port *only);
 json_t *weft_native_sessions_json(struct native *dp, const struct port *only, size_t limit);
-// What is lost where no worker sees it (show_io.c): of all that is and was attached; its metrics, by
-// port as well. gone: before an interface is closed.
+// What is lost where no worker sees it (show_io.c): of all that is and was attached; its metrics,
+// by port as well. gone: before an interface is closed.
 json_t *weft_native_losses_json(const struct native *dp);
 void weft_native_loss_metrics(const struct native *dp, struct text *out);
 void weft_native_io_gone(struct native *dp, const struct port_io *io);

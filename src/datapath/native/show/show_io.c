@@ -76,7 +76,7 @@ void weft_native_io_json(struct port_io *io, const struct port_io_stats *base, j
 	json_object_set_new(o, "guest", guest_json(&g));
 }
 
-// ---- Losses ----------------------------------------------------------------------------------------
+// ---- Losses --------------------------------------------------------------------------------
 
 static const struct {
 	const char *word, *metric, *sentence;

@@ -38,7 +38,7 @@ json_t *weft_native_protocol_json(uint8_t proto)
 	return word == NULL ? json_integer(proto) : json_string(word);
 }
 
-// ---- Floating IPs ----------------------------------------------------------------------------------
+// ---- Floating IPs --------------------------------------------------------------------------
 
 static json_t *ip_json(const struct ip_addr *ip)
 {
@@ -88,7 +88,7 @@ json_t *weft_native_floatings_json(struct native *dp)
 	return json_pack("{s:o}", "floatingips", list);
 }
 
-// ---- Translated sessions ---------------------------------------------------------------------------
+// ---- Translated sessions -------------------------------------------------------------------
 
 struct address { // outside
 	rte_be32_t ip;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Next hops that only the wire knows, and who else says that he has our addresses, as an operator sees them.
+// Next hops that only the wire knows, and who else says that he has our addresses, as an operator
+// sees them.
 #include <string.h>
 
 #include "datapath/native/outside/announce.h"

@@ -71,7 +71,7 @@ json_t *weft_native_port_json(struct native *dp, const struct port *p, const str
 	return o;
 }
 
-// ---- Sessions --------------------------------------------------------------------------------------
+// ---- Sessions ------------------------------------------------------------------------------
 
 struct listing {
 	struct native *dp;
@@ -164,7 +164,7 @@ json_t *weft_native_sessions_json(struct native *dp, const struct port *only, si
 			 (json_int_t)weft_session_capacity(dp->node.sessions));
 }
 
-// ---- Policy ----------------------------------------------------------------------------------------
+// ---- Policy --------------------------------------------------------------------------------
 
 static json_t *rule_json(const struct plan_rule *r)
 {

@@ -109,7 +109,7 @@ json_t *weft_native_uplinks_json(struct native *dp)
 	return json_pack("{s:o}", "uplinks", list);
 }
 
-// ---- Metrics ---------------------------------------------------------------------------------------
+// ---- Metrics -------------------------------------------------------------------------------
 
 static uint64_t at(const void *base, size_t offset)
 {

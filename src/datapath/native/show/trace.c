@@ -113,7 +113,8 @@ static bool fits(const struct native *dp, const struct session *s, const struct 
 		len <= atomic_load(&dp->node.mtu[weft_session_out_port(s)]) + RTE_ETHER_HDR_LEN);
 }
 
-// What happens to a packet of a session before any stage is asked (weft_slow_carry). CARRIED: its fate is in *j.
+// What happens to a packet of a session before any stage is asked (weft_slow_carry). CARRIED: its
+// fate is in *j.
 static enum carried note_session(struct native *dp, const struct packet *p, const uint8_t *frame,
 				 size_t len, struct session *s, json_t *stages, json_t *out_ports,
 				 struct judge *j)
@@ -274,7 +275,8 @@ static void run_stages(struct native *dp, const struct packet *p, const uint8_t 
 		weft_judge(j);
 }
 
-// live: the session that it belongs to. leaves: a copy of the frame; if it is forwarded, as it is then.
+// live: the session that it belongs to. leaves: a copy of the frame; if it is forwarded, as it is
+// then.
 static void judge(struct native *dp, const struct packet *p, const uint8_t *frame, size_t len,
 		  struct session *live, json_t *stages, json_t *out_ports, struct rte_mbuf *leaves,
 		  struct judge *j)
@@ -314,7 +316,8 @@ static void judge(struct native *dp, const struct packet *p, const uint8_t *fram
 	}
 }
 
-// From the first look at it, as the slow path has it. Returns the session that it belongs to; NULL = none yet.
+// From the first look at it, as the slow path has it. Returns the session that it belongs to;
+// NULL = none yet.
 static struct session *process(struct native *dp, const struct packet *p, const uint8_t *frame,
 			       size_t len, json_t *stages, json_t *out_ports,
 			       struct rte_mbuf *leaves, struct judge *j)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trace: the real slow path with a recorder, on the control thread; nothing is sent, counted or remembered.
+// Trace: the real slow path with a recorder, on the control thread; nothing is sent, counted or
+// remembered.
 //
 // Threads    control
 // Errors     -ENOENT unknown port

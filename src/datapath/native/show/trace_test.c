@@ -122,7 +122,8 @@ static void packets_of_a_flow_that_is_translated(void **state)
 	testbed_free(tb);
 }
 
-// Replies through another router than the questions came from: they are part of the flow, though no rule permits them.
+// Replies through another router than the questions came from: they are part of the flow, though
+// no rule permits them.
 static void packets_that_come_by_another_router(void **state)
 {
 	struct testbed *tb = testbed_new(1024);
@@ -194,7 +195,8 @@ static size_t from_hex(const char *hex, uint8_t *out)
 	return n;
 }
 
-// What the trace says of the way back is what the answer that it made meets, once the packet was sent.
+// What the trace says of the way back is what the answer that it made meets, once the packet was
+// sent.
 static void and_back(struct testbed *tb, const char *from, const char *to, struct frame f,
 		     enum drop what)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What tests with packet buffers begin and end with: DPDK as weftd starts it, with a directory for sockets; or DPDK alone.
+// What tests with packet buffers begin and end with: DPDK as weftd starts it, with a directory
+// for sockets; or DPDK alone.
 #pragma once
 
 #include <stdio.h>

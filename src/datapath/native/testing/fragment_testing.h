@@ -17,7 +17,8 @@
 
 static struct rte_mempool *pool;
 
-// Bytes [from, from + len) of a datagram's payload, which begins with a transport header with these ports.
+// Bytes [from, from + len) of a datagram's payload, which begins with a transport header with
+// these ports.
 struct piece {
 	uint8_t family, proto;
 	uint16_t in_port, sport, dport;

@@ -30,7 +30,8 @@
 #define WEB	   "198.51.100.7"
 #define WEB_2	   "198.51.100.8"
 
-// n1 (10.0.1.0/24: "a" .1, "b" .2) on router "r" by "r1"; "rx" is its gateway on "ext", where "x" (.9) stands for the Internet.
+// n1 (10.0.1.0/24: "a" .1, "b" .2) on router "r" by "r1"; "rx" is its gateway on "ext", where "x"
+// (.9) stands for the Internet.
 static inline void router_r(struct testbed *tb, const char *snat)
 {
 	testbed_router_snat(tb, "r",

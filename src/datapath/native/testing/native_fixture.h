@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the whole datapath begin with: two ports of one network, and frames between them.
+// What the tests of the whole datapath begin with: two ports of one network, and frames between
+// them.
 #pragma once
 
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the resolver's tests begin with: a router between n1 ("a", "b") and the external network "ext", where "local" is a port of this
-// node and "ext" stands for the rest of the world. Behind 203.0.113.254 and 2001:db8::fe is the internet.
+// What the resolver's tests begin with: a router between n1 ("a", "b") and the external network
+// "ext", where "local" is a port of this node and "ext" stands for the rest of the world. Behind
+// 203.0.113.254 and 2001:db8::fe is the internet.
 #pragma once
 
 #include <setjmp.h>
@@ -94,7 +95,8 @@ static inline struct next_hop hop_to(struct testbed *tb, const struct ip_addr *i
 	};
 }
 
-// A packet from `from` to "b" that has been judged so that it must wait for `ip`. It may be an address on the way or the destination.
+// A packet from `from` to "b" that has been judged so that it must wait for `ip`. It may be an
+// address on the way or the destination.
 static inline void hold_for(struct testbed *tb, const char *from, const struct ip_addr *ip,
 			    bool is_destination)
 {

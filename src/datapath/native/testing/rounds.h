@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How often tests repeat what shows by repetition only: less often under ThreadSanitizer, which is some ten times slower,
-// and sees a race also where it does no harm.
+// How often tests repeat what shows by repetition only: less often under ThreadSanitizer, which
+// is some ten times slower, and sees a race also where it does no harm.
 #pragma once
 
 #ifdef __SANITIZE_THREAD__

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: the meaning of rules, as directly as it can be written. Linear, and sharing nothing with the compiler.
+// For tests: the meaning of rules, as directly as it can be written. Linear, and sharing nothing
+// with the compiler.
 #pragma once
 
 #include <string.h>

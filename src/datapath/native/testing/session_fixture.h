@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the session table share: a table of a given size, keys and connections by number.
+// What the tests of the session table share: a table of a given size, keys and connections by
+// number.
 #pragma once
 
 #include <netinet/in.h>

@@ -21,7 +21,7 @@ struct testbed *history_testbed(void)
 	return tb;
 }
 
-// ---- Lines -----------------------------------------------------------------------------------------
+// ---- Lines ---------------------------------------------------------------------------------
 
 struct lines {
 	struct testbed *tb;
@@ -50,7 +50,7 @@ static void lines_free(struct lines *l)
 		free(l->at[i]);
 }
 
-// ---- Indexes by name -------------------------------------------------------------------------------
+// ---- Indexes by name -----------------------------------------------------------------------
 
 static const char *indexed(const struct map *map, uint32_t index)
 {
@@ -90,7 +90,7 @@ static const char *mac(const struct mac_addr *m, struct words *w)
 	return weft_mac_text(m, w->b);
 }
 
-// ---- The maps --------------------------------------------------------------------------------------
+// ---- The maps ------------------------------------------------------------------------------
 
 static void networks(const void *key, void *value, void *arg)
 {
@@ -295,7 +295,7 @@ static struct lines lines_of(struct testbed *tb)
 	return l;
 }
 
-// ---- Both ------------------------------------------------------------------------------------------
+// ---- Both ----------------------------------------------------------------------------------
 
 static void build(struct testbed *tb, const struct plan_batch *all)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables as text, so that those of two testbeds can be compared whatever indexes they gave. Failures fail the test.
+// Tables as text, so that those of two testbeds can be compared whatever indexes they gave.
+// Failures fail the test.
 #pragma once
 
 #include "datapath/native/testing/testbed.h"

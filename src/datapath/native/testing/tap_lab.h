@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tap lab: what the tests of kernel interfaces share. A test program moves into a network namespace of its own, the
-// "host"; each peer is another one, with one end of a veth pair, the "VM". Needs root and iproute2; skips without.
+// Tap lab: what the tests of kernel interfaces share. A test program moves into a network
+// namespace of its own, the "host"; each peer is another one, with one end of a veth pair, the
+// "VM". Needs root and iproute2; skips without.
 #pragma once
 
 #include <arpa/inet.h>
@@ -162,7 +163,8 @@ static inline bool is_running(int fd, const char *ifname)
 	return ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING) != 0;
 }
 
-// The kernel notices a carrier in the background, and drops what is sent before. Each end is known to a socket of its namespace.
+// The kernel notices a carrier in the background, and drops what is sent before. Each end is
+// known to a socket of its namespace.
 static inline void wait_carrier(int fd_a, const char *a, int fd_b, const char *b)
 {
 	for (int tries = 0; !(is_running(fd_a, a) && is_running(fd_b, b)); tries++) {
@@ -221,8 +223,8 @@ static inline void ethtool_set(int fd, const char *ifname, uint32_t command, uin
 // How long to wait for what should come: it ends the wait, so a busy machine may take its time.
 #define PATIENCE_MS 20000
 
-// What arrives at a port within that time, at most n; peers talk on their own (neighbour discovery), so a test's
-// frames have this type.
+// What arrives at a port within that time, at most n; peers talk on their own (neighbour
+// discovery), so a test's frames have this type.
 #define LAB_ETHERTYPE 0x88b5
 
 static inline uint16_t frame_type(struct rte_mbuf *m)

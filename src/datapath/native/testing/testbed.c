@@ -184,7 +184,7 @@ void testbed_free(struct testbed *tb)
 	free(tb);
 }
 
-// ---- Policy ----------------------------------------------------------------------------------------
+// ---- Policy --------------------------------------------------------------------------------
 
 void testbed_subnet(struct testbed *tb, const char *id, const char *network, const char *cidr,
 		    const char *gateway, bool dhcp)

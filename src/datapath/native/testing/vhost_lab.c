@@ -93,7 +93,7 @@ void lab_reset_rings(struct lab_vm *vm)
 	}
 }
 
-// ---- The socket ------------------------------------------------------------------------------------
+// ---- The socket ----------------------------------------------------------------------------
 
 static struct sockaddr_un address_of(const char *path)
 {
@@ -187,7 +187,7 @@ bool lab_ask(struct lab_vm *vm, uint32_t request, const void *payload, uint32_t 
 	       header[2] == reply_len && receive_all(vm->fd, reply, reply_len);
 }
 
-// ---- The device ------------------------------------------------------------------------------------
+// ---- The device ----------------------------------------------------------------------------
 
 bool lab_share_memory(struct lab_vm *vm)
 {
@@ -227,7 +227,8 @@ static uint64_t user_of(const struct lab_vm *vm, const void *p)
 	return vm->user + (uint64_t)((const uint8_t *)p - vm->memory);
 }
 
-// As QEMU does: what is to be logged of a packed ring, too, is where a split one's used ring would be.
+// As QEMU does: what is to be logged of a packed ring, too, is where a split one's used ring
+// would be.
 static bool set_address(struct lab_vm *vm, uint32_t i, bool log)
 {
 	const struct lab_ring *r = &vm->rings[i];
@@ -311,7 +312,7 @@ bool lab_stop(struct lab_vm *vm)
 	return true;
 }
 
-// ---- Migration -------------------------------------------------------------------------------------
+// ---- Migration -----------------------------------------------------------------------------
 
 static bool set_logged(struct lab_vm *vm, bool on)
 {
@@ -357,7 +358,7 @@ bool lab_rarp(struct lab_vm *vm, const uint8_t mac[6])
 	return lab_message(vm, SEND_RARP, &payload, sizeof(payload), NULL, 0);
 }
 
-// ---- The driver ------------------------------------------------------------------------------------
+// ---- The driver ----------------------------------------------------------------------------
 
 void lab_put(struct lab_vm *vm, unsigned int ring, const struct vring_desc *d, unsigned int n)
 {

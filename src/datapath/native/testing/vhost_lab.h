@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vhost lab: a VM's end of a vhost-user socket, made by hand, for tests and fuzzers: QEMU's messages and a driver with split
-// or packed rings (vhost_lab_packed.c). It may do everything that a real one must not.
+// Vhost lab: a VM's end of a vhost-user socket, made by hand, for tests and fuzzers: QEMU's
+// messages and a driver with split or packed rings (vhost_lab_packed.c). It may do everything
+// that a real one must not.
 //
-// Memory is one memfd of which both see the same pages; guest physical addresses are offsets into it. A ring's buffers are fixed:
-// buffer i of ring r is at lab_buffer(). Packets have a virtio-net header of 12 bytes (VIRTIO_F_VERSION_1).
+// Memory is one memfd of which both see the same pages; guest physical addresses are offsets into
+// it. A ring's buffers are fixed: buffer i of ring r is at lab_buffer(). Packets have a
+// virtio-net header of 12 bytes (VIRTIO_F_VERSION_1).
 //
 // Errors     what must not fail ends the process with a message
 // Threads    one for each VM
@@ -50,8 +52,8 @@ enum {
 };
 
 struct lab_ring {
-	struct vring
-		vring; // packed: the descriptors and the two event areas lie where desc, avail and used do
+	// Packed: the descriptors and the two event areas lie where desc, avail and used do.
+	struct vring vring;
 	uint16_t next;	    // of the avail ring, not yet published; packed: chains ever put
 	uint16_t last_used; // already seen; packed: chains ever seen
 	uint16_t next_buffer;
@@ -87,25 +89,28 @@ void lab_listen(struct lab_vm *vm, const char *path);
 bool lab_accept(struct lab_vm *vm, int wait_ms);
 void lab_disconnect(struct lab_vm *vm);
 
-// A message of the front-end; fd -1: none. A reply is read where the protocol has one: *reply may be NULL. False: the other end hung up.
+// A message of the front-end; fd -1: none. A reply is read where the protocol has one: *reply may
+// be NULL. False: the other end hung up.
 bool lab_message(struct lab_vm *vm, uint32_t request, const void *payload, uint32_t len,
 		 const int *fds, size_t n_fds);
 bool lab_ask(struct lab_vm *vm, uint32_t request, const void *payload, uint32_t len, void *reply,
 	     uint32_t reply_len);
 
-// What QEMU and the driver do until the device is ready: with these features of those that are offered (VERSION_1 is added), and
-// empty rings. With VHOST_USER_F_PROTOCOL_FEATURES all that the lab knows of the protocol's features are negotiated as well. Returns when weftd
-// has taken it.
+// What QEMU and the driver do until the device is ready: with these features of those that are
+// offered (VERSION_1 is added), and empty rings. With VHOST_USER_F_PROTOCOL_FEATURES all that the
+// lab knows of the protocol's features are negotiated as well. Returns when weftd has taken it.
 bool lab_start(struct lab_vm *vm, uint64_t features, unsigned int pairs);
 bool lab_share_memory(struct lab_vm *vm);
-// Other memory with the same content, under rings that are in use. What the other side does meanwhile is lost.
+// Other memory with the same content, under rings that are in use. What the other side does
+// meanwhile is lost.
 bool lab_move_memory(struct lab_vm *vm);
 void lab_reset_rings(struct lab_vm *vm);
 bool lab_stop(struct lab_vm *vm); // a driver's reset: the rings are taken back
 // A message that has no answer has been dealt with.
 bool lab_wait(struct lab_vm *vm);
 
-// A migration begins, and what is written to is noted from now on; or it is called off. Under rings in use.
+// A migration begins, and what is written to is noted from now on; or it is called off. Under
+// rings in use.
 bool lab_log_begin(struct lab_vm *vm);
 bool lab_log_end(struct lab_vm *vm);
 static inline bool lab_is_dirty(const struct lab_vm *vm, size_t page)
@@ -122,8 +127,8 @@ static inline uint64_t lab_buffer(unsigned int ring, unsigned int i)
 
 // Put n empty buffers of len bytes into a receiving ring.
 void lab_give(struct lab_vm *vm, unsigned int pair, unsigned int n, uint32_t len);
-// Send a packet: its header, and the frame in pieces of at most `piece` bytes each (0: all in the header's descriptor, which is then as
-// long as need be). False: the ring is full.
+// Send a packet: its header, and the frame in pieces of at most `piece` bytes each (0: all in the
+// header's descriptor, which is then as long as need be). False: the ring is full.
 bool lab_send(struct lab_vm *vm, unsigned int pair, const struct virtio_net_hdr *h,
 	      const void *frame, size_t len, size_t piece);
 // Put a chain of descriptors as it is; the first is *d. Then publish it.

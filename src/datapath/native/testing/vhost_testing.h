@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of packets between two vhost-user ports share: two ports, their VMs, frames, and a way from one to the other.
+// What the tests of packets between two vhost-user ports share: two ports, their VMs, frames, and
+// a way from one to the other.
 #pragma once
 
 #include <errno.h>
@@ -108,7 +109,8 @@ static inline struct port_io_stats stats_of(const struct side *side)
 
 // ---- Frames ----
 
-// Ethernet, IP with its checksum, TCP or UDP with the payload 0, 1, 2, ... and the pseudo-header's sum as drivers put it.
+// Ethernet, IP with its checksum, TCP or UDP with the payload 0, 1, 2, ... and the
+// pseudo-header's sum as drivers put it.
 static inline size_t make(uint8_t *f, int family, uint8_t proto, size_t payload)
 {
 	size_t l3 = family == 4 ? 20 : 40, l4 = proto == TCP ? 20 : 8, len = 14 + l3 + l4 + payload;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rings by hand, in memory of exactly the size that the table says: whoever reaches beyond it is seen by the address sanitizer. What their tests share.
+// Rings by hand, in memory of exactly the size that the table says: whoever reaches beyond it is
+// seen by the address sanitizer. What their tests share.
 #pragma once
 
 #include <setjmp.h>

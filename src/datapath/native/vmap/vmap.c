@@ -11,7 +11,7 @@
 #define KEY_MAX	   64
 #define CACHE_LINE 64
 
-// ---- The table -------------------------------------------------------------------------------------
+// ---- The table -----------------------------------------------------------------------------
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -96,7 +96,8 @@ static void table_done(struct retired *r)
 	free((char *)r - offsetof(struct vmap_table, retired));
 }
 
-// Readers go on in the old table, which has every slot that they can want, until they have passed a quiescent point.
+// Readers go on in the old table, which has every slot that they can want, until they have passed
+// a quiescent point.
 static void table_rebuild(struct vmap *m)
 {
 	struct vmap_table *old = atomic_load_explicit(&m->table, memory_order_relaxed);
@@ -151,7 +152,7 @@ static struct vslot *find_or_make(struct vmap *m, const void *key)
 	return s;
 }
 
-// ---- The map ---------------------------------------------------------------------------------------
+// ---- The map -------------------------------------------------------------------------------
 
 struct vmap *weft_vmap_new(struct vstore *vs, size_t key_len, vmap_free free_value)
 {

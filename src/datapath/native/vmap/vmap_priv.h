@@ -7,8 +7,8 @@
 
 #include "datapath/native/vmap/vmap.h"
 
-// Something that no new reader can find, waiting for those that may still look at it. Nodes are embedded in
-// what they stand for, and are done in the order in which they were retired.
+// Something that no new reader can find, waiting for those that may still look at it. Nodes are
+// embedded in what they stand for, and are done in the order in which they were retired.
 struct retired {
 	TAILQ_ENTRY(retired) link;
 	uint64_t token;	  // of rte_rcu_qsbr_start
@@ -17,8 +17,9 @@ struct retired {
 };
 TAILQ_HEAD(retired_list, retired);
 
-// A value from an epoch on, until the next newer version's epoch. A slot's versions form a list, newest first; at most
-// the first is staged (its epoch is not yet reached, so readers step over it).
+// A value from an epoch on, until the next newer version's epoch. A slot's versions form a list,
+// newest first; at most the first is staged (its epoch is not yet reached, so readers step over
+// it).
 struct version {
 	uint64_t from;
 	void *value; // NULL: deleted
@@ -54,8 +55,8 @@ struct vstore {
 	bool reclaiming;
 };
 
-// Open addressing, linear probing. A slot that goes leaves VSLOT_GONE behind until the table is rebuilt, so that a
-// probe never ends early.
+// Open addressing, linear probing. A slot that goes leaves VSLOT_GONE behind until the table is
+// rebuilt, so that a probe never ends early.
 struct vmap_entry {
 	uint64_t hash; // written before the slot, never changed
 	struct vslot *_Atomic slot;

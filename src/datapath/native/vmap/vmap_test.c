@@ -337,7 +337,7 @@ static void table_grows_and_shrinks_with_old_epochs_intact(void **state)
 	free(q);
 }
 
-// ---- A writer and readers at the same time ---------------------------------------------------------
+// ---- A writer and readers at the same time -------------------------------------------------
 
 #define KEYS	64
 #define READERS 2
@@ -378,7 +378,8 @@ static void *read_pairs(void *arg)
 		for (uint32_t key = 0; key < KEYS; key++) {
 			int a = get(race->a, key, epoch), b = get(race->b, key, epoch);
 
-			// Every batch writes the same number everywhere, or removes the key from both maps.
+			// Every batch writes the same number everywhere, or removes the key from
+			// both maps.
 			r->mixes += a != b || (key == 0 && a != now) || (a != -1 && a != now);
 			r->looks++;
 		}

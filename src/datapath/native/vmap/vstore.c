@@ -15,7 +15,7 @@ void *weft_vmap_alloc(size_t size)
 	return p;
 }
 
-// ---- Grace periods ---------------------------------------------------------------------------------
+// ---- Grace periods -------------------------------------------------------------------------
 
 static uint64_t token_now(struct vstore *vs)
 {
@@ -38,7 +38,8 @@ static void unlist(struct vstore *vs, struct retired *r)
 	vs->n_retired--;
 }
 
-// What is freed may retire more (a value that was the last holder of a slot): that waits its turn at the end.
+// What is freed may retire more (a value that was the last holder of a slot): that waits its turn
+// at the end.
 size_t weft_vstore_reclaim(struct vstore *vs)
 {
 	struct retired *r;
@@ -70,7 +71,8 @@ void weft_vstore_retire_node(struct vstore *vs, struct retired *r, struct vmap *
 	reclaim_if_alone(vs);
 }
 
-// What is done may retire more of the same map, or free other maps: so the list is taken first, and looked at again.
+// What is done may retire more of the same map, or free other maps: so the list is taken first,
+// and looked at again.
 void weft_vstore_finish(struct vstore *vs, const struct vmap *map)
 {
 	struct retired_list mine;
@@ -109,8 +111,8 @@ static void object_done(struct retired *r)
 	free(o);
 }
 
-// With a batch under way readers may come by the object until it is committed, through what the batch replaces: only
-// then its grace period begins.
+// With a batch under way readers may come by the object until it is committed, through what the
+// batch replaces: only then its grace period begins.
 void weft_vstore_retire(struct vstore *vs, void *object, void (*free_object)(void *))
 {
 	struct retired_object *o = weft_vmap_alloc(sizeof(*o));
@@ -135,7 +137,7 @@ static void retire_pending(struct vstore *vs, uint64_t token)
 	}
 }
 
-// ---- Slots and versions ----------------------------------------------------------------------------
+// ---- Slots and versions --------------------------------------------------------------------
 
 static void version_free(struct version *v, vmap_free free_value)
 {
@@ -256,7 +258,7 @@ const void *weft_vslot_key(const struct vslot *s)
 	return s->key;
 }
 
-// ---- The store -------------------------------------------------------------------------------------
+// ---- The store -----------------------------------------------------------------------------
 
 struct vstore *weft_vstore_new(struct rte_rcu_qsbr *qsbr)
 {

@@ -18,7 +18,8 @@ static int set_class(int class, uint32_t priority)
 	return pthread_setschedparam(pthread_self(), class, &p);
 }
 
-// The cores that this process may use and workers do not. False: there is none, or two workers are on one.
+// The cores that this process may use and workers do not. False: there is none, or two workers
+// are on one.
 static bool cores_left(const int *cores, uint16_t n, const cpu_set_t *all, cpu_set_t *left)
 {
 	*left = *all;

@@ -15,7 +15,7 @@
 #define FRAGMENT_DATAGRAMS 4096
 #define FRAGMENT_BUFFERS   1024
 
-// ---- Packets out -----------------------------------------------------------------------------------
+// ---- Packets out ---------------------------------------------------------------------------
 
 static struct onlooker *onlooker_of(const struct worker *w)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Worker: what one thread that carries packets has in its hands: its clock, its queues, its counters.
+// Worker: what one thread that carries packets has in its hands: its clock, its queues, its
+// counters.
 //
 // Its turn is carry/turn.h; what it shares with others is the node (policy.h).
 //
@@ -41,8 +42,9 @@ struct poll_list {
 #define DROP_SAMPLES	256 // power of two
 #define DROP_SAMPLE_LEN 128
 
-// How many ICMP errors a port may cause by each worker: so many at once, and so many a second. Behind an uplink are many hosts: each of them has
-// as much, by a hash of its address, and all of them together have more.
+// How many ICMP errors a port may cause by each worker: so many at once, and so many a second.
+// Behind an uplink are many hosts: each of them has as much, by a hash of its address, and all of
+// them together have more.
 #define ICMP_BURST	       20
 #define ICMP_PER_SECOND	       100
 #define ICMP_SOURCES	       256 // power of two

@@ -75,7 +75,7 @@ static const struct port_io_ops ethdev_ops = {
 	.close = ethdev_close,
 };
 
-// ---- Opening ---------------------------------------------------------------------------------------
+// ---- Opening -------------------------------------------------------------------------------
 
 static uint16_t find_port(const char *device)
 {
@@ -157,7 +157,8 @@ static int configure(struct ethdev_io *e, const struct rte_eth_dev_info *info, u
 			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
 	}
 	ret = rte_eth_dev_configure(e->port, e->n_rx, e->n_tx, &conf);
-	// What a driver allows it says in several ways. The largest that it takes is not worth a search.
+	// What a driver allows it says in several ways. The largest that it takes is not worth a
+	// search.
 	for (uint32_t try = *mtu; ret == -EINVAL && try > RTE_ETHER_MIN_MTU; try--) {
 		if (try < *mtu - 64 && try > RTE_ETHER_MTU)
 			try = RTE_ETHER_MTU;

@@ -101,7 +101,8 @@ static struct rte_mbuf *tcp_packet(uint32_t payload)
 	return m;
 }
 
-// As a VM leaves it: the sum of the pseudo-header (with the whole length) stands where the checksum belongs.
+// As a VM leaves it: the sum of the pseudo-header (with the whole length) stands where the
+// checksum belongs.
 static void leave_checksum(struct rte_mbuf *m)
 {
 	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14);

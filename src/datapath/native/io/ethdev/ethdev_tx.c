@@ -17,15 +17,16 @@ static bool is_shared(const struct rte_mbuf *m)
 	return !RTE_MBUF_DIRECT(m) || rte_mbuf_refcnt_read(m) > 1;
 }
 
-// Checksums and (by some drivers) tags are written into the packet: that must not be one that others send, too.
+// Checksums and (by some drivers) tags are written into the packet: that must not be one that
+// others send, too.
 static bool needs_work(const struct ethdev_io *e, const struct rte_mbuf *m)
 {
 	return (m->ol_flags & e->cannot) != 0 || (e->one_segment && m->nb_segs > 1) ||
 	       ((m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_VLAN)) != 0 && is_shared(m));
 }
 
-// Packets that the device can take as they are. Returns how many it took, the first ones; those that its driver finds
-// impossible are lost.
+// Packets that the device can take as they are. Returns how many it took, the first ones; those
+// that its driver finds impossible are lost.
 static uint16_t send_plain(struct ethdev_io *e, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint64_t flags = 0;
@@ -53,9 +54,10 @@ static uint16_t send_plain(struct ethdev_io *e, uint16_t queue, struct rte_mbuf 
 	return done;
 }
 
-// ---- In software -----------------------------------------------------------------------------------
+// ---- In software ---------------------------------------------------------------------------
 
-// One packet that is not to be segmented any more, made such that the device can take it. NULL: it is lost.
+// One packet that is not to be segmented any more, made such that the device can take it. NULL:
+// it is lost.
 static struct rte_mbuf *finish(struct ethdev_io *e, struct rte_mbuf *m)
 {
 	if (is_shared(m) || (e->one_segment && m->nb_segs > 1)) {
@@ -146,7 +148,7 @@ static bool send_worked(struct ethdev_io *e, uint16_t queue, struct rte_mbuf *m,
 	return true;
 }
 
-// ---- All -------------------------------------------------------------------------------------------
+// ---- All -----------------------------------------------------------------------------------
 
 static uint16_t send_all(struct ethdev_io *e, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {

@@ -133,7 +133,7 @@ int weft_tap_open_apart(const char *ifname, uint32_t mtu, struct rte_mempool *po
 	return tap_open(ifname, mtu, TAP_RING_TRUNK, false, pool, out, err);
 }
 
-// ---- A longer ring ---------------------------------------------------------------------------------
+// ---- A longer ring -------------------------------------------------------------------------
 
 bool weft_tap_is_short(struct port_io *io)
 {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tap I/O: what the receiving and the sending half of a kernel interface share (tap_rx.c, tap_tx.c).
+// Tap I/O: what the receiving and the sending half of a kernel interface share (tap_rx.c,
+// tap_tx.c).
 //
-// One packet socket for both. Received frames stand in a ring that the kernel fills and we read without system calls
-// (TPACKET_V2: a slot per frame, released one by one). Slots are made for the network's MTU; what is larger, a TCP segment of
-// 64 KB before it is cut, is also queued on the socket and fetched from there, in the ring's order. Sending is one
-// sendmmsg() a burst. (A ring for sending would be unsafe: over a veth pair the kernel gives a slot back while
-// the receiver still reads it.)
+// One packet socket for both. Received frames stand in a ring that the kernel fills and we read
+// without system calls (TPACKET_V2: a slot per frame, released one by one). Slots are made for
+// the network's MTU; what is larger, a TCP segment of 64 KB before it is cut, is also queued on
+// the socket and fetched from there, in the ring's order. Sending is one sendmmsg() a burst. (A
+// ring for sending would be unsafe: over a veth pair the kernel gives a slot back while the
+// receiver still reads it.)
 #pragma once
 
 #include <rte_mempool.h>

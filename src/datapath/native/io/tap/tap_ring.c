@@ -19,8 +19,8 @@
 #include "datapath/native/io/port_io.h"
 
 // There are hundreds of ports, and most of them idle, so a ring is small unless it is configured
-// otherwise: 80 slots at an MTU of 1500. That bridges the longest sleep of an idle worker at 800,000
-// packets a second. A port that loses packets nevertheless gets a long one (native.c).
+// otherwise: 80 slots at an MTU of 1500. That bridges the longest sleep of an idle worker at
+// 800,000 packets a second. A port that loses packets nevertheless gets a long one (native.c).
 #define RING_BYTES	(128u << 10)
 #define LONG_BYTES	(512u << 10)
 #define RING_FRAMES_MIN 64 // of long frames: not fewer than a burst
@@ -31,8 +31,8 @@
 #define FRAME_MAX	(16u << 10)
 #define MTU_MIN		1500 // smaller ones share its rings
 
-// Large packets that wait for a worker, and packets that wait for their receiver: as the kernel accounts them; it
-// doubles what it is told. Nothing of it is allocated in advance.
+// Large packets that wait for a worker, and packets that wait for their receiver: as the kernel
+// accounts them; it doubles what it is told. Nothing of it is allocated in advance.
 #define SOCKET_RX_BYTES (4 << 20)
 #define SOCKET_TX_BYTES (2 << 20)
 
@@ -68,7 +68,8 @@ static int set(int fd, int level, int option, const void *value, size_t len)
 	return setsockopt(fd, level, option, value, (socklen_t)len) < 0 ? -errno : 0;
 }
 
-// Frames come with a virtio-net header, larger ones than a slot also by the socket, ours not at all.
+// Frames come with a virtio-net header, larger ones than a slot also by the socket, ours not at
+// all.
 static int set_options(int fd, const char **what)
 {
 	static const struct {
@@ -89,7 +90,8 @@ static int set_options(int fd, const char **what)
 		if (ret < 0)
 			return ret;
 	}
-	// The system's limits are for others. Without the right to exceed them, what they allow must do.
+	// The system's limits are for others. Without the right to exceed them, what they allow
+	// must do.
 	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rx, sizeof(rx)) < 0)
 		set(fd, SOL_SOCKET, SO_RCVBUF, &rx, sizeof(rx));
 	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, &tx, sizeof(tx)) < 0)
@@ -112,8 +114,8 @@ static uint32_t blocks_of(uint32_t per_block, enum tap_ring_use use)
 
 static int map_ring(struct tap_ring *r, uint32_t mtu, enum tap_ring_use use)
 {
-	// As the kernel lays a slot out: its header, room for the link header, virtio-net header, packet. Two tags may stay
-	// in the frame.
+	// As the kernel lays a slot out: its header, room for the link header, virtio-net header,
+	// packet. Two tags may stay in the frame.
 	uint32_t frame =
 		TPACKET_ALIGN(TPACKET_ALIGN(TPACKET2_HDRLEN + 16) + TAP_VNET_LEN + 8 + mtu);
 

@@ -156,7 +156,8 @@ static bool insert_tag(const struct tpacket2_hdr *h, struct rte_mbuf *m)
 	return true;
 }
 
-// The kernel has taken the outer tag out of the frame. A provider's (802.1ad) is no VLAN of ours: it goes back.
+// The kernel has taken the outer tag out of the frame. A provider's (802.1ad) is no VLAN of ours:
+// it goes back.
 static bool take_tag(const struct tap_io *t, const struct tpacket2_hdr *h, struct rte_mbuf *m)
 {
 	if (!t->tags_aside || tag_type(h) != RTE_ETHER_TYPE_VLAN)

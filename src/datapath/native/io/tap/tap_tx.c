@@ -26,8 +26,8 @@ struct batch {
 
 #define MACS_LEN (2 * RTE_ETHER_ADDR_LEN)
 
-// A tag goes between the MACs and the rest, without touching the packet: others may be sending the same one. *m is what is left of the
-// first segment; the number of pieces used.
+// A tag goes between the MACs and the rest, without touching the packet: others may be sending
+// the same one. *m is what is left of the first segment; the number of pieces used.
 static unsigned int put_tag(struct batch *b, unsigned int i, const struct rte_mbuf *m,
 			    struct iovec *iov)
 {

@@ -29,7 +29,7 @@ void weft_vhost_tell(void)
 	atomic_fetch_add_explicit(&changes, 1, memory_order_release);
 }
 
-// ---- Interrupts ------------------------------------------------------------------------------------
+// ---- Interrupts ----------------------------------------------------------------------------
 
 // Interrupts are written to this descriptor by workers, who must not wait: not for a pipe that
 // nobody reads, nor for an event counter that is full. Whether it is one stands nowhere but in its
@@ -65,7 +65,7 @@ static int call_of(struct vhost_device *d, uint16_t ring)
 	return -1;
 }
 
-// ---- Rings -----------------------------------------------------------------------------------------
+// ---- Rings ---------------------------------------------------------------------------------
 
 // By how many queues the VM sends decides which workers look for its packets.
 static void note_sending(struct vhost_device *d, uint16_t ring, bool sends)
@@ -148,7 +148,7 @@ static bool ring_stop(struct vhost_device *d, uint16_t ring)
 	return was_on;
 }
 
-// ---- Devices ---------------------------------------------------------------------------------------
+// ---- Devices -------------------------------------------------------------------------------
 
 static void device_up(struct vhost_device *d)
 {
@@ -272,7 +272,7 @@ bool weft_vhost_may_warn(struct vhost_io *v)
 	return true;
 }
 
-// ---- Connections -----------------------------------------------------------------------------------
+// ---- Connections ---------------------------------------------------------------------------
 
 int weft_vhost_device_begin(struct vhost_io *v, int fd)
 {

@@ -64,7 +64,7 @@ static void assert_b_works(void)
 	assert_memory_equal(in, out, len);
 }
 
-// ---- Memory that is not there ----------------------------------------------------------------------
+// ---- Memory that is not there --------------------------------------------------------------
 
 static bool share(struct lab_vm *vm, int fd, uint64_t size, uint64_t offset)
 {
@@ -213,7 +213,7 @@ static void memory_that_can_be_sealed_cannot_be_taken_back(void **state)
 	close(fd);
 }
 
-// ---- Messages that cannot be -----------------------------------------------------------------------
+// ---- Messages that cannot be ---------------------------------------------------------------
 
 static void messages_that_cannot_be_cost_no_descriptor(void **state)
 {
@@ -335,7 +335,7 @@ static void only_what_is_tested_is_offered(void **state)
 	lab_vm_fini(&a.vm);
 }
 
-// ---- Nobody waits ----------------------------------------------------------------------------------
+// ---- Nobody waits --------------------------------------------------------------------------
 
 static void half_a_message_keeps_nobody_waiting(void **state)
 {

@@ -124,7 +124,8 @@ struct vhost_io {
 	struct vhost_lane lanes[VHOST_LANES];
 
 	_Atomic uint64_t devices; // how many were ready since the socket was made
-	// The MAC that QEMU asks to announce, its first byte the lowest, and VHOST_RARP_ASKED; 0: none.
+	// The MAC that QEMU asks to announce, its first byte the lowest, and VHOST_RARP_ASKED; 0:
+	// none.
 	_Atomic uint64_t rarp;
 
 	// Under the loop's lock.

@@ -396,7 +396,8 @@ static void send_until_received(struct lab_vm *vm, unsigned int pairs, uint64_t 
 	assert_true(traffic.received >= end);
 }
 
-// Its memory is gone when the last message or the connection's end is answered: whoever touches it then, dies.
+// Its memory is gone when the last message or the connection's end is answered: whoever touches
+// it then, dies.
 static void driver_leaves_under_traffic_without_a_trace(void **state)
 {
 	struct port_io *io;

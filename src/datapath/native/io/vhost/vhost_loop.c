@@ -80,7 +80,7 @@ void weft_vhost_try_again(struct vhost_io *v)
 	eventfd_write(loop.bell.fd, 1); // the thread may wait for ever
 }
 
-// ---- The thread ------------------------------------------------------------------------------------
+// ---- The thread ----------------------------------------------------------------------------
 
 // The guard found memory missing, or there is something else to wait for.
 static void answer_bell(struct vhost_watch *w)
@@ -154,7 +154,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-// ---- Control ---------------------------------------------------------------------------------------
+// ---- Control -------------------------------------------------------------------------------
 
 static void close_all(void)
 {

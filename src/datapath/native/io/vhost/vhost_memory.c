@@ -72,7 +72,7 @@ static void unmap(struct vhost_mapping *m)
 	m->len = 0;
 }
 
-// ---- The VM's memory -------------------------------------------------------------------------------
+// ---- The VM's memory -----------------------------------------------------------------------
 
 // Addresses do not go round the end.
 static bool is_possible(const struct vhost_region *r, uint64_t *total)
@@ -125,7 +125,7 @@ void *weft_vhost_memory_find(const struct vhost_shared *m, uint64_t user)
 	return NULL;
 }
 
-// ---- The log ---------------------------------------------------------------------------------------
+// ---- The log -------------------------------------------------------------------------------
 
 int weft_vhost_log_map(struct vring_log *log, struct vhost_mapping *map, int fd, uint64_t size,
 		       uint64_t offset, _Atomic bool *hit)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checksums and segments from one VM's driver to another's: what one asks for arrives, or is done on the way; nothing else is believed.
+// Checksums and segments from one VM's driver to another's: what one asks for arrives, or is done
+// on the way; nothing else is believed.
 #include "datapath/native/io/port_io.h"
 
 #include "datapath/native/testing/vhost_testing.h"
@@ -88,7 +89,8 @@ static void checksum_is_filled_in_for_a_driver_that_cannot(void **state)
 	end_vms();
 }
 
-// A copy for each receiver shares the bytes: filling in one's checksum must not make another's wrong.
+// A copy for each receiver shares the bytes: filling in one's checksum must not make another's
+// wrong.
 static void shared_packet_is_not_written_to(void **state)
 {
 	struct virtio_net_hdr sent = asks(4, UDP, 0), came;

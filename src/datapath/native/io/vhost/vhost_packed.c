@@ -5,8 +5,9 @@
 
 #define WRAP (1u << 15)
 
-// A lap ends with the ring, and the next one has the other wrap counter. With the device at `next` in a lap of `wrap`, what lies behind is
-// to be used in this lap, or was used in the last; and what lies before was used in this lap, or is to be used in the next.
+// A lap ends with the ring, and the next one has the other wrap counter. With the device at
+// `next` in a lap of `wrap`, what lies behind is to be used in this lap, or was used in the last;
+// and what lies before was used in this lap, or is to be used in the next.
 static bool may_be(uint16_t flags, bool behind, bool wrap)
 {
 	bool available = flags >> VRING_PACKED_DESC_F_AVAIL & 1;

@@ -62,7 +62,7 @@ static int answer_u64(struct vhost_device *d, struct vhost_message *m, uint64_t 
 	return answer(d, m, sizeof(value));
 }
 
-// ---- Features --------------------------------------------------------------------------------------
+// ---- Features ------------------------------------------------------------------------------
 
 static int get_features(struct vhost_device *d, struct vhost_message *m)
 {
@@ -140,7 +140,7 @@ static int send_rarp(struct vhost_device *d, struct vhost_message *m)
 	return 0;
 }
 
-// ---- Memory ----------------------------------------------------------------------------------------
+// ---- Memory --------------------------------------------------------------------------------
 
 // Under rings that are in use. If there is none afterwards, the connection ends.
 static int set_memory(struct vhost_device *d, struct vhost_message *m)
@@ -182,7 +182,7 @@ static int ignore(struct vhost_device *d, struct vhost_message *m)
 	return 0;
 }
 
-// ---- Rings -----------------------------------------------------------------------------------------
+// ---- Rings ---------------------------------------------------------------------------------
 
 static int set_num(struct vhost_device *d, struct vhost_message *m)
 {
@@ -283,7 +283,7 @@ static int set_enable(struct vhost_device *d, struct vhost_message *m)
 	return 0;
 }
 
-// ---- All of them -----------------------------------------------------------------------------------
+// ---- All of them ---------------------------------------------------------------------------
 
 enum fds { NONE, ONE, ONE_OR_POLLED, EACH_REGION };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several queue pairs of one port, received by several workers at the same time: each pair by one of them and by nobody else, in order and
-// without loss, while its driver turns rings off and on, and without a trace when it leaves.
+// Several queue pairs of one port, received by several workers at the same time: each pair by one
+// of them and by nobody else, in order and without loss, while its driver turns rings off and on,
+// and without a trace when it leaves.
 #include "datapath/native/io/port_io.h"
 
 #include <linux/virtio_config.h>
@@ -22,7 +23,8 @@
 #define SHARES_MAX 3
 #define ROUNDS	   1500
 #define LENGTH	   700 // long enough to be lent
-#define AT	   14 // what the frame says of itself: its pair, and its number of the pair's frames
+// What the frame says of itself: its pair, and its number of the pair's frames.
+#define AT	   14
 
 static struct rte_mempool *pool;
 static char dir[] = "/tmp/weft-queues-XXXXXX", path[64];
@@ -78,7 +80,7 @@ static void turn(struct lab_vm *vm, uint32_t ring, uint32_t on)
 	assert_true(lab_message(vm, SET_VRING_ENABLE, state, sizeof(state), NULL, 0));
 }
 
-// ---- Whose a pair is -------------------------------------------------------------------------------
+// ---- Whose a pair is -----------------------------------------------------------------------
 
 static void pair_is_received_by_its_share_and_by_no_other(void **state)
 {
@@ -148,7 +150,7 @@ static void shares_are_those_of_the_queues_that_the_driver_has_on(void **state)
 	assert_true(weft_vhost_changes() > changes);
 }
 
-// ---- Several workers -------------------------------------------------------------------------------
+// ---- Several workers -----------------------------------------------------------------------
 
 static struct port_io *port;
 static _Atomic bool stop_workers;

@@ -26,7 +26,7 @@ static int make_socket(void)
 	return fd < 0 ? -errno : fd;
 }
 
-// ---- QEMU connects ---------------------------------------------------------------------------------
+// ---- QEMU connects -------------------------------------------------------------------------
 
 // What a process that was killed left behind goes; what somebody listens on stays.
 static int remove_stale(const struct vhost_io *v, struct err *err)
@@ -95,7 +95,7 @@ static void accept_one(struct vhost_watch *w)
 	}
 }
 
-// ---- It connects to QEMU ---------------------------------------------------------------------------
+// ---- It connects to QEMU -------------------------------------------------------------------
 
 static void connect_to(struct vhost_io *v)
 {
@@ -110,7 +110,7 @@ static void connect_to(struct vhost_io *v)
 		weft_vhost_try_again(v);
 }
 
-// ---- Either ----------------------------------------------------------------------------------------
+// ---- Either --------------------------------------------------------------------------------
 
 int weft_vhost_socket_open(struct vhost_io *v, gid_t group, struct err *err)
 {

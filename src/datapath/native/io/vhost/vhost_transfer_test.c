@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets from one VM's driver to another's, over one queue and several; and rings that no driver makes.
+// Packets from one VM's driver to another's, over one queue and several; and rings that no driver
+// makes.
 #include "datapath/native/io/port_io.h"
 
 #include "datapath/native/testing/vhost_testing.h"
@@ -218,7 +219,8 @@ static void broken_ring_hurts_only_its_own_port(void **state)
 	}
 }
 
-// A chain of two hundred times the whole memory, over and over: it is measured before anything is copied.
+// A chain of two hundred times the whole memory, over and over: it is measured before anything is
+// copied.
 static void chain_that_is_no_packet_is_given_back_unread(void **state)
 {
 	struct vring_desc d[200];
@@ -242,7 +244,8 @@ static void chain_that_is_no_packet_is_given_back_unread(void **state)
 	end_vms();
 }
 
-// Whoever trusts a buffer to be large enough for a header writes the packet behind the second of these.
+// Whoever trusts a buffer to be large enough for a header writes the packet behind the second of
+// these.
 static void nothing_is_written_beyond_a_buffer(void **state)
 {
 	const uint64_t at = lab_buffer(0, 100);
@@ -271,7 +274,8 @@ static void nothing_is_written_beyond_a_buffer(void **state)
 	assert_memory_equal(b.vm.memory + LAB_MEMORY - 10, in + 5, 10);
 	assert_memory_equal(b.vm.memory + at + 300, in + 15, len - 15);
 
-	// Buffers without any room, outside the memory, or in a circle are given back, and the next good one is used.
+	// Buffers without any room, outside the memory, or in a circle are given back, and the
+	// next good one is used.
 	struct vring_desc bad[] = {{at, 0, VRING_DESC_F_WRITE, 0},
 				   {LAB_MEMORY - 5, 6, VRING_DESC_F_WRITE, 0}};
 	lab_put(&b.vm, 0, &bad[0], 1);

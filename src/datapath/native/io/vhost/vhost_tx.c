@@ -170,8 +170,8 @@ static uint16_t send_all(const struct target *t, struct rte_mbuf **pkts, uint16_
 		done += sent;
 		if (sent < r.n)
 			return done;
-		if (done < n &&
-		    r.n < VRING_BURST) { // it stopped at one that must be cut, or for want of a buffer
+		if (done < n && r.n < VRING_BURST) {
+			// It stopped at one that must be cut, or for want of a buffer.
 			if ((pkts[done]->ol_flags & SEGMENT_FLAGS) == 0 ||
 			    !send_segments(t, pkts[done], &full))
 				return done;
@@ -201,7 +201,7 @@ static uint16_t send_to(struct vhost_io *v, uint16_t pair, struct rte_mbuf **pkt
 	return done;
 }
 
-// ---- Several queues --------------------------------------------------------------------------------
+// ---- Several queues ------------------------------------------------------------------------
 
 // rte_hash_crc() wants aligned data.
 static uint32_t hash_bytes(const uint8_t *p, uint32_t len)
@@ -215,7 +215,8 @@ static uint32_t hash_bytes(const uint8_t *p, uint32_t len)
 	return hash;
 }
 
-// A flow stays in one queue. What lies beyond the headers may be anything: it only has to stay the same.
+// A flow stays in one queue. What lies beyond the headers may be anything: it only has to stay
+// the same.
 static uint32_t flow_hash(const struct rte_mbuf *m)
 {
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);

@@ -17,7 +17,7 @@
 #define WRAP		   (1u << 15)
 #define LOG_PAGE	   4096
 
-// ---- Memory ----------------------------------------------------------------------------------------
+// ---- Memory --------------------------------------------------------------------------------
 
 // The region that len bytes at p are in; NULL: none.
 static const struct vring_region *region_of(const struct vring_memory *m, const void *p, size_t len)
@@ -63,7 +63,7 @@ static bool add_pieces(const struct vring_memory *m, uint64_t guest, uint32_t le
 	return true;
 }
 
-// ---- Begin and end ---------------------------------------------------------------------------------
+// ---- Begin and end -------------------------------------------------------------------------
 
 bool weft_vring_fits(const struct vring_memory *memory, const struct vring_place *p,
 		     uint64_t features)
@@ -91,8 +91,9 @@ void weft_vring_note(const struct vring_log *log, uint64_t guest, uint32_t len)
 				  __ATOMIC_RELEASE); // behind what was written
 }
 
-// The device wrote to the ring itself. It is found by where it lies, not by what QEMU gives for this (SET_VRING_ADDR): that is the used ring's
-// address, which of a packed ring is the event area's, and its descriptors are written to as well.
+// The device wrote to the ring itself. It is found by where it lies, not by what QEMU gives for
+// this (SET_VRING_ADDR): that is the used ring's address, which of a packed ring is the event
+// area's, and its descriptors are written to as well.
 static void log_ring(const struct vring_state *r, const void *p, uint32_t len)
 {
 	const struct vring_region *at;
@@ -104,7 +105,8 @@ static void log_ring(const struct vring_state *r, const void *p, uint32_t len)
 		vring_log(r, at->guest + (uint64_t)((const uint8_t *)p - at->host), len);
 }
 
-// We poll: the driver need not say when there is something. With an event index it hardly does, as long as nobody asks.
+// We poll: the driver need not say when there is something. With an event index it hardly does,
+// as long as nobody asks.
 static void hush(struct vring_state *r)
 {
 	uint16_t *flags = r->packed ? &r->device->flags : &r->used->flags;
@@ -167,7 +169,7 @@ static void broken(struct vring_state *r)
 	vring_count(&r->counters->malformed);
 }
 
-// ---- Chains ----------------------------------------------------------------------------------------
+// ---- Chains --------------------------------------------------------------------------------
 
 bool weft_vring_has(const struct vring_state *r, uint16_t ahead)
 {
@@ -201,7 +203,8 @@ uint16_t weft_vring_available(struct vring_state *r, uint16_t n)
 	return 0;
 }
 
-// A table of descriptors, by the guest's address; it must lie in one region, as it does unless somebody tries it on.
+// A table of descriptors, by the guest's address; it must lie in one region, as it does unless
+// somebody tries it on.
 static const uint8_t *find_table(const struct vring_state *r, uint64_t guest, uint32_t len)
 {
 	for (uint32_t i = 0; i < r->memory->n; i++) {
@@ -328,7 +331,7 @@ bool weft_vring_chain(struct vring_state *r, uint16_t ahead, struct vring_chain 
 	return r->packed ? packed_chain(r, ahead, c, p) : split_chain(r, ahead, c, p);
 }
 
-// ---- Giving back -----------------------------------------------------------------------------------
+// ---- Giving back ---------------------------------------------------------------------------
 
 static void split_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets that lie in pieces, from one ring by hand to another, split and packed: lent, copied once, and what the VM changes meanwhile.
+// Packets that lie in pieces, from one ring by hand to another, split and packed: lent, copied
+// once, and what the VM changes meanwhile.
 #include "datapath/native/io/vhost/vring.h"
 
 #include <errno.h>
@@ -149,7 +150,8 @@ static unsigned int take_back(struct vm *vm, uint16_t slots)
 	}
 }
 
-// A header that asks for a checksum and a TCP packet, its payload 1, 2, 3, ..., at `at` of the sender, cut into n pieces. Where they are.
+// A header that asks for a checksum and a TCP packet, its payload 1, 2, 3, ..., at `at` of the
+// sender, cut into n pieces. Where they are.
 static void write_packet(uint64_t at, uint32_t len, uint16_t n, struct vring_desc *d)
 {
 	uint8_t *p = host(&from, at);
@@ -311,7 +313,8 @@ static void short_and_long_packets_of_a_burst_arrive_in_order(void **state)
 	}
 }
 
-// Lent, whole, and malformed ones in one burst, over the end of the ring: the driver gets all of them back, in their order, when it is over.
+// Lent, whole, and malformed ones in one burst, over the end of the ring: the driver gets all of
+// them back, in their order, when it is over.
 static void burst_is_given_back_when_it_is_done_with(void **state)
 {
 	struct vring_desc nowhere = {.addr = 1, .len = 100};

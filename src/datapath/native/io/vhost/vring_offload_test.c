@@ -15,7 +15,8 @@
 #define AT    (LOW + 0x2000) // where the VM has its packet
 #define FRAME (AT + 12)
 
-// A frame with this payload 1, 2, 3, ... in the VM's memory, and a header that asks for its checksum. Its length.
+// A frame with this payload 1, 2, 3, ... in the VM's memory, and a header that asks for its
+// checksum. Its length.
 static uint32_t write_frame(int family, uint8_t proto, uint32_t payload)
 {
 	uint32_t l3 = family == 4 ? 20 : 40;

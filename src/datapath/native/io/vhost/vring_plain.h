@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vring, what nearly every packet is, in passes over the whole burst, so that each waits for one kind of memory: the ring, descriptors, packets.
-// They end at the first packet that is anything else; the general functions (vring_pop.c, vring_push.c) go on there.
+// Vring, what nearly every packet is, in passes over the whole burst, so that each waits for one
+// kind of memory: the ring, descriptors, packets. They end at the first packet that is anything
+// else; the general functions (vring_pop.c, vring_push.c) go on there.
 //
-// Plain is: a chain in a split ring, or one slot of a packed one; its descriptors in the ring or in an indirect table; each in one region
-// of the memory. What both directions use is here; with `packed` known where it is compiled.
+// Plain is: a chain in a split ring, or one slot of a packed one; its descriptors in the ring or
+// in an indirect table; each in one region of the memory. What both directions use is here; with
+// `packed` known where it is compiled.
 #pragma once
 
 #include <string.h>

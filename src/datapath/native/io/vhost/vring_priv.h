@@ -27,9 +27,11 @@ struct vring_chain {
 	uint32_t len;	// split and packed: what was written
 };
 
-// How many chains the driver has put there, at most n; the ring is turned off when that cannot be. Packed: how many slots, which may be more.
+// How many chains the driver has put there, at most n; the ring is turned off when that cannot
+// be. Packed: how many slots, which may be more.
 uint16_t weft_vring_available(struct vring_state *r, uint16_t n);
-// The chain `ahead` places (split: chains; packed: slots) behind the next one; its buffers are added to *p. False: the ring is broken.
+// The chain `ahead` places (split: chains; packed: slots) behind the next one; its buffers are
+// added to *p. False: the ring is broken.
 bool weft_vring_chain(struct vring_state *r, uint16_t ahead, struct vring_chain *c,
 		      struct vring_pieces *p);
 // Packed: is there a chain, so many slots behind the next one?
@@ -37,7 +39,8 @@ bool weft_vring_has(const struct vring_state *r, uint16_t ahead);
 
 // Give chains back. They are the next ones; the first is shown to the driver last.
 void weft_vring_give(struct vring_state *r, const struct vring_chain *chains, uint16_t n);
-// The same for one chain that the driver is not shown before weft_vring_publish; at most VRING_BURST of them.
+// The same for one chain that the driver is not shown before weft_vring_publish; at most
+// VRING_BURST of them.
 void weft_vring_hold(struct vring_state *r, const struct vring_chain *c);
 // The burst is complete: `before` is weft_vring_base at its begin.
 void weft_vring_publish(struct vring_state *r, uint16_t before);

@@ -10,7 +10,8 @@
 
 // Buffers for one packet.
 #define CHAINS_MAX 128
-// Chains without a place that are given back for one packet; the driver may put more there all the time.
+// Chains without a place that are given back for one packet; the driver may put more there all
+// the time.
 #define BAD_MAX	   64
 
 struct writer {
@@ -70,7 +71,8 @@ static void put(const struct vring_state *r, const struct vring_pieces *p, const
 
 enum found { FOUND, FOUND_LATER, FOUND_NEVER };
 
-// Enough chains for len bytes. What has bad buffers is given back empty, if nothing was found before it.
+// Enough chains for len bytes. What has bad buffers is given back empty, if nothing was found
+// before it.
 static enum found find(struct vring_state *r, uint64_t len, struct vring_chain *chains,
 		       uint16_t *n_chains, struct vring_pieces *p)
 {
@@ -110,7 +112,8 @@ static enum found find(struct vring_state *r, uint64_t len, struct vring_chain *
 	return FOUND;
 }
 
-// Whatever it is. How many buffers it took; 0: none, and it is done with. False: there is no place now.
+// Whatever it is. How many buffers it took; 0: none, and it is done with. False: there is no
+// place now.
 static bool push_one(struct vring_state *r, const struct rte_mbuf *m, uint16_t *n_chains)
 {
 	struct vring_chain chains[CHAINS_MAX];
@@ -143,7 +146,8 @@ uint16_t weft_vring_push(struct vring_state *r, struct rte_mbuf *const *pkts, ui
 			i += weft_vring_push_plain(r, pkts + i, n - i);
 		if (i == n || !push_one(r, pkts[i], &n_chains))
 			break;
-		// Behind one that was too long for a buffer there may be others that are not; other buffers are all alike.
+		// Behind one that was too long for a buffer there may be others that are not;
+		// other buffers are all alike.
 		plain = plain && n_chains > 1;
 	}
 	weft_vring_publish(r, begin);
