@@ -11,13 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/beat.h"
+#include "datapath/beat.h"
 #include "agent/config.h"
 #include "agent/host.h"
-#include "agent/link_watch.h"
-#include "agent/links.h"
+#include "vif/link_watch.h"
+#include "vif/links.h"
 #include "metadata/metadata.h"
-#include "agent/operate.h"
+#include "operate/operate.h"
 #include "agent/reconcile.h"
 #include "agent/reload.h"
 #include "base/log.h"

@@ -23,7 +23,7 @@
 // Threads    one (the control thread)
 #pragma once
 
-#include "agent/links.h"
+#include "vif/links.h"
 #include "metadata/metadata.h"
 #include "base/err.h"
 #include "datapath/datapath.h"

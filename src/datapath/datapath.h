@@ -4,7 +4,7 @@
 // A datapath never fails open: what it does not understand is dropped and counted, and a port
 // that cannot be filtered is not attached.
 //
-// Threads    one hook at a time (agent/beat.h): tick by its own thread, others by the control
+// Threads    one hook at a time (datapath/beat.h): tick by its own thread, others by the control
 //            thread; workers run behind them
 // Ownership  arguments are borrowed for the call
 #pragma once

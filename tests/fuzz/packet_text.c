@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a person types to `weft trace`: any text becomes a frame that the parser takes, or a
 // sentence.
-#include "agent/packet_text.h"
+#include "operate/packet_text.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/describe.h"
+#include "operate/describe.h"
 
 #include <errno.h>
 #include <stdio.h>

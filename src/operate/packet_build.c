@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/packet_build.h"
+#include "operate/packet_build.h"
 
 #include <netinet/in.h>
 #include <string.h>

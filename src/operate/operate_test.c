@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/operate.h"
+#include "operate/operate.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "agent/describe.h"
+#include "operate/describe.h"
 #include "base/log.h"
 #include "plan/planner_testing.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/packet_filter.h"
+#include "operate/packet_filter.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/packet_text.h"
+#include "operate/packet_text.h"
 
 static const char grammar[] =
 	"forms: \"[tcp|udp|sctp|icmp|arp] [END] [> END]\", \"ip proto=47 [END] [> END]\"; an END is "

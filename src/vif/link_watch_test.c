@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // With a real kernel, in a network namespace of the test's own; skipped without the right to make
 // one.
-#include "agent/link_watch.h"
+#include "vif/link_watch.h"
 
 #include <event2/event.h>
 #include <sched.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/links.h"
+#include "vif/links.h"
 
 #include <event2/event.h>
 
-#include "agent/link_watch.h"
+#include "vif/link_watch.h"
 #include "plan/planner_testing.h"
 
 // A datapath that only remembers which ports are attached.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/operate.h"
+#include "operate/operate.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/describe.h"
+#include "operate/describe.h"
 #include "base/json.h"
 #include "base/log.h"
 

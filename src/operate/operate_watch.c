@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real packets of a port as they pass: what the datapath has seen, with names.
-#include "agent/operate.h"
+#include "operate/operate.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "agent/describe.h"
-#include "agent/packet_filter.h"
+#include "operate/describe.h"
+#include "operate/packet_filter.h"
 #include "base/json.h"
 
 int weft_operate_find(const struct operate *op, const char *what, const char **id, struct err *err)

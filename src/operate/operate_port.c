@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One port as an operator sees it, and its policy beside what Neutron's objects say.
-#include "agent/operate.h"
+#include "operate/operate.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/describe.h"
+#include "operate/describe.h"
 #include "base/auto.h"
 #include "base/json.h"
 #include "plan/build.h"

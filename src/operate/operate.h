@@ -74,8 +74,8 @@
 #include <jansson.h>
 #include <time.h>
 
-#include "agent/beat.h"
-#include "agent/links.h"
+#include "datapath/beat.h"
+#include "vif/links.h"
 #include "metadata/metadata.h"
 #include "base/err.h"
 #include "base/text.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/beat.h"
+#include "datapath/beat.h"
 
 #include <event2/event.h>
 #include <pthread.h>

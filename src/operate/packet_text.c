@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/packet_text.h"
+#include "operate/packet_text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/packet_build.h"
+#include "operate/packet_build.h"
 
 static const char grammar[] =
 	"forms: \"tcp|udp|sctp [SRC[:PORT] >] DST:PORT [syn ack ...]\", \"icmp [SRC >] DST "

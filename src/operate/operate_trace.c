@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A packet that a person describes, judged by the datapath as if the port had sent it.
-#include "agent/operate.h"
+#include "operate/operate.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/describe.h"
-#include "agent/packet_text.h"
+#include "operate/describe.h"
+#include "operate/packet_text.h"
 #include "base/json.h"
 #include "model/port.h"
 #include "plan/build.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/links.h"
+#include "vif/links.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/link_watch.h"
+#include "vif/link_watch.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator changes: sessions end, counters begin again, damaged objects go.
-#include "agent/operate.h"
+#include "operate/operate.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "agent/describe.h"
+#include "operate/describe.h"
 #include "base/json.h"
 #include "base/log.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/packet_text.h"
+#include "operate/packet_text.h"
 
 #include <errno.h>
 #include <setjmp.h>

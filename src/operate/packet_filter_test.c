@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/packet_filter.h"
+#include "operate/packet_filter.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/packet_text.h"
+#include "operate/packet_text.h"
 
 enum packet_shape {
 	PACKET_SHAPE_PORTS, // TCP, UDP, SCTP

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/link_watch.h"
+#include "vif/link_watch.h"
 
 #include <errno.h>
 #include <event2/event.h>

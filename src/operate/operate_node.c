@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node as a whole: is it ready, what does Neutron's list of agents say, its metrics.
-#include "agent/operate.h"
+#include "operate/operate.h"
 
 #include <stdio.h>
 #include <string.h>
