@@ -10,6 +10,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from internet import Internet, outer
+from lab import Lab
 from test_offload import MB, transfer
 from test_routers import Routed
 from test_vhost_ports import Vm
@@ -39,9 +40,15 @@ def test_a_router_answers_echoes_of_any_length(routed):
                 assert routed.b.ping(gateway, size), f"{gateway}, {size} bytes in fragments"
 
 
-def test_a_router_answers_echoes_of_any_length_from_outside(lab):
+def test_a_router_answers_echoes_of_any_length_from_outside(datapath):
+    jumbo = "[node]\nglobal_physnet_mtu = 9000\n"
+    with contextlib.closing(Lab(datapath, jumbo, physical=PHYSICAL)) as lab:
+        echoes_from_outside(lab)
+
+
+def echoes_from_outside(lab):
     i = Internet(lab, mtu=9000)
-    net = lab.network("10.0.1.0/24", "2001:db8:1::/64")
+    net = lab.network("10.0.1.0/24", "2001:db8:1::/64", mtu=1500)
     router = i.router(net["v4"], net["v6"])
     lab.vm(net)
     for version in (4, 6):
