@@ -173,12 +173,15 @@ static void put_router(struct plan_batch *b, const struct scene *s, const char *
 	struct plan_router *r = calloc(1, sizeof(*r));
 
 	snprintf(r->id, sizeof(r->id), "%s", id);
-	r->n_interfaces = has_interface;
 	r->interfaces = calloc(1, sizeof(r->interfaces[0]));
-	snprintf(r->interfaces[0].network_id, sizeof(r->interfaces[0].network_id), "%s", s->net);
-	r->interfaces[0].n_addrs = 1;
-	r->interfaces[0].addrs = calloc(1, sizeof(r->interfaces[0].addrs[0]));
-	r->interfaces[0].addrs[0] = (struct ip_prefix) {{4, {10, 0, 0, 1}}, 24};
+	if (has_interface) {
+		struct plan_interface *i = &r->interfaces[r->n_interfaces++];
+
+		snprintf(i->network_id, sizeof(i->network_id), "%s", s->net);
+		i->n_addrs = 1;
+		i->addrs = calloc(1, sizeof(i->addrs[0]));
+		i->addrs[0] = (struct ip_prefix) {{4, {10, 0, 0, 1}}, 24};
+	}
 	weft_plan_batch_add(b, PLAN_PUT, PLAN_ROUTER, r);
 }
 

@@ -97,8 +97,6 @@ static void stop(struct datapath *datapath)
 			io->ops->close(io);
 	}
 	weft_priority_finish(&dp->node);
-	weft_native_watch_stop(dp);
-	free(dp->baseline);
 	weft_wiring_free(dp);
 	if (dp->node.vs != NULL)
 		weft_vstore_free(dp->node.vs);

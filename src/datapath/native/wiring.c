@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/native/wiring.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "datapath/native/metadata_port.h"
@@ -8,6 +9,7 @@
 #include "datapath/native/outside/announce.h"
 #include "datapath/native/outside/resolver.h"
 #include "datapath/native/policy/tables.h"
+#include "datapath/native/show/live_watch.h"
 #include "datapath/native/uplink_device.h"
 
 static void made(void *arg, struct port *p, uint32_t before)
@@ -65,6 +67,8 @@ void weft_wiring_free(struct native *dp)
 {
 	if (dp->tables == NULL)
 		return;
+	weft_native_watch_stop(dp);
+	free(dp->baseline);
 	weft_resolver_free(dp->node.resolver);
 	weft_announcer_free(dp->node.announcer);
 	weft_advertiser_free(dp->advertiser);

@@ -9,5 +9,5 @@
 // The tables, the advertiser, the resolver and the announcer of dp. detach: how an attached port
 // that leaves the plan is taken off its interface.
 void weft_wiring_new(struct native *dp, void (*detach)(void *native, struct port *p));
-// What of it is there; workers must have stopped.
+// What of it is there, and what is watched and counted from; workers must have stopped.
 void weft_wiring_free(struct native *dp);

@@ -34,7 +34,8 @@ static struct rte_mbuf *packet(const uint8_t *options, uint32_t n_options, uint3
 	frame[IP + 8] = 63;
 	frame[IP + 9] = 17;
 	memcpy(frame + IP + 12, "\x0a\0\0\1\x0a\0\0\2", 8);
-	memcpy(frame + IP + 20, options, n_options);
+	if (n_options > 0)
+		memcpy(frame + IP + 20, options, n_options);
 	for (uint32_t i = 0; i < payload; i++)
 		frame[IP + header + i] = (uint8_t)(i * 7 + i / 256);
 	for (uint32_t at = 0; at < len;) {
