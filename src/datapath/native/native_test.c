@@ -332,6 +332,24 @@ static void fragments_of_a_broadcast_pass_under_a_port_rule(void **state)
 	testbed_free(tb);
 }
 
+static void a_port_begins_with_counters_of_its_own(void **state)
+{
+	struct testbed *tb = two_ports("ingress 4 any\n");
+	uint16_t next = 0;
+
+	(void)state;
+	while (native_port(&tb->dp.node, next) != NULL)
+		next++;
+	tb->w->port_stats[next].rx_packets = 7; // of who had the index before
+	tb->w->port_drops[next][DROP_SPOOF_IP] = 7;
+	testbed_port(tb, "third", "n1", "10.0.0.77", "out");
+	testbed_commit(tb);
+	assert_int_equal(weft_tables_port(tb->dp.tables, "third")->index, next);
+	assert_int_equal(tb->w->port_stats[next].rx_packets, 0);
+	assert_int_equal(tb->w->port_drops[next][DROP_SPOOF_IP], 0);
+	testbed_free(tb);
+}
+
 static void clock_goes_on_after_months(void **state)
 {
 	struct testbed *tb = testbed_new(16);
@@ -368,6 +386,7 @@ int main(void)
 		cmocka_unit_test(fragments_pass_in_any_order_under_a_port_rule),
 		cmocka_unit_test(fragments_of_a_forbidden_packet_are_dropped),
 		cmocka_unit_test(fragments_of_a_broadcast_pass_under_a_port_rule),
+		cmocka_unit_test(a_port_begins_with_counters_of_its_own),
 		cmocka_unit_test(clock_goes_on_after_months),
 	};
 

@@ -4,6 +4,7 @@
 #include "datapath/native/show/baseline.h"
 #include "datapath/native/show/show.h"
 #include "datapath/native/testing/nat_fixture.h"
+#include "datapath/native/testing/testbed_priv.h"
 
 // As the hook does, by the testbed's clock.
 static void flush(struct testbed *tb, const char *port)
@@ -239,6 +240,13 @@ static json_int_t dropped_by(struct testbed *tb, const char *reason)
 	return n;
 }
 
+static void lose(struct testbed *tb, const char *id, uint64_t n)
+{
+	struct port *p = weft_tables_port(tb->dp.tables, id);
+
+	((struct memory_io *)atomic_load(&p->io))->lost += n;
+}
+
 static void send_three(struct testbed *tb)
 {
 	struct frame f = summed("a", "b", "10.0.1.1", "10.0.1.2", UDP(1, 2, 3));
@@ -255,6 +263,8 @@ static void counters_begin_again_for_who_looks_and_metrics_go_on(void **state)
 
 	(void)state;
 	send_three(tb);
+	lose(tb, "a", 5);
+	assert_int_equal(shown(tb, DATAPATH_SHOW_PORTS, "a", "interface_counters", "rx_lost"), 5);
 	assert_int_equal(weft_native_reset_counters(&tb->dp, "b", &err), 0);
 	assert_int_equal(shown(tb, DATAPATH_SHOW_PORTS, "a", "counters", "from_vm_packets"), 3);
 	weft_native_metrics(&tb->dp, &before);
@@ -266,9 +276,13 @@ static void counters_begin_again_for_who_looks_and_metrics_go_on(void **state)
 				 3 * n);
 		assert_int_equal(shown(tb, DATAPATH_SHOW_PORTS, "a", "drops", "ingress-rules"),
 				 3 * n);
+		assert_int_equal(shown(tb, DATAPATH_SHOW_PORTS, "a", "interface_counters",
+				       "rx_lost"),
+				 5 * n);
 		assert_int_equal(shown(tb, DATAPATH_SHOW_WORKERS, NULL, NULL, "slow"), 3 * n);
 		assert_int_equal(dropped_by(tb, "ingress-rules"), 3 * n);
 		send_three(tb);
+		lose(tb, "a", 5);
 	}
 	assert_int_equal(weft_native_reset_counters(&tb->dp, "a", &err), 0);
 	assert_int_equal(shown(tb, DATAPATH_SHOW_PORTS, "a", "counters", "from_vm_packets"), 0);

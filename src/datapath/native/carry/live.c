@@ -104,7 +104,8 @@ static bool takes(struct live *l, const struct worker *w, const struct packet *p
 	if (!weft_live_matches(&l->filter, p))
 		return false;
 	count(&l->matched);
-	if (used < LIVE_SLOTS && in_time(l, w->now_ms))
+	// While a packet is in hand others are told: one place is always its own.
+	if (used < LIVE_SLOTS - 1 && in_time(l, w->now_ms))
 		return true;
 	count(&l->missed);
 	return false;

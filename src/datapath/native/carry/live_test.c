@@ -316,6 +316,31 @@ static void a_flood_is_told_in_part_and_the_rest_is_counted(void **state)
 	testbed_free(tb);
 }
 
+// A question is in hand while its answer is told: both want a place.
+static void a_full_ring_has_a_place_for_the_packet_in_hand(void **state)
+{
+	struct testbed *tb = one_router();
+	struct frame ask = testbed_arp("a", "10.0.1.1", "10.0.1.254"), got;
+	struct frame syn = summed("a", "b", "10.0.1.1", "10.0.1.2", TCP(1000, 80, SYN));
+	uint32_t n = watch(tb, "a");
+	json_t *s;
+
+	(void)state;
+	testbed_send(tb, "a", &syn); // so that an odd number of places is left
+	for (int i = 0; i < 3 * LIVE_PER_SECOND / 2; i++) {
+		if ((i + 1) % (LIVE_PER_SECOND / 2) == 0)
+			testbed_pass_time(tb, 1000);
+		testbed_send(tb, "a", &ask);
+		while (testbed_receive(tb, "a", &got))
+			;
+	}
+	s = seen(tb, n);
+	assert_in_range(n_packets(s), LIVE_SLOTS - 1, LIVE_SLOTS);
+	assert_int_equal(n_packets(s) + (size_t)number_at(s, "missed"), number_at(s, "matched"));
+	json_decref(s);
+	testbed_free(tb);
+}
+
 static void others_packets_are_not_told(void **state)
 {
 	struct testbed *tb = one_router();
@@ -369,6 +394,7 @@ int main(void)
 		cmocka_unit_test(what_the_receiver_cannot_take_is_told_as_lost),
 		cmocka_unit_test(a_filter_is_for_both_directions_of_a_flow),
 		cmocka_unit_test(a_flood_is_told_in_part_and_the_rest_is_counted),
+		cmocka_unit_test(a_full_ring_has_a_place_for_the_packet_in_hand),
 		cmocka_unit_test(others_packets_are_not_told),
 		cmocka_unit_test(one_watches_at_a_time_and_who_does_not_read_gives_way),
 	};

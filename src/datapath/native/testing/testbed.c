@@ -58,8 +58,7 @@ static uint16_t memory_tx(struct port_io *io, struct rte_mbuf **pkts, uint16_t n
 
 static void memory_stats(const struct port_io *io, struct port_io_stats *out)
 {
-	(void)io;
-	*out = (struct port_io_stats) {0};
+	*out = (struct port_io_stats) {.rx_lost = ((const struct memory_io *)io)->lost};
 }
 
 static void memory_close(struct port_io *io)

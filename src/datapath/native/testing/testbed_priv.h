@@ -14,6 +14,7 @@ struct memory_io { // a port whose VM is the test
 	struct port_io io;
 	rte_spinlock_t lock; // workers send at the same time
 	uint32_t head, tail;
+	uint64_t lost; // as it says of itself
 	struct frame frames[MEMORY_QUEUE];
 };
 
