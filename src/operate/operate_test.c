@@ -501,6 +501,8 @@ static void only_what_is_left_out_can_be_removed_from_the_store(void **state)
 	weft_model_leave_out(b->c->model, RES_PORT, id, "it is damaged");
 	assert_int_equal(remove_stored(b, "teapot", id), -EINVAL);
 	assert_int_equal(remove_stored(b, "network", id), -ENOENT);
+	assert_non_null(strstr(b->err.msg, "no network"));
+	assert_non_null(strstr(b->err.msg, "weft show left-out"));
 	assert_int_equal(remove_stored(b, "port", id), 0);
 	weft_model_left_out(b->c->model, &n);
 	assert_int_equal(n, 0);

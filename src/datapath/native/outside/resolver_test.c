@@ -169,6 +169,26 @@ static void few_packets_wait_for_one_next_hop_and_few_of_one_port(void **state)
 	testbed_free(tb);
 }
 
+// By whole packets: what is on the link is asked for in its own name, and limited; the gateway, which
+// a route leads to, is not.
+static void who_scans_the_link_is_limited_and_the_route_is_not(void **state)
+{
+	struct testbed *tb = north();
+	char ip[32];
+
+	(void)state;
+	for (int i = 0; i < 80; i++) {
+		snprintf(ip, sizeof(ip), "203.0.113.%d", 20 + i);
+		struct frame f = testbed_frame("a", "r1", "10.0.1.1", ip, UDP(5000, 53, 8));
+		testbed_send(tb, "a", &f);
+	}
+	assert_int_equal(stats(tb).questions, 64);
+	struct frame far = testbed_frame("a", "r1", "10.0.1.1", "198.51.100.1", UDP(5000, 53, 8));
+	testbed_send(tb, "a", &far);
+	assert_int_equal(stats(tb).questions, 64 + 1);
+	testbed_free(tb);
+}
+
 static void nobody_fills_the_table_from_outside(void **state)
 {
 	struct testbed *tb = north();
@@ -284,6 +304,7 @@ int main(void)
 		cmocka_unit_test(fragments_do_not_overtake_the_first_that_waits),
 		cmocka_unit_test(more_packets_wait_for_the_next_hop_of_a_route),
 		cmocka_unit_test(few_packets_wait_for_one_next_hop_and_few_of_one_port),
+		cmocka_unit_test(who_scans_the_link_is_limited_and_the_route_is_not),
 		cmocka_unit_test(nobody_fills_the_table_from_outside),
 		cmocka_unit_test(answer_to_a_router_is_consumed_and_an_announcement_is_passed_on),
 		cmocka_unit_test(known_next_hop_is_asked_by_unicast_and_kept_by_its_answer),
